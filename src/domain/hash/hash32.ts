@@ -1,0 +1,26 @@
+const encoder = new TextEncoder();
+const rotl = (x: number, r: number) => (x << r) | (x >>> (32 - r));
+const mixBlock = (k: number) => Math.imul(rotl(Math.imul(k, 0xcc9e2d51), 15), 0x1b873593);
+
+/**
+ * MurmurHash3 x86 32-bit of the UTF-8 bytes of a text: what decides arms, samples and subject buckets. Chosen because
+ * every language has it, so that a foreign gateway can assign alike.
+ *
+ * @param seed separates uses: equal texts under different seeds are unrelated
+ * @returns unsigned 32-bit integer
+ * @see Appleby, MurmurHash3 (public domain); flagd uses the same function for fractional targeting
+ */
+export function hash32(text: string, seed = 0): number {
+  const bytes = encoder.encode(text);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const tail = bytes.length & ~3;
+  let h = seed | 0;
+  for (let i = 0; i < tail; i += 4) h = (Math.imul(rotl(h ^ mixBlock(view.getInt32(i, true)), 13), 5) + 0xe6546b64) | 0;
+  let k = 0;
+  for (let i = bytes.length - 1; i >= tail; i--) k = (k << 8) | (bytes[i] ?? 0);
+  if (tail < bytes.length) h ^= mixBlock(k);
+  h ^= bytes.length;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}

@@ -1,0 +1,35 @@
+import type { Logger } from "pino";
+import type { Registry } from "prom-client";
+import type { z } from "zod";
+import type { LogClient } from "./port.ts";
+
+/** What a role's program gets from whoever runs it (`headgate <role>` or `headgate up`). */
+export interface ProgramContext {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly log: Logger;
+  readonly metrics: Registry;
+  /** Unique per process start; goes into logs, `fleet` and requests. */
+  readonly instance: string;
+  /**
+   * Connects to Kafka and the registry as the environment says, once per program; rejects with KAFKA_UNREACHABLE,
+   * REGISTRY_UNREACHABLE, TOPIC_MISSING or LAYOUT_MISMATCH. May be called again after a rejection.
+   */
+  connect(): Promise<LogClient>;
+  /** Adds a condition to `/readyz` of the process. */
+  readiness(name: string, isReady: () => boolean): void;
+}
+
+export interface RunningProgram {
+  /** Rejects when the program cannot go on; the process then exits with 3. */
+  readonly finished: Promise<void>;
+  /** Graceful: within 10 s. */
+  stop(): Promise<void>;
+}
+
+/** A role as the command line runs it. Each `src/stages/N-x/main.ts` exports one as `program`. */
+export interface Program {
+  readonly name: string;
+  /** Environment variables of the role, each with a description; the README's table is tested against it. */
+  readonly configuration: z.ZodObject;
+  start(context: ProgramContext): Promise<RunningProgram>;
+}

@@ -1,0 +1,101 @@
+import { z } from "zod";
+import { atMs, count, days, defineTopic, int, maybe, openEnum, type ValueOf } from "./define.ts";
+import { arm, exposure } from "./parts.ts";
+
+export const phase = openEnum("pending", "shadow", "canary", "observing", "done", "rolled_back");
+export const condition = openEnum("progressing", "paused", "frozen");
+export const action = openEnum("started", "advanced", "held", "frozen", "thawed", "contracted", "rolled_back", "done", "undone", "drifted", "braked");
+export const verdict = openEnum("breach", "safe", "inconclusive", "no_data", "baseline_below_floor");
+export const gate = openEnum("confidence", "cohort", "none");
+
+/**
+ * What was known of one signal when the decision was made. `processes` holds the integer sums (nano-nats) from which
+ * each bound of the event can be recomputed with the formulae of statistics.md.
+ */
+export const signalEvidence = z.object({
+  signal: z.string(),
+  slice: z.string(),
+  gate,
+  tier: openEnum("guardrail", "watch"),
+  verdict,
+  direction: openEnum("higher_is_worse", "lower_is_worse").describe("of the displayed value"),
+  exposure,
+  candidateN: count().describe("scored candidate records in this step"),
+  baselineN: count(),
+  candidateValue: maybe(z.number()).describe("as shown: rate of good, ms, USD; null without data"),
+  baselineValue: maybe(z.number()),
+  delta: maybe(z.number()).describe("candidate minus baseline as harm; fraction of the baseline for relative margins"),
+  bound: maybe(z.number()).describe("bound on the harm of the displayed interval (statistics.md section 1.3), for people"),
+  tolerated: z.number(),
+  limit: z.number(),
+  relative: z.boolean().describe("tolerated and limit are fractions of the baseline"),
+  evaluatorVersion: z.string(),
+  weight: z.number().describe("share of alpha, statistics.md section 2"),
+  alphaSpent: z.number().describe("min(1, alpha * weight * E)"),
+  logEFreeze: int().describe("nano-nats: log of the mixed freeze evidence of this signal"),
+  logEFreezeMinus: int().describe("the same without the two most incriminating blocks"),
+  logEAdvance: int().describe("nano-nats: log of the advance evidence of this step (the smallest, when there are several)"),
+  processes: z.array(
+    z.object({
+      name: z.string().describe("for example freeze:0, floor:1, advance"),
+      weights: z.array(z.number()).describe("mixture weights of the components"),
+      share: z.number().describe("weight of this process within the signal"),
+      q: z.array(int()).describe("log sums of the components, nano-nats"),
+      setAside: z.array(int()).describe("per component the sum of its most incriminating blocks, nano-nats"),
+    }),
+  ),
+});
+
+/** A published decision: the only thing that moves traffic up. One CloudEvent per decision, hash-chained per route. */
+export const gateEvents = defineTopic({
+  name: "gate-events",
+  about: "A decision with its evidence. CloudEvents 1.0 in Kafka binary mode (ce_ headers); hash-chained per route.",
+  shape: z.object({
+    id: z.string(),
+    atMs: atMs(),
+    route: z.string(),
+    rollout: z.string(),
+    attempt: count(),
+    action,
+    fromPhase: phase,
+    fromStep: int(),
+    fromSharePpm: count().describe("candidate's share of subjects before, parts per million"),
+    toPhase: phase,
+    toStep: int(),
+    toSharePpm: count(),
+    condition,
+    reasons: z.array(z.string()),
+    gates: z.array(z.object({ gate, verdict: openEnum("pass", "hold", "freeze", "roll_back"), reasons: z.array(z.string()) })),
+    actor: z.string().describe("`headgate` or who asked"),
+    baseline: z.string(),
+    candidate: z.string(),
+    arm: arm.describe("arm that the decision is about"),
+    epoch: count().describe("epoch of the routing table that this decision publishes; the current one when it publishes none"),
+    advanceWithoutProof: z.boolean(),
+    alpha: z.number(),
+    alphaAdvance: z.number(),
+    logA: int().describe("nano-nats: log of the weighted mean of all freeze evidence"),
+    logAMinus: int(),
+    signals: z.array(signalEvidence),
+    paneStartMs: atMs().describe("newest pane that the decision has seen"),
+    watermarkMs: atMs(),
+    evidenceSeq: count().describe("sequence in `evidence` of the input that led to this"),
+    setAsidePanes: z.array(atMs()).describe("panes whose evidence stays set aside after a thaw"),
+    message: z.string().describe("one sentence for people"),
+    specDigest: z.string(),
+    codeVersion: z.string(),
+    previousHash: z.string().describe("SHA-256 of the route's previous gate event; empty for the first"),
+    hash: z.string().describe("SHA-256 of this event in canonical JSON without this field"),
+    sampleRequestIds: maybe(z.array(z.string())),
+  }),
+  key: "route",
+  partitions: "routes",
+  retention: { cleanup: "delete", retentionMs: days(365) },
+  writers: ["decider"],
+  readers: ["control", "any system"],
+});
+export type GateEvent = ValueOf<typeof gateEvents>;
+export type SignalEvidence = z.output<typeof signalEvidence>;
+export type Phase = z.output<typeof phase>;
+export type Condition = z.output<typeof condition>;
+export type Verdict = z.output<typeof verdict>;

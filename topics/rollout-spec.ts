@@ -1,0 +1,92 @@
+import { z } from "zod";
+
+/**
+ * The declared rollout, as people write it in YAML or JSON. Everything but the first four fields has a default, so that
+ * ten lines are a whole spec. Durations are strings such as `30s`, `15m`, `72h`, or whole milliseconds.
+ */
+const duration = z.union([z.int().min(0), z.string().regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, "must be a number with ms, s, m, h or d, for example 30s or 72h")]);
+const percent = z.number().min(0).max(100);
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._@:/-]{0,127}$/, "must start with a letter or digit and hold only letters, digits and . _ @ : / -");
+
+export const versionSpec = z.strictObject({
+  upstream: name.describe("name of an upstream in the gateway's own configuration"),
+  model: z.string().min(1).describe("model name sent upstream"),
+  parameters: z.record(z.string(), z.json()).optional().describe("merged over the caller's request"),
+  systemTemplate: z.string().optional().describe("system message put before the caller's messages"),
+});
+
+export const onBreach = z.enum(["freeze", "rollback", "contract"]);
+
+export const signalSpec = z.strictObject({
+  name: z.string().min(1).describe("a preset, or a signal that a rubric names"),
+  form: z.enum(["binary", "score"]).optional().describe("of a judged signal: pass/fail or a score of 0..1"),
+  gate: z.enum(["confidence", "cohort"]).optional(),
+  tier: z.enum(["guardrail", "watch"]).optional().describe("watch: shown and reported, never acts"),
+  margin: z
+    .strictObject({
+      limit: z.number().gt(0).max(10).optional().describe("harm from here on must never advance; fraction (0.05 = 5 points, or +5 % when relative)"),
+      tolerated: z.number().min(0).max(10).optional().describe("harm up to here must never stop; default limit / 5"),
+    })
+    .optional(),
+  floor: z.number().min(0).max(1).optional().describe("smallest acceptable rate of good, for example 0.995"),
+  onBreach: onBreach.optional().describe("action when a breach is sustained"),
+});
+
+export const rolloutSpec = z.strictObject({
+  route: name,
+  baseline: name,
+  candidate: name,
+  versions: z.record(z.string(), versionSpec).describe("how to serve the candidate, and the baseline when the route is new"),
+  id: name.optional().describe("rollout id; default derived from route and candidate"),
+  signals: z
+    .array(z.union([z.string().min(1), signalSpec]))
+    .min(1)
+    .describe("names of presets, or objects that override them"),
+  judge: z
+    .strictObject({
+      rubric: z
+        .union([z.string(), z.array(z.string()).min(1)])
+        .describe("name@version, or several; the texts are given beside the spec or are already in the catalog"),
+      budget: z
+        .string()
+        .regex(/^\d+\/(s|min|h)$/, "must be like 120/min")
+        .optional(),
+    })
+    .optional(),
+  schema: z
+    .strictObject({
+      source: z.enum(["response_format", "json", "pattern", "off"]),
+      pattern: z.string().optional(),
+      jsonSchema: z.record(z.string(), z.json()).optional(),
+      fence: z.enum(["forbidden", "allowed", "required"]).optional(),
+    })
+    .optional()
+    .describe("what schema_validity checks; default response_format"),
+  shadow: z
+    .strictObject({
+      share: percent.optional().describe("percent of served requests mirrored to the candidate; default 100, 0: no shadow phase"),
+      minDwell: duration.optional(),
+      maxDwell: duration.optional(),
+    })
+    .optional(),
+  ladder: z.array(percent.gt(0)).min(1).optional().describe("candidate's share per step in percent; default 1, 5, 10, 25, 50, 100"),
+  dwell: z.strictObject({ min: duration.optional(), minLate: duration.optional().describe("from 25 % on"), max: duration.optional() }).optional(),
+  observation: duration.optional().describe("time at 100 % before done; default 72h"),
+  holdback: percent.max(50).optional().describe("percent of subjects kept on the baseline at 100; 0 is allowed"),
+  alpha: z.number().gt(0).max(0.2).optional().describe("chance of ever stopping a candidate within every tolerated margin; default 0.05"),
+  minSamples: z.int().min(1).optional().describe("scores per arm in a step before it can be left; default 100"),
+  sustain: z.strictObject({ panes: z.int().min(2).max(10).optional(), window: duration.optional() }).optional(),
+  advanceOn: z.enum(["safe", "not_breached"]).optional().describe("not_breached: only steps up to 5 % exposure"),
+  approvals: z.array(z.int().min(0)).optional().describe("steps (from 0) that a person must approve before they are left"),
+  freezeWindows: z
+    .array(z.strictObject({ from: z.iso.datetime({ offset: true }), to: z.iso.datetime({ offset: true }), reason: z.string().optional() }))
+    .optional(),
+  pane: duration.optional().describe("default 60s"),
+  window: duration.optional().describe("rolling window for people; default 15m"),
+  grace: z.strictObject({ calls: duration.optional(), judge: duration.optional() }).optional(),
+  staleAfter: duration.optional(),
+  confidence: z.literal("none").optional().describe("written by who accepts a rollout without a quality guardrail"),
+  onRunning: z.enum(["reject"]).optional().describe("what a new spec does while another rollout runs on the route"),
+});
+export type RolloutSpec = z.output<typeof rolloutSpec>;
+export type SignalSpec = z.output<typeof signalSpec>;

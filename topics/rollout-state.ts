@@ -1,0 +1,30 @@
+import { z } from "zod";
+import { condition, phase } from "./7-gate-events.ts";
+import { atMs, count, defineTopic, type ValueOf } from "./define.ts";
+
+/** The decider's changelog: the reducer's state of one route, and the head of it that others may read. */
+export const rolloutState = defineTopic({
+  name: "rollout-state",
+  about: "The decider's state of a route (its changelog); the named fields are the public head, `state` is private.",
+  shape: z.object({
+    route: z.string(),
+    seq: count(),
+    atMs: atMs(),
+    rollout: z.string(),
+    attempt: count(),
+    phase,
+    condition,
+    step: z.int(),
+    epoch: count(),
+    reasons: z.array(z.string()),
+    message: z.string().describe("what it waits for, in one sentence"),
+    layout: count().describe("layout number of `state`; an unknown one pauses the task"),
+    state: z.string().describe("JSON of the reducer's state"),
+  }),
+  key: "route",
+  partitions: "routes",
+  retention: { cleanup: "compact" },
+  writers: ["decider"],
+  readers: ["decider", "control"],
+});
+export type StateEntry = ValueOf<typeof rolloutState>;

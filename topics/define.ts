@@ -48,12 +48,14 @@ export function openEnum<const Symbols extends readonly [string, ...string[]]>(.
   return z.enum([...symbols, "other"] as unknown as [...Symbols, "other"]);
 }
 
+/** Largest whole number that the Avro codec carries exactly (one below what zod calls a safe integer). */
+const exact = 9_007_199_254_740_990;
 /** A whole number that fits a double exactly; an Avro `long`. */
-export const int = () => z.int();
+export const int = () => z.int().min(-exact).max(exact);
 /** Epoch milliseconds. */
-export const atMs = () => z.int().min(0);
+export const atMs = () => z.int().min(0).max(exact);
 /** A count, never negative. */
-export const count = () => z.int().min(0);
+export const count = () => z.int().min(0).max(exact);
 /** A share in parts per million, 0 to 1,000,000: integer, so that every machine draws the same sample. */
 export const ppm = () => z.int().min(0).max(1_000_000);
 /** A field that may be absent: Avro union with null, default null. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { condition, phase } from "./7-gate-events.ts";
-import { atMs, count, defineTopic, type ValueOf } from "./define.ts";
+import { atMs, count, defineTopic, int, type ValueOf } from "./define.ts";
 
 /** The decider's changelog: the reducer's state of one route, and the head of it that others may read. */
 export const rolloutState = defineTopic({
@@ -14,7 +14,7 @@ export const rolloutState = defineTopic({
     attempt: count(),
     phase,
     condition,
-    step: z.int(),
+    step: int(),
     epoch: count(),
     reasons: z.array(z.string()),
     message: z.string().describe("what it waits for, in one sentence"),

@@ -1,0 +1,268 @@
+import avro from "avsc";
+import type { z } from "zod";
+import { type AvroRecord, avroOf, projected } from "../../topics/avro.ts";
+import type { Topic, ValueOf } from "../../topics/index.ts";
+import { KnownError } from "../errors/known-error.ts";
+import { Registry } from "./registry.ts";
+
+/** The bytes of a record cannot become a value of its topic, now or later: for the dead-letter topic (rule 7). */
+export class BadRecordError extends Error {
+  override readonly name = "BadRecordError";
+  constructor(topic: string, problem: string, cause?: unknown) {
+    super(`${topic}: ${problem}`, { cause });
+  }
+}
+
+/** Confluent wire format: a zero byte, the schema id as four bytes, the Avro body. */
+const magic = 0;
+const headerBytes = 5;
+
+/** Bodies larger than this get a buffer of their own; smaller ones share one. */
+const scratchBytes = 1024 * 1024;
+
+/** How records of one topic are read that were written with one schema. */
+interface Reader {
+  readonly type: avro.Type;
+  readonly resolver: ReturnType<avro.Type["createResolver"]> | undefined;
+  /** Set where others than headgate's own roles write: what they send is checked against the contract, not only against Avro. */
+  readonly check: z.ZodObject | undefined;
+}
+
+/**
+ * Turns values into records and back: zod, then Avro, in Confluent wire format, with schemas of the registry. Ids and
+ * schemas that were fetched once stay in memory, so that an outage of the registry stops nothing that already runs.
+ */
+export class Serde {
+  readonly #registry: Registry;
+  readonly #prefix: string;
+  readonly #own = new Map<string, { readonly id: number; readonly type: avro.Type }>();
+  /** Writers' types by id; a string says why a schema cannot be used. */
+  readonly #writers = new Map<number, avro.Type | string>();
+  readonly #fetching = new Map<number, Promise<void>>();
+  readonly #readers = new Map<string, Reader>();
+  #scratch = Buffer.allocUnsafe(64 * 1024);
+
+  private constructor(registry: Registry, prefix: string) {
+    this.#registry = registry;
+    this.#prefix = prefix;
+  }
+
+  /** @param prefix of topics and subjects, for example `headgate.` */
+  static async connect(registryUrl: string, prefix: string): Promise<Serde> {
+    return new Serde(new Registry(registryUrl), prefix);
+  }
+
+  /**
+   * Looks up the ids of our own schemas of these topics; needed before `encode`. Ids that are known are not asked for again.
+   * @throws {KnownError} TOPIC_MISSING when a schema was never registered under this prefix; REGISTRY_UNREACHABLE
+   */
+  async prepare(topics: readonly Topic[]): Promise<void> {
+    await Promise.all(
+      topics.map(async (topic) => {
+        if (this.#own.has(topic.name)) return;
+        const subject = subjectOf(this.#prefix, topic);
+        const id = await this.#registry.idOf(subject, avroOf(topic));
+        if (id === null) {
+          throw new KnownError(
+            "TOPIC_MISSING",
+            `the schema registry does not have this version's schema of ${this.#prefix}${topic.name} (subject ${subject})`,
+            {
+              fix: "run `headgate topics apply` with this version of headgate and this prefix",
+            },
+          );
+        }
+        const type = avroType(avroOf(topic));
+        this.#writers.set(id, type);
+        this.#own.set(topic.name, { id, type });
+      }),
+    );
+  }
+
+  /** @throws {KnownError} RECORD_INVALID naming topic and field, never the value */
+  encode<T extends Topic>(topic: T, value: ValueOf<T>): Buffer {
+    const own = this.#own.get(topic.name);
+    if (own === undefined) throw new Error(`Serde.prepare was not called for ${topic.name}`);
+    const checked = topic.shape.safeParse(value);
+    if (!checked.success) throw recordInvalid(problemOf(topic, checked.error));
+    try {
+      return this.#write(own.type, own.id, value);
+    } catch (error) {
+      throw recordInvalid(`${topic.name} cannot be written as Avro`, error);
+    }
+  }
+
+  /**
+   * Reads a record, whoever wrote it with whatever version of the schema: unknown fields are skipped, missing ones get
+   * their default, unknown enum symbols become `other`.
+   *
+   * @param fields top-level fields that are wanted; the others are skipped and absent from the value
+   * @returns the value; a promise of it when the writer's schema must be fetched first
+   * @throws {BadRecordError} (or rejects with it) when these bytes can never be read
+   * @throws {RegistryUnreachableError} only by rejecting: worth another try, the record may be good
+   */
+  decode(topic: Topic, bytes: Buffer, fields?: readonly string[]): unknown | Promise<unknown> {
+    if (bytes.length < headerBytes) throw new BadRecordError(topic.name, `${bytes.length} bytes are too few for a record`);
+    if (bytes[0] !== magic) throw new BadRecordError(topic.name, `starts with byte ${bytes[0]}, not with 0 as records in Confluent wire format do`);
+    const id = bytes.readUInt32BE(1);
+    const writer = this.#writers.get(id);
+    if (writer === undefined) return this.#fetch(topic, id).then(() => this.decode(topic, bytes, fields));
+    if (typeof writer === "string") throw new BadRecordError(topic.name, `schema ${id} ${writer}`);
+    const reader = this.#readerOf(topic, id, writer, fields);
+    const value = readBody(topic, reader, bytes);
+    if (reader.check === undefined) return value;
+    const checked = reader.check.safeParse(value);
+    if (!checked.success) throw new BadRecordError(topic.name, problemOf(topic, checked.error));
+    return value;
+  }
+
+  #write(type: avro.Type, id: number, value: unknown): Buffer {
+    let buffer = this.#scratch;
+    let end = type.encode(value, buffer, headerBytes);
+    if (end < 0) {
+      // A negative end is how many bytes were missing.
+      buffer = Buffer.allocUnsafe(buffer.length - end);
+      if (buffer.length <= scratchBytes) this.#scratch = buffer;
+      end = type.encode(value, buffer, headerBytes);
+    }
+    buffer[0] = magic;
+    buffer.writeUInt32BE(id, 1);
+    return Buffer.from(buffer.subarray(0, end));
+  }
+
+  #fetch(topic: Topic, id: number): Promise<void> {
+    const running = this.#fetching.get(id);
+    if (running !== undefined) return running;
+    const started = this.#fetchNow(topic, id).finally(() => this.#fetching.delete(id));
+    this.#fetching.set(id, started);
+    return started;
+  }
+
+  async #fetchNow(topic: Topic, id: number): Promise<void> {
+    const schema = await this.#registry.schemaOf(id);
+    if (schema === null) throw new BadRecordError(topic.name, `the registry does not know schema ${id}`);
+    this.#writers.set(id, typeof schema === "string" ? schema : usableType(schema));
+  }
+
+  #readerOf(topic: Topic, id: number, writer: avro.Type, fields: readonly string[] | undefined): Reader {
+    const key = `${topic.name}/${id}/${fields?.join() ?? "*"}`;
+    const known = this.#readers.get(key);
+    if (known !== undefined) return known;
+    const reader = makeReader(topic, id, writer, fields);
+    this.#readers.set(key, reader);
+    return reader;
+  }
+}
+
+/** Registry subject of a topic's values: Confluent's default naming, so that other tools find it. */
+export function subjectOf(prefix: string, topic: Topic): string {
+  return `${prefix}${topic.name}-value`;
+}
+
+function usableType(schema: object): avro.Type | string {
+  try {
+    return avroType(schema);
+  } catch (error) {
+    return `is not a usable Avro schema (${messageOf(error)})`;
+  }
+}
+
+function makeReader(topic: Topic, id: number, writer: avro.Type, fields: readonly string[] | undefined): Reader {
+  const schema = avroOf(topic);
+  const type = avroType(fields === undefined ? schema : projected(schema, fields));
+  const shape = fields === undefined ? topic.shape : topic.shape.pick(Object.fromEntries(fields.map((field) => [field, true])) as never);
+  const check = isWrittenByOthers(topic) ? shape : undefined;
+  try {
+    return { type, resolver: type.createResolver(writer), check };
+  } catch (error) {
+    throw new BadRecordError(topic.name, `schema ${id} cannot be read as ${schema.name} (${messageOf(error)})`, error);
+  }
+}
+
+function readBody(topic: Topic, reader: Reader, bytes: Buffer): unknown {
+  let read: { value: unknown; offset: number };
+  try {
+    read = reader.type.decode(bytes, headerBytes, reader.resolver);
+  } catch (error) {
+    throw new BadRecordError(topic.name, `the bytes do not fit their schema (${messageOf(error)})`, error);
+  }
+  if (read.offset !== bytes.length) {
+    throw new BadRecordError(topic.name, read.offset < 0 ? "is cut short" : `has ${bytes.length - read.offset} bytes too many`);
+  }
+  return read.value;
+}
+
+/** Our own roles validate before they write; checking again would cost on each read what it cost on the write. */
+function isWrittenByOthers(topic: Topic): boolean {
+  return topic.writers.some((writer) => writer === "any system" || writer === "cli");
+}
+
+/** Names field and rule; zod's messages hold no values, which may be bodies or subjects. */
+function problemOf(topic: Topic, error: z.ZodError): string {
+  const [first] = error.issues;
+  const path = [topic.name, ...(first?.path ?? [])].join(".");
+  const more = error.issues.length > 1 ? ` (and ${error.issues.length - 1} more)` : "";
+  return `${path}: ${first?.message ?? "is not valid"}${more}`;
+}
+
+function recordInvalid(problem: string, cause?: unknown): KnownError {
+  return new KnownError("RECORD_INVALID", problem, { fix: "correct what produces the record; its contract is in topics/", cause });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+interface Tap {
+  readonly buf: Buffer;
+  pos: number;
+  readLong(): number;
+  skipLong(): void;
+}
+
+/** avsc's array, made safe against corrupt lengths: it would try to fill an array of any length that the bytes claim. */
+class BoundedArray extends avro.types.ArrayType {
+  _read(tap: Tap): unknown[] {
+    const items = (this as unknown as { itemsType: { _read(tap: Tap): unknown } }).itemsType;
+    const values: unknown[] = [];
+    for (let n = blockLength(tap); n > 0; n = blockLength(tap)) {
+      for (; n > 0; n--) values.push(items._read(tap));
+    }
+    return values;
+  }
+
+  _skip(tap: Tap): void {
+    const items = (this as unknown as { itemsType: { _skip(tap: Tap): void } }).itemsType;
+    for (let n = blockLength(tap); n > 0; n = blockLength(tap)) {
+      for (; n > 0; n--) items._skip(tap);
+    }
+  }
+}
+
+/** Every item of ours takes a byte at least, so a block with more items than bytes left is corrupt. */
+function blockLength(tap: Tap): number {
+  let n = tap.readLong();
+  if (n < 0) {
+    n = -n;
+    tap.skipLong();
+  }
+  if (n > tap.buf.length - tap.pos) throw new Error("an array claims more items than there are bytes");
+  return n;
+}
+
+/** An avsc type whose records are plain objects, as everybody but avsc expects them. */
+function avroType(schema: AvroRecord | object): avro.Type {
+  const registry: Record<string, avro.Type> = {};
+  const type = avro.Type.forSchema(schema as avro.Schema, {
+    registry,
+    omitRecordMethods: true,
+    typeHook: (part, options) => {
+      const isArray = typeof part === "object" && "type" in part && part.type === "array";
+      return isArray ? new (BoundedArray as unknown as new (schema: unknown, options: unknown) => avro.Type)(part, options) : undefined;
+    },
+  });
+  for (const named of Object.values(registry)) {
+    // avsc makes records with constructors of its own; with this prototype they compare and print like literals.
+    if (named instanceof avro.types.RecordType) named.recordConstructor.prototype = Object.prototype;
+  }
+  return type;
+}

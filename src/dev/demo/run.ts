@@ -1,0 +1,231 @@
+import { randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import pino from "pino";
+import { stringify } from "yaml";
+import { connectLog } from "../../runtime/log-client.ts";
+import type { LogClient } from "../../runtime/port.ts";
+import { applyTopics, deletePrefix } from "../../runtime/topic-admin.ts";
+import { startCluster } from "../cluster/cluster.ts";
+import { burstyArrivals, recordedArrivals } from "./arrivals.ts";
+import { endingOf, Observer, observedFields, observedTopics, rowOf } from "./observe.ts";
+import { Children, freePort, waitForOk } from "./processes.ts";
+import { seeded } from "./random.ts";
+import { type Story, upstreamName } from "./stories.ts";
+import { Traffic } from "./traffic.ts";
+import { eventLine, evidenceLines, finalTable, liveLines, settingsOf } from "./view.ts";
+
+/** The judge of the demo is wrong in this share of its calls, independently. */
+const judgeErrorRate = 0.05;
+/** Recorded latencies are divided by this. */
+const latencyFactor = 10;
+
+export interface DemoOptions {
+  readonly stories: readonly Story[];
+  readonly seed: number;
+  /** Where the calls file is and the logs go. */
+  readonly directory: string;
+  readonly recorded: boolean;
+  readonly keep: boolean;
+  readonly json: boolean;
+  /** The stories must have ended by then, counted from the first rollout. */
+  readonly deadlineS: number;
+  readonly arrivalTimes?: readonly number[];
+}
+
+interface Addresses {
+  readonly gateway: string;
+  readonly control: string;
+}
+
+/** Runs the whole system on real traffic and says whether every story ended as the truth demands. */
+export async function runDemo(options: DemoOptions): Promise<boolean> {
+  const say = (line: string) => (options.json ? console.error(line) : console.log(line));
+  announce(options, say);
+  const startedAtMs = Date.now();
+  const failures: string[] = [];
+  const children = new Children(options.directory, (child, how) => failures.push(`${child.name} ended: ${how}`));
+  const alive = () => {
+    if (failures.length > 0) throw new Error(`${failures.join("; ")}\n${children.tail(failures[0]?.split(" ")[0] ?? "")}\nlogs: ${options.directory}`);
+  };
+  const cluster = await startCluster({ onProgress: say });
+  const prefix = `hgdemo-${randomBytes(4).toString("hex")}.`;
+  const connection = { brokers: cluster.brokers, registryUrl: cluster.registryUrl, prefix };
+  const log = pino({ level: "warn" }, pino.destination(join(options.directory, "demo.log")));
+  let client: LogClient | undefined;
+  const traffic: Traffic[] = [];
+  try {
+    await applyTopics({ ...connection, partitions: "small", log });
+    say(`${since(startedAtMs)} Kafka and schema registry up (${cluster.kind}), topics created under ${prefix}`);
+    const addresses = await startRoles(options, children, connection, alive);
+    client = await connectLog({ ...connection, clientId: "demo", log });
+    const observer = new Observer(options.stories, (seen, event) => {
+      say(eventLine(seen, event, startedAtMs));
+      if (event.action === "rolled_back" || event.action === "frozen") for (const line of evidenceLines(event)) say(line);
+    });
+    client.follow(observedTopics, { from: "beginning", fields: observedFields, onRecord: (record) => observer.take(record) });
+    say(`${since(startedAtMs)} roles up: gateway ${addresses.gateway}, control ${addresses.control}`);
+    traffic.push(...startTraffic(options, addresses));
+    await applySpecs(options, addresses, say);
+    await watch(options, observer, traffic, startedAtMs, alive);
+    if (options.keep) await keepUp(addresses, cluster, say);
+    await Promise.all(traffic.map((callers) => callers.stop()));
+    // What was answered is in `requests` once every gateway has written a mark after it; a few marks are plenty.
+    await sleep(3000);
+    const rows = [...observer.seen.values()].map(rowOf);
+    const seconds = (Date.now() - startedAtMs) / 1000;
+    if (options.json) console.log(JSON.stringify({ ok: rows.every((row) => row.right), seed: options.seed, seconds, stories: rows }));
+    else summary(rows, traffic, seconds);
+    alive();
+    return rows.every((row) => row.right);
+  } finally {
+    await Promise.all(traffic.map((callers) => callers.stop()));
+    await children.stopAll();
+    await client?.close();
+    if (cluster.kind === "external") await deletePrefix(connection);
+    await cluster.stop();
+  }
+}
+
+const since = (startedAtMs: number) => `${((Date.now() - startedAtMs) / 1000).toFixed(1)} s`.padStart(8);
+
+function announce(options: DemoOptions, say: (line: string) => void): void {
+  say(`headgate demo, seed ${options.seed}: ${options.stories.length} rollouts at the same time on ${options.recorded ? "recorded" : "built-in"} traffic`);
+  say(
+    `Latencies are replayed divided by ${latencyFactor}; the local judge is wrong in ${100 * judgeErrorRate} % of its calls. Settings that differ from the defaults:`,
+  );
+  for (const story of options.stories) for (const line of settingsOf(story)) say(`  ${line}`);
+}
+
+async function startRoles(
+  options: DemoOptions,
+  children: Children,
+  connection: { readonly brokers: readonly string[]; readonly registryUrl: string; readonly prefix: string },
+  alive: () => void,
+): Promise<Addresses> {
+  const calls = join(options.directory, "calls.jsonl");
+  const seed = ["--seed", String(options.seed)];
+  const truth = options.recorded ? ["--calls", calls] : [];
+  const realJudge = !options.recorded && process.env.OPENAI_API_KEY !== undefined;
+  const [upstream, judge] = await Promise.all([
+    children.endpoint("upstream", "src/dev/demo/replay-upstream.ts", ["--calls", calls, "--factor", String(latencyFactor), ...seed]),
+    realJudge
+      ? (process.env.OPENAI_BASE_URL ?? "")
+      : children.endpoint("judge-endpoint", "src/dev/demo/judge-endpoint.ts", [...truth, "--error-rate", String(judgeErrorRate), ...seed]),
+  ]);
+  const [gatewayPort, controlPort] = [await freePort(), await freePort()];
+  const gatewayConfig = join(options.directory, "gateway.yaml");
+  await writeFile(gatewayConfig, stringify(gatewayConfiguration(options.stories, upstream)));
+  const shared = {
+    KAFKA_BROKERS: connection.brokers.join(","),
+    SCHEMA_REGISTRY_URL: connection.registryUrl,
+    HEADGATE_PREFIX: connection.prefix,
+    LOG_LEVEL: "info",
+  };
+  const role = (name: string, env: Readonly<Record<string, string>> = {}) => children.start(name, "src/cli/main.ts", [name], { ...shared, ...env });
+  role("gateway", { HEADGATE_GATEWAY_CONFIG: gatewayConfig, HEADGATE_GATEWAY_PORT: String(gatewayPort), HEADGATE_SUBJECT_KEY: "demo" });
+  role("sampler");
+  role("judge", {
+    HEADGATE_JUDGE_API_KEY: process.env.OPENAI_API_KEY ?? "none",
+    HEADGATE_JUDGE_MODEL: process.env.HEADGATE_JUDGE_MODEL ?? "demo-judge",
+    // Each call of the noisy judge must err by itself.
+    HEADGATE_JUDGE_CACHE: realJudge ? "1" : "0",
+    ...(judge === "" ? {} : { HEADGATE_JUDGE_BASE_URL: judge }),
+  });
+  role("aggregator", { HEADGATE_WINDOW_REFRESH_MS: "2000" });
+  role("decider");
+  role("control", { HEADGATE_CONTROL_PORT: String(controlPort) });
+  const addresses = { gateway: `http://127.0.0.1:${gatewayPort}`, control: `http://127.0.0.1:${controlPort}` };
+  await waitForOk(`${addresses.gateway}/readyz`, 60_000, alive);
+  await waitForOk(`${addresses.control}/readyz`, 60_000, alive);
+  return addresses;
+}
+
+/** The gateway's own file: where upstreams are, and who serves each route before any rollout. */
+export function gatewayConfiguration(stories: readonly Story[], upstreamUrl: string): object {
+  return {
+    upstreams: { [upstreamName]: { baseUrl: upstreamUrl } },
+    routes: Object.fromEntries(
+      stories.map((story) => [story.route, { baseline: { version: story.baseline, upstream: upstreamName, model: story.baseline }, bodies: "full" }]),
+    ),
+  };
+}
+
+function startTraffic(options: DemoOptions, addresses: Addresses): Traffic[] {
+  return options.stories.map((story, index) => {
+    const random = seeded(options.seed * 1009 + index);
+    const arrivals = options.arrivalTimes ? recordedArrivals(options.arrivalTimes, story.callsPerSecond) : burstyArrivals(random, story.callsPerSecond);
+    const callers = new Traffic({
+      gateways: [`${addresses.gateway}/v1`],
+      route: story.route,
+      prompts: story.prompts,
+      arrivals,
+      random,
+      users: 2000,
+      streamShare: 0.3,
+    });
+    callers.start();
+    return callers;
+  });
+}
+
+/** Declares the rollouts through the control API, as a user would; retries only while no gateway has reported yet. */
+async function applySpecs(options: DemoOptions, addresses: Addresses, say: (line: string) => void): Promise<void> {
+  for (const { spec } of options.stories) {
+    const response = await fetch(`${addresses.control}/v1/rollouts`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ spec, actor: "demo" }),
+    });
+    if (!response.ok) throw new Error(`control refused the spec of ${spec.route}: ${response.status} ${await response.text()}`);
+    say(`         applied the rollout of ${spec.route}`);
+  }
+}
+
+async function watch(options: DemoOptions, observer: Observer, traffic: readonly Traffic[], startedAtMs: number, alive: () => void): Promise<void> {
+  const live = process.stdout.isTTY === true && !options.json;
+  const until = Date.now() + options.deadlineS * 1000;
+  let drawn = 0;
+  while (Date.now() < until) {
+    alive();
+    const all = [...observer.seen.values()];
+    if (all.every((seen) => endingOf(seen) !== undefined)) return;
+    if (live) {
+      const lines = liveLines(
+        all,
+        (Date.now() - startedAtMs) / 1000,
+        traffic.reduce((sum, callers) => sum + callers.sent, 0),
+      );
+      process.stdout.write(`${lines.map((line) => `\x1b[2K${line}`).join("\n")}\n\x1b[${lines.length}A`);
+      drawn = lines.length;
+    }
+    await sleep(500);
+  }
+  if (drawn > 0) process.stdout.write("\n".repeat(drawn));
+}
+
+async function keepUp(
+  addresses: Addresses,
+  cluster: { readonly brokers: readonly string[]; readonly registryUrl: string },
+  say: (line: string) => void,
+): Promise<void> {
+  say(
+    `Left up until Ctrl-C: gateway ${addresses.gateway}/v1, control ${addresses.control}, Kafka ${cluster.brokers.join(",")}, registry ${cluster.registryUrl}`,
+  );
+  await new Promise<void>((resolve) => {
+    process.once("SIGINT", () => resolve());
+    process.once("SIGTERM", () => resolve());
+  });
+}
+
+function summary(rows: readonly ReturnType<typeof rowOf>[], traffic: readonly Traffic[], seconds: number): void {
+  console.log(`\n${finalTable(rows)}\n`);
+  for (const row of rows) {
+    const calls = Object.entries(row.calls).map(([key, count]) => `${key} ${count}`);
+    console.log(`  ${row.route}: ${row.why}\n    calls in the topic: ${calls.join(", ")}`);
+  }
+  const sum = (pick: (callers: Traffic) => number) => traffic.reduce((total, callers) => total + pick(callers), 0);
+  console.log(`\n${sum((t) => t.sent)} calls sent, ${sum((t) => t.answered)} answered, ${sum((t) => t.failed)} failed, in ${seconds.toFixed(0)} s`);
+  console.log(rows.every((row) => row.right) ? "All stories ended as the truth demands." : "NOT all stories ended as the truth demands.");
+}

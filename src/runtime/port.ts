@@ -153,7 +153,13 @@ export interface LogClient {
   openTable<T extends Topic>(topic: T, options?: { readonly fields?: readonly string[] }): Table<ValueOf<T>>;
   follow(
     topics: readonly Topic[],
-    options: { readonly from: "beginning" | "end"; readonly onRecord: (record: Incoming) => void; readonly onError?: (error: Error) => void },
+    options: {
+      readonly from: "beginning" | "end";
+      /** Per topic the fields to decode (a projection); absent: all of them. */
+      readonly fields?: Readonly<Record<string, readonly string[]>>;
+      readonly onRecord: (record: Incoming) => void;
+      readonly onError?: (error: Error) => void;
+    },
   ): Follower;
   openAppender(options?: { readonly retryBudgetMs?: number }): Appender;
   close(): Promise<void>;

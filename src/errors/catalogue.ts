@@ -17,5 +17,8 @@ export const errorCodes = {
   EVALUATION_ERROR: "evidence is not a finite number: a bug; the rollout is held",
   NOT_FOUND: "there is no such route or rollout",
   CONFLICT: "the request does not fit the current state",
+  REQUEST_INVALID: "a request to the control API, or an option of the command line, is malformed",
+  FORBIDDEN: "the control API refused the caller: no token, a wrong one, or a web page of another origin",
+  CONTROL_UNREACHABLE: "the control API did not answer",
 } as const;
 export type ErrorCode = keyof typeof errorCodes;

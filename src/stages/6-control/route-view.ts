@@ -1,0 +1,175 @@
+import type { Brake, GateEvent, RoutingTable, SignalEvidence, StateEntry, WindowView } from "../../../topics/index.ts";
+import { bindingBrake, candidateSharePct, liveGateways, type Obedience, obedience } from "./obedience.ts";
+import { headOf, type Views } from "./views.ts";
+
+/** The declared spec of a route, as it stands in `rollouts`. */
+export interface Declared {
+  readonly digest: string;
+  readonly actor: string;
+  readonly atMs: number;
+  /** The spec as it was declared, without defaults. */
+  readonly spec: unknown;
+}
+
+/** A route in a list. */
+export interface RouteSummary {
+  readonly route: string;
+  readonly rollout: string;
+  readonly attempt: number;
+  /** `none` while the decider has not taken up the declared rollout. */
+  readonly phase: StateEntry["phase"] | "none";
+  readonly condition: StateEntry["condition"];
+  /** Rung of the ladder, from 0; -1 in shadow. */
+  readonly step: number;
+  /** Candidate's share of subjects per step, in percent. */
+  readonly ladder: readonly number[];
+  readonly baseline: string;
+  readonly candidate: string;
+  /** Candidate's share of subjects now, in percent. */
+  readonly sharePct: number;
+  readonly epoch: number;
+  readonly braked: boolean;
+  readonly reasons: readonly string[];
+  /** What it waits for, in one sentence. */
+  readonly message: string;
+  /** Epoch ms of the newest gate event; 0 when there is none. */
+  readonly changedAtMs: number;
+  readonly gateways: { readonly obeyed: number; readonly live: number };
+}
+
+/** Everything that is known of a route. */
+export interface RouteView extends Omit<RouteSummary, "gateways"> {
+  readonly declared: Declared | null;
+  readonly state: Omit<StateEntry, "state"> | null;
+  readonly routing: RoutingTable | null;
+  readonly brake: Brake | null;
+  readonly gateways: Obedience;
+  /** Candidate's share of the served calls in the rolling window, in percent; null without calls. */
+  readonly measuredSharePct: number | null;
+  /** Of the newest gate event of this attempt that carries evidence. */
+  readonly signals: readonly SignalEvidence[];
+  readonly signalsAtMs: number;
+  /** Newest first. */
+  readonly events: readonly GateEvent[];
+  /** The newest event of each earlier attempt, newest first. */
+  readonly earlier: readonly GateEvent[];
+  readonly windows: readonly WindowView[];
+}
+
+/** Phases in which an attempt is under way. */
+export const runningPhases: ReadonlySet<string> = new Set(["pending", "shadow", "canary", "observing"]);
+
+const defaultLadder = [1, 5, 10, 25, 50, 100];
+
+/** Routes that control has heard of, in alphabetical order. */
+export function routesOf(views: Views): string[] {
+  const names = new Set([...keysOf(views.rollouts), ...keysOf(views.states), ...keysOf(views.routing), ...views.gateEvents.routes()]);
+  return [...names].sort();
+}
+
+export function isKnown(views: Views, route: string): boolean {
+  return views.rollouts.get(route) !== undefined || views.states.get(route) !== undefined || views.routing.get(route) !== undefined;
+}
+
+export function routeSummary(views: Views, route: string, nowMs: number): RouteSummary {
+  const view = routeView(views, route, nowMs);
+  const { rollout, attempt, phase, condition, step, ladder, baseline, candidate, sharePct, epoch, braked, reasons, message, changedAtMs } = view;
+  const gateways = { obeyed: view.gateways.obeyed, live: view.gateways.live };
+  return { route, rollout, attempt, phase, condition, step, ladder, baseline, candidate, sharePct, epoch, braked, reasons, message, changedAtMs, gateways };
+}
+
+export function routeView(views: Views, route: string, nowMs: number): RouteView {
+  const declared = declaredOf(views, route);
+  const entry = views.states.get(route);
+  const table = views.routing.get(route);
+  const rollout = entry?.rollout ?? table?.rollout ?? "";
+  const attempt = entry?.attempt ?? table?.attempt ?? 0;
+  const brake = bindingBrake(views.brakes, { route, rollout, attempt });
+  const all = views.gateEvents.newest(route, { limit: Number.MAX_SAFE_INTEGER });
+  const current = all.filter((event) => event.rollout === rollout && event.attempt === attempt);
+  const evidence = current.find((event) => event.signals.length > 0);
+  const spec = declared?.spec as { readonly baseline?: string; readonly candidate?: string; readonly ladder?: readonly number[] } | undefined;
+  const isRunning = entry !== undefined && runningPhases.has(entry.phase);
+  const windows = windowsOf(views, route).filter((window) => !isRunning || (window.rollout === rollout && window.attempt === attempt));
+  return {
+    route,
+    rollout,
+    attempt,
+    phase: entry?.phase ?? "none",
+    condition: entry?.condition ?? "progressing",
+    step: entry?.step ?? -1,
+    ladder: spec?.ladder ?? defaultLadder,
+    baseline: table?.baseline ?? spec?.baseline ?? "",
+    candidate: table?.candidate ?? spec?.candidate ?? "",
+    sharePct: candidateSharePct(table),
+    epoch: table?.epoch ?? 0,
+    braked: brake !== undefined,
+    reasons: entry?.reasons ?? [],
+    message: messageOf(entry, declared),
+    changedAtMs: all[0]?.atMs ?? 0,
+    declared: declared ?? null,
+    state: entry === undefined ? null : headOf(entry),
+    routing: table ?? null,
+    brake: brake ?? null,
+    gateways: obedience(liveGateways(valuesOf(views.fleet), nowMs), { route, table, brake }),
+    measuredSharePct: measuredShare(windows),
+    signals: evidence?.signals ?? [],
+    signalsAtMs: evidence?.atMs ?? 0,
+    events: all.slice(0, 20),
+    earlier: newestPerEarlierAttempt(all, current),
+    windows,
+  };
+}
+
+/** Windows of a route, by signal, slice, arm. */
+export function windowsOf(views: Views, route: string | undefined): WindowView[] {
+  const all = [...valuesOf(views.windows)].filter((window) => route === undefined || window.route === route);
+  const order = (window: WindowView) =>
+    [window.route, window.signal, window.slice, window.exposure, window.arm, window.version, window.evaluatorVersion].join("\u0000");
+  return all.sort((a, b) => (order(a) < order(b) ? -1 : 1));
+}
+
+function declaredOf(views: Views, route: string): Declared | undefined {
+  const record = views.rollouts.get(route);
+  if (record === undefined) return undefined;
+  return { digest: record.digest, actor: record.actor, atMs: record.atMs, spec: parsedOrText(record.spec) };
+}
+
+/** Any system may write `rollouts`: a spec that is no JSON is shown as it is, so that people see what is wrong. */
+function parsedOrText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function messageOf(entry: StateEntry | undefined, declared: Declared | undefined): string {
+  if (entry !== undefined) return entry.message;
+  return declared === undefined ? "no rollout is declared" : "declared; the decider has not taken it up yet";
+}
+
+function measuredShare(windows: readonly WindowView[]): number | null {
+  const calls = windows.filter((window) => window.signal === "error_rate" && window.slice === "all" && window.exposure === "served");
+  const total = calls.reduce((sum, window) => sum + window.records, 0);
+  if (total === 0) return null;
+  return (100 * calls.filter((window) => window.arm === "candidate").reduce((sum, window) => sum + window.records, 0)) / total;
+}
+
+function newestPerEarlierAttempt(all: readonly GateEvent[], current: readonly GateEvent[]): GateEvent[] {
+  const seen = new Set(current.map((event) => `${event.rollout}\u0000${event.attempt}`));
+  return all.filter((event) => {
+    const key = `${event.rollout}\u0000${event.attempt}`;
+    if (event.attempt === 0 || seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
+}
+
+function keysOf(table: { entries(): IterableIterator<[string, unknown]> }): string[] {
+  return [...table.entries()].map(([key]) => key);
+}
+
+function* valuesOf<V>(table: { entries(): IterableIterator<[string, V]> }): Iterable<V> {
+  for (const [, value] of table.entries()) yield value;
+}

@@ -48,8 +48,8 @@ export function openEnum<const Symbols extends readonly [string, ...string[]]>(.
   return z.enum([...symbols, "other"] as unknown as [...Symbols, "other"]);
 }
 
-/** Largest whole number that the Avro codec carries exactly (one below what zod calls a safe integer). */
-const exact = 9_007_199_254_740_990;
+/** 2^52: beyond it avsc 5.7.7 writes some negative longs as positive ones, because it doubles them as floating point. */
+const exact = 2 ** 52;
 /** A whole number that fits a double exactly; an Avro `long`. */
 export const int = () => z.int().min(-exact).max(exact);
 /** Epoch milliseconds. */

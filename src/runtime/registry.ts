@@ -42,7 +42,7 @@ export class Registry {
   /** Id of exactly this schema under the subject; null when it was never registered there. Needs no right to write. */
   async idOf(subject: string, schema: AvroRecord): Promise<number | null> {
     try {
-      return await withDeadline(this.#client.getRegistryIdBySchema(subject, { schema: JSON.stringify(schema), type: SchemaType.AVRO }));
+      return checkId(await withDeadline(this.#client.getRegistryIdBySchema(subject, { schema: JSON.stringify(schema), type: SchemaType.AVRO })));
     } catch (error) {
       if (isUnknown(error)) return null;
       throw new RegistryUnreachableError(this.url, error);
@@ -73,7 +73,7 @@ export class Registry {
     try {
       const text = { schema: JSON.stringify(schema), type: SchemaType.AVRO } as const;
       const { id } = await withDeadline(this.#client.register(text, { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE }));
-      return id;
+      return checkId(id);
     } catch (error) {
       if (!isRefusal(error)) throw new RegistryUnreachableError(this.url, error);
       throw new KnownError("SCHEMA_REFUSED", `the registry refused the schema of ${subject}: ${messageOf(error)}`, {
@@ -135,6 +135,12 @@ function parseUrl(address: string): URL {
     });
   }
   return new URL(address);
+}
+
+/** The client passes on whatever a page with status 200 holds; a record must never be written with such an id. */
+function checkId(id: unknown): number {
+  if (typeof id !== "number" || !Number.isInteger(id) || id < 0) throw new Error("the answer holds no schema id");
+  return id;
 }
 
 /** Confluent's API puts a number such as 40403 into every error; a proxy's own page has none. */

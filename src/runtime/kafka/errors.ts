@@ -1,0 +1,46 @@
+/** kafkajs wraps errors several deep and mixes names, types and codes; these read them without guessing. */
+
+interface KafkaError extends Error {
+  readonly type?: string;
+  readonly code?: string | number;
+  readonly retriable?: boolean;
+}
+
+/** The error and its causes, outermost first; safe against cycles. */
+export function causesOf(error: unknown): KafkaError[] {
+  const seen: KafkaError[] = [];
+  for (let e: unknown = error; e instanceof Error && !seen.includes(e) && seen.length < 10; e = e.cause) seen.push(e);
+  return seen;
+}
+
+/** True when the broker answered with this protocol error, at any depth. */
+export function isType(error: unknown, ...types: readonly string[]): boolean {
+  return causesOf(error).some((e) => e.type !== undefined && types.includes(e.type));
+}
+
+/**
+ * True when a newer producer with the same transactional id exists, or the broker ended our transaction by its timeout
+ * (it uses the same error for both). Code 90 (PRODUCER_FENCED) is younger than kafkajs and reaches us as an unknown code.
+ */
+export function isFenced(error: unknown): boolean {
+  return isType(error, "INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED") || causesOf(error).some((e) => /unknown error code 90\b|PRODUCER_FENCED/i.test(e.message));
+}
+
+/** True when the error came from kafkajs or the network: an outage to wait out, not a bug of ours. */
+export function isKafka(error: unknown): boolean {
+  return causesOf(error).some((e) => e.name.startsWith("KafkaJS") || (typeof e.code === "string" && /^E[A-Z]+$/.test(e.code)));
+}
+
+/** True when waiting will not help: wrong credentials, or no permission. */
+export function isRefused(error: unknown): boolean {
+  return causesOf(error).some((e) => e.name === "KafkaJSSASLAuthenticationError" || /AUTHORIZATION_FAILED$/.test(e.type ?? ""));
+}
+
+/** One line for a log: the innermost message with its type, without the stack. */
+export function reasonOf(error: unknown): string {
+  const causes = causesOf(error);
+  const innermost = causes.at(-1);
+  if (innermost === undefined) return String(error);
+  const kind = innermost.type ?? innermost.name;
+  return `${kind}: ${innermost.message}`;
+}

@@ -1,0 +1,286 @@
+import type { Consumer, EachBatchPayload } from "kafkajs";
+import { KnownError } from "../errors/known-error.ts";
+import { pause, type RuntimeDeps } from "./deps.ts";
+import { copartitioned } from "./kafka/assigner.ts";
+import { type Client, openClient } from "./kafka/client.ts";
+import { reasonOf } from "./kafka/errors.ts";
+import type { Running, TaskRole } from "./port.ts";
+import { gapError, type TaskHost, TaskLifecycle } from "./tasks/lifecycle.ts";
+
+const fetchWaitMs = 150;
+const heartbeatMs = 1_000;
+/** Heartbeats that must succeed before a fenced task is taken again; the first may have been under way already. */
+const proofHeartbeats = 2;
+const watchEveryMs = 1_000;
+const leaveMs = 5_000;
+
+/**
+ * Runs a role in this process: one consumer for all its inputs, one task for each partition that the group gives us.
+ * The consumer only fetches and enqueues; each task reads, works and commits on its own (rules 3 to 5).
+ *
+ * @throws {KnownError} TOPIC_MISSING, LAYOUT_MISMATCH, REGISTRY_UNREACHABLE
+ */
+export async function runRole(deps: RuntimeDeps, role: TaskRole): Promise<Running> {
+  await deps.verify(role.inputs);
+  const counts = new Set(role.inputs.map((topic) => deps.partitionsOf(topic)));
+  if (counts.size !== 1) {
+    throw new KnownError("LAYOUT_MISMATCH", `the inputs of ${role.name} (${role.inputs.map(({ name }) => name).join(", ")}) have different partition counts`, {
+      fix: "topics that one role joins need the same count: create the topics again under a new prefix",
+    });
+  }
+  const runner = new RoleRunner(deps, role, [...counts][0] ?? 0);
+  await runner.begin();
+  return runner;
+}
+
+class RoleRunner implements Running, TaskHost {
+  readonly finished: Promise<void>;
+  readonly #deps: RuntimeDeps;
+  readonly #role: TaskRole;
+  readonly #client: Client;
+  readonly #consumer: Consumer;
+  readonly #tasks = new Map<number, TaskLifecycle>();
+  /** Tasks that ended but are not gone yet: their partition is not started again before. */
+  readonly #leaving = new Map<number, Promise<void>>();
+  #assigned = new Set<number>();
+  readonly #held = new Set<number>();
+  /** Per input and partition the offset that the next fetched batch must start at. */
+  readonly #expected = new Map<string, number>();
+  readonly #proofs = new Set<() => void>();
+  #settle: { resolve: () => void; reject: (error: Error) => void };
+  #isStopping = false;
+  #lastSignAt = 0;
+  #watch: NodeJS.Timeout | null = null;
+
+  constructor(deps: RuntimeDeps, role: TaskRole, partitions: number) {
+    this.#deps = deps;
+    this.#role = role;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.finished = promise;
+    promise.catch(() => undefined); // whoever started the role looks at it, maybe later
+    this.#settle = { resolve, reject };
+    const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 };
+    this.#client = openClient(deps.connection, retry);
+    this.#consumer = this.#client.kafka.consumer({
+      groupId: deps.prefix + role.name,
+      partitionAssigners: [copartitioned(() => partitions)],
+      sessionTimeout: deps.sessionTimeoutMs,
+      rebalanceTimeout: Math.max(deps.sessionTimeoutMs, 15_000),
+      heartbeatInterval: Math.min(heartbeatMs, Math.floor(deps.sessionTimeoutMs / 4)),
+      maxWaitTimeInMs: fetchWaitMs,
+      maxBytesPerPartition: 1024 * 1024,
+      maxBytes: 16 * 1024 * 1024,
+      readUncommitted: false,
+      allowAutoTopicCreation: false,
+      retry: { ...retry, restartOnFailure: async () => !this.#isStopping },
+    });
+  }
+
+  async begin(): Promise<void> {
+    this.#listen();
+    await this.#consumer.connect();
+    await this.#consumer.subscribe({ topics: this.#role.inputs.map(({ name }) => this.#deps.prefix + name), fromBeginning: true });
+    this.#sign();
+    this.#watch = setInterval(() => void this.#look(), watchEveryMs);
+    await this.#consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: 4,
+      eachBatch: async (payload) => this.#enqueue(payload),
+    });
+  }
+
+  owned(): readonly number[] {
+    return [...this.#tasks].flatMap(([partition, task]) => (task.isRunning ? [partition] : [])).sort((a, b) => a - b);
+  }
+
+  async stop(): Promise<void> {
+    await this.#end();
+    this.#settle.resolve();
+  }
+
+  crash(error: Error): void {
+    if (this.#isStopping) return;
+    this.#deps.log.error({ role: this.#role.name, err: error }, "the role cannot go on");
+    void this.#end().finally(() => this.#settle.reject(error));
+  }
+
+  async #end(): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    if (this.#watch !== null) clearInterval(this.#watch);
+    await Promise.all([...this.#tasks.values()].map((task) => task.stop()));
+    this.#tasks.clear();
+    this.#measure();
+    await Promise.race([this.#consumer.disconnect().catch(() => undefined), pause(leaveMs)]);
+    this.#client.kill();
+  }
+
+  #listen(): void {
+    const { events } = this.#consumer;
+    this.#consumer.on(events.GROUP_JOIN, ({ payload }) => this.#reconcile(Object.values(payload.memberAssignment)[0] ?? []));
+    this.#consumer.on(events.REBALANCING, () => {
+      for (const task of this.#tasks.values()) task.hurry();
+    });
+    this.#consumer.on(events.HEARTBEAT, () => {
+      this.#sign();
+      for (const proof of [...this.#proofs]) proof();
+    });
+    this.#consumer.on(events.FETCH, () => this.#sign());
+    this.#consumer.on(events.END_BATCH_PROCESS, ({ payload }) => {
+      // Batches of transaction markers or aborted records only never reach eachBatch.
+      if (payload.batchSize === 0) this.#passed(payload.topic, payload.partition, Number(payload.lastOffset) + 1, Number(payload.highWatermark));
+    });
+    this.#consumer.on(events.CRASH, ({ payload }) => {
+      this.#sign();
+      this.#deps.log.warn({ role: this.#role.name, error: reasonOf(payload.error), restart: payload.restart }, "the consumer crashed");
+      if (!payload.restart && !this.#isStopping) this.crash(new Error(`the consumer of ${this.#role.name} crashed`, { cause: payload.error }));
+    });
+  }
+
+  /** A new generation of the group: start what is new, stop what is gone, go on with the rest. */
+  #reconcile(partitions: readonly number[]): void {
+    this.#sign();
+    if (this.#isStopping) return;
+    this.#assigned = new Set(partitions);
+    this.#deps.log.info({ role: this.#role.name, partitions: [...partitions] }, "partitions assigned");
+    for (const [partition, task] of this.#tasks) if (!this.#assigned.has(partition)) this.#dismiss(partition, task);
+    // kafkajs starts a generation from the committed offsets and may have forgotten what was paused: put both right.
+    for (const partition of partitions) this.#apply(partition);
+    for (const [place, offset] of this.#expected) {
+      const [topic = "", partition = ""] = place.split("\n");
+      if (this.#tasks.has(Number(partition))) this.#consumer.seek({ topic, partition: Number(partition), offset: String(offset) });
+    }
+    for (const partition of partitions) this.#employ(partition);
+  }
+
+  #employ(partition: number): void {
+    if (this.#isStopping || !this.#assigned.has(partition) || this.#tasks.has(partition) || this.#leaving.has(partition)) return;
+    this.#tasks.set(partition, new TaskLifecycle(this.#deps, this.#role, partition, this));
+    this.#measure();
+  }
+
+  #dismiss(partition: number, task: TaskLifecycle): void {
+    this.#tasks.delete(partition);
+    for (const { name } of this.#role.inputs) this.#expected.delete(`${this.#deps.prefix}${name}\n${partition}`);
+    const gone = task.stop().then(() => {
+      this.#leaving.delete(partition);
+      this.#measure();
+      this.#employ(partition);
+    });
+    this.#leaving.set(partition, gone);
+  }
+
+  /** Runs to its end without waiting, so that nothing can come between the look at `isStale` and the resolve. */
+  #enqueue({ batch, isStale, isRunning, resolveOffset }: EachBatchPayload): void {
+    const { topic, partition } = batch;
+    const task = this.#tasks.get(partition);
+    if (task === undefined || isStale() || !isRunning() || !task.accept(topic, Number(batch.highWatermark))) return;
+    if (!this.#isInOrder(topic, partition, Number((batch as unknown as { fetchedOffset: string }).fetchedOffset), Number(batch.highWatermark))) return;
+    const end = Number(batch.lastOffset()) + 1;
+    for (const message of batch.messages) task.queue.push({ topic, message, offset: Number(message.offset) });
+    task.queue.push({ topic, message: null, offset: end });
+    this.#expected.set(`${topic}\n${partition}`, end);
+    resolveOffset(String(end - 1));
+    task.filled();
+  }
+
+  /**
+   * A batch that was fetched beyond where the last one ended: our position had been deleted from the log, and kafkajs
+   * has moved on to the start of it without asking.
+   */
+  #isInOrder(topic: string, partition: number, fetchedOffset: number, high: number): boolean {
+    const expected = this.#expected.get(`${topic}\n${partition}`);
+    if (expected === undefined || fetchedOffset <= expected) return true;
+    if (this.#deps.acceptGap) {
+      this.#deps.log.error({ topic, partition, expected, found: fetchedOffset }, "a gap is accepted: records were never read");
+      return true;
+    }
+    this.crash(gapError(this.#role.name, topic, partition, { offset: expected, low: fetchedOffset, high }));
+    return false;
+  }
+
+  #passed(topic: string, partition: number, end: number, highWatermark: number): void {
+    const task = this.#tasks.get(partition);
+    const expected = this.#expected.get(`${topic}\n${partition}`) ?? 0;
+    if (task === undefined || end < expected || !task.accept(topic, highWatermark)) return;
+    this.#expected.set(`${topic}\n${partition}`, end);
+    task.queue.push({ topic, message: null, offset: end });
+    task.filled();
+  }
+
+  // TaskHost
+
+  seek(topic: string, partition: number, offset: number): void {
+    this.#expected.set(`${topic}\n${partition}`, offset);
+    this.#attempt(() => this.#consumer.seek({ topic, partition, offset: String(offset) }));
+  }
+
+  hold(partition: number): void {
+    this.#held.add(partition);
+    this.#apply(partition);
+  }
+
+  release(partition: number): void {
+    this.#held.delete(partition);
+    this.#apply(partition);
+  }
+
+  #apply(partition: number): void {
+    const places = this.#role.inputs.map(({ name }) => ({ topic: this.#deps.prefix + name, partitions: [partition] }));
+    this.#attempt(() => (this.#held.has(partition) ? this.#consumer.pause(places) : this.#consumer.resume(places)));
+  }
+
+  /** kafkajs refuses seek and pause while its consumer restarts; the next generation applies them again. */
+  #attempt(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#deps.log.debug({ error: reasonOf(error) }, "the consumer is restarting");
+    }
+  }
+
+  async confirmed(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let missing = proofHeartbeats;
+    const proof = () => {
+      if (--missing <= 0) resolve();
+    };
+    this.#proofs.add(proof);
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    if (!signal.aborted) await promise;
+    this.#proofs.delete(proof);
+  }
+
+  // Watching over kafkajs
+
+  #sign(): void {
+    this.#lastSignAt = performance.now();
+  }
+
+  /** kafkajs has been seen to stop fetching without an error; brokers that answer while it does not prove that. */
+  async #look(): Promise<void> {
+    this.#measure();
+    const silentMs = performance.now() - this.#lastSignAt;
+    if (this.#isStopping || silentMs < Math.max(3 * this.#deps.sessionTimeoutMs, 30_000)) return;
+    this.#sign();
+    const isUp = await this.#deps.admin.reach().then(
+      () => true,
+      () => false,
+    );
+    if (isUp && !this.#isStopping) this.#suspects++;
+    else this.#suspects = 0;
+    if (this.#suspects >= 2) this.crash(new Error(`the consumer of ${this.#role.name} has stopped fetching although Kafka answers`));
+  }
+
+  #suspects = 0;
+
+  #measure(): void {
+    const { metrics } = this.#deps;
+    const role = this.#role.name;
+    metrics.owned.set({ role }, this.owned().length);
+    for (const [partition, task] of this.#tasks) {
+      for (const { topic, records } of task.lags()) metrics.lag.set({ role, topic, partition: String(partition) }, records);
+    }
+  }
+}

@@ -1,8 +1,9 @@
-import avro from "avsc";
+import type { Schema, Type } from "avsc";
 import type { z } from "zod";
 import { type AvroRecord, avroOf, projected } from "../../topics/avro.ts";
 import type { Topic, ValueOf } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
+import { avro } from "./avsc.ts";
 import { Registry } from "./registry.ts";
 
 /** The bytes of a record cannot become a value of its topic, now or later: for the dead-letter topic (rule 7). */
@@ -22,8 +23,8 @@ const scratchBytes = 1024 * 1024;
 
 /** How records of one topic are read that were written with one schema. */
 interface Reader {
-  readonly type: avro.Type;
-  readonly resolver: ReturnType<avro.Type["createResolver"]> | undefined;
+  readonly type: Type;
+  readonly resolver: ReturnType<Type["createResolver"]> | undefined;
   /** Set where others than headgate's own roles write: what they send is checked against the contract, not only against Avro. */
   readonly check: z.ZodObject | undefined;
 }
@@ -35,9 +36,9 @@ interface Reader {
 export class Serde {
   readonly #registry: Registry;
   readonly #prefix: string;
-  readonly #own = new Map<string, { readonly id: number; readonly type: avro.Type }>();
+  readonly #own = new Map<string, { readonly id: number; readonly type: Type }>();
   /** Writers' types by id; a string says why a schema cannot be used. */
-  readonly #writers = new Map<number, avro.Type | string>();
+  readonly #writers = new Map<number, Type | string>();
   readonly #fetching = new Map<number, Promise<void>>();
   readonly #readers = new Map<string, Reader>();
   #scratch = Buffer.allocUnsafe(64 * 1024);
@@ -115,7 +116,7 @@ export class Serde {
     return value;
   }
 
-  #write(type: avro.Type, id: number, value: unknown): Buffer {
+  #write(type: Type, id: number, value: unknown): Buffer {
     let buffer = this.#scratch;
     let end = type.encode(value, buffer, headerBytes);
     if (end < 0) {
@@ -143,7 +144,7 @@ export class Serde {
     this.#writers.set(id, typeof schema === "string" ? schema : usableType(schema));
   }
 
-  #readerOf(topic: Topic, id: number, writer: avro.Type, fields: readonly string[] | undefined): Reader {
+  #readerOf(topic: Topic, id: number, writer: Type, fields: readonly string[] | undefined): Reader {
     const key = `${topic.name}/${id}/${fields?.join() ?? "*"}`;
     const known = this.#readers.get(key);
     if (known !== undefined) return known;
@@ -158,7 +159,7 @@ export function subjectOf(prefix: string, topic: Topic): string {
   return `${prefix}${topic.name}-value`;
 }
 
-function usableType(schema: object): avro.Type | string {
+function usableType(schema: object): Type | string {
   try {
     return avroType(schema);
   } catch (error) {
@@ -166,7 +167,7 @@ function usableType(schema: object): avro.Type | string {
   }
 }
 
-function makeReader(topic: Topic, id: number, writer: avro.Type, fields: readonly string[] | undefined): Reader {
+function makeReader(topic: Topic, id: number, writer: Type, fields: readonly string[] | undefined): Reader {
   const schema = avroOf(topic);
   const type = avroType(fields === undefined ? schema : projected(schema, fields));
   const shape = fields === undefined ? topic.shape : topic.shape.pick(Object.fromEntries(fields.map((field) => [field, true])) as never);
@@ -250,14 +251,14 @@ function blockLength(tap: Tap): number {
 }
 
 /** An avsc type whose records are plain objects, as everybody but avsc expects them. */
-function avroType(schema: AvroRecord | object): avro.Type {
-  const registry: Record<string, avro.Type> = {};
-  const type = avro.Type.forSchema(schema as avro.Schema, {
+function avroType(schema: AvroRecord | object): Type {
+  const registry: Record<string, Type> = {};
+  const type = avro.Type.forSchema(schema as Schema, {
     registry,
     omitRecordMethods: true,
     typeHook: (part, options) => {
       const isArray = typeof part === "object" && "type" in part && part.type === "array";
-      return isArray ? new (BoundedArray as unknown as new (schema: unknown, options: unknown) => avro.Type)(part, options) : undefined;
+      return isArray ? new (BoundedArray as unknown as new (schema: unknown, options: unknown) => Type)(part, options) : undefined;
     },
   });
   for (const named of Object.values(registry)) {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type Admin, ConfigResourceTypes, KafkaJSAggregateError, KafkaJSProtocolError } from "kafkajs";
+import kafkajs, { type Admin } from "kafkajs";
 import { type Logger, pino } from "pino";
 import { avroOf } from "../../topics/avro.ts";
 import { allTopics, type CatalogEntry, catalog } from "../../topics/index.ts";
@@ -13,6 +13,9 @@ import { Serde, subjectOf } from "./serde.ts";
 import { checkJoined, type PartitionCounts, type PartitionsOption, type PlannedTopic, partitionCounts, planTopics } from "./topic-plan.ts";
 
 export { renderTopics } from "./topic-plan.ts";
+
+// Node finds only some of kafkajs's names in a named import.
+const { ConfigResourceTypes, ConfigSource, KafkaJSAggregateError, KafkaJSProtocolError } = kafkajs;
 
 export interface TopicsOptions {
   readonly brokers: readonly string[];
@@ -47,6 +50,8 @@ interface Found {
   /** Settings made on the topic itself: altering a topic drops those that are not repeated. */
   readonly overrides: ReadonlyMap<string, ReadonlyMap<string, string>>;
 }
+
+const readTimeoutMs = 30_000;
 
 interface Session {
   readonly options: TopicsOptions;
@@ -166,7 +171,6 @@ async function inspect(session: Session, names: readonly string[]): Promise<Foun
     admin.describeConfigs({ includeSynonyms: false, resources: names.map((name) => ({ type: ConfigResourceTypes.TOPIC, name })) }),
     names.includes(options.prefix + catalog.name) ? readLayout(session) : null,
   ]);
-  const topicOverride = 1; // kafkajs declares ConfigSource in its types but does not export it.
   const entries = resources.map(({ resourceName, configEntries }) => ({ resourceName, configEntries }));
   return {
     layout,
@@ -175,7 +179,7 @@ async function inspect(session: Session, names: readonly string[]): Promise<Foun
     overrides: new Map(
       entries.map(({ resourceName, configEntries }) => [
         resourceName,
-        new Map(configEntries.filter((e) => e.configSource === topicOverride).map((e) => [e.configName, e.configValue])),
+        new Map(configEntries.filter((e) => e.configSource === ConfigSource.TOPIC_CONFIG).map((e) => [e.configName, e.configValue])),
       ]),
     ),
   };
@@ -188,7 +192,7 @@ function layoutDifferences(prefix: string, counts: PartitionCounts, { layout }: 
     const actual = layout.partitions[name];
     if (actual === wanted) return [];
     if (actual === undefined) return [{ topic, setting: "layout", wanted: `${name}: ${wanted}`, actual: "not in it", remedy: "apply" }];
-    return [{ topic: prefix + name, setting: "layout", wanted: `${wanted} partitions`, actual: String(actual), remedy: "refuse" }];
+    return [{ topic: prefix + name, setting: "layout", wanted: String(wanted), actual: String(actual), remedy: "refuse" }];
   });
 }
 
@@ -305,11 +309,14 @@ async function readLayout({ options, client, admin }: Session): Promise<Layout |
   const groupId = `${options.prefix}topics-${randomUUID()}`;
   const consumer = client.kafka.consumer({ groupId, maxWaitTimeInMs: 100 });
   let newest: Buffer | null = null;
+  let deadline: NodeJS.Timeout | undefined;
   try {
     await consumer.connect();
     await consumer.subscribe({ topic, fromBeginning: true });
     await new Promise<void>((resolve, reject) => {
-      consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
+      // kafkajs restarts by itself after what passes, such as a group coordinator that is still loading.
+      consumer.on(consumer.events.CRASH, ({ payload }) => (payload.restart ? undefined : reject(payload.error)));
+      deadline = setTimeout(() => reject(new Error(`${topic} could not be read within ${readTimeoutMs} ms`)), readTimeoutMs);
       consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
         if (Number(payload.lastOffset) + 1 >= Number(end.high)) resolve();
       });
@@ -319,6 +326,7 @@ async function readLayout({ options, client, admin }: Session): Promise<Layout |
       consumer.run({ autoCommit: false, eachMessage }).catch(reject);
     });
   } finally {
+    clearTimeout(deadline);
     await consumer.disconnect().catch(() => undefined);
     await admin.deleteGroups([groupId]).catch(() => undefined);
   }
@@ -328,8 +336,8 @@ async function readLayout({ options, client, admin }: Session): Promise<Layout |
 }
 
 function layoutMismatch(prefix: string, refused: readonly Difference[]): KnownError {
-  const lines = refused.map(({ topic, wanted, actual }) => `${topic}: ${actual}, not ${wanted}`);
-  return new KnownError("LAYOUT_MISMATCH", `the partition counts of prefix ${prefix} are frozen:\n  ${[...new Set(lines)].join("\n  ")}`, {
+  const lines = new Map(refused.map(({ topic, wanted, actual }) => [topic, `${topic} has ${actual} partitions, not ${wanted}`]));
+  return new KnownError("LAYOUT_MISMATCH", `the partition counts of prefix ${prefix} are frozen:\n  ${[...lines.values()].join("\n  ")}`, {
     fix: "leave the counts as they are, or start a new prefix between attempts",
   });
 }

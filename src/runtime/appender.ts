@@ -1,0 +1,139 @@
+import type { Topic } from "../../topics/index.ts";
+import type { RuntimeDeps } from "./deps.ts";
+import { reasonOf } from "./kafka/errors.ts";
+import { IdempotentProducer } from "./kafka/producer.ts";
+import { sizeOf, type WireRecord } from "./kafka/wire.ts";
+import { encodeOutgoing } from "./outgoing.ts";
+import type { Appender, Outgoing } from "./port.ts";
+
+const defaultRetryBudgetMs = 15_000;
+/** Most bytes of one micro-batch; more waits for the next. */
+const maxBatchBytes = 4 * 1024 * 1024;
+const maxBatchRecords = 5_000;
+
+interface Waiting {
+  readonly records: readonly WireRecord[];
+  readonly bytes: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Appends without a transaction. Whatever is appended while a send is under way goes out together with the next one, so
+ * that one send in flight (rule 1) costs no throughput. kafkajs repeats a send by itself, with the same sequence
+ * numbers, until the budget is used up; then the producer is dead and a new one is made for the next batch.
+ */
+export class LogAppender implements Appender {
+  readonly #deps: RuntimeDeps;
+  readonly #budgetMs: number;
+  #queue: Waiting[] = [];
+  #producer: IdempotentProducer | null = null;
+  #running: Promise<void> | null = null;
+  #isClosed = false;
+  readonly #known = new Map<string, Promise<void>>();
+  /** Keeps the order of calls while the first record of a topic waits for its schema. */
+  #entry: Promise<unknown> = Promise.resolve();
+
+  constructor(deps: RuntimeDeps, options: { readonly retryBudgetMs?: number } = {}) {
+    this.#deps = deps;
+    this.#budgetMs = options.retryBudgetMs ?? defaultRetryBudgetMs;
+  }
+
+  async append(records: readonly Outgoing[]): Promise<void> {
+    if (this.#isClosed) throw new Error("the appender is closed");
+    if (records.length === 0) return;
+    const topics = [...new Set(records.map(({ topic }) => topic))];
+    const entered = this.#entry.then(() => this.#enter(topics, records));
+    this.#entry = entered.catch(() => undefined);
+    const sent = await entered;
+    await sent.promise;
+  }
+
+  async #enter(topics: readonly Topic[], records: readonly Outgoing[]): Promise<{ promise: Promise<void> }> {
+    for (const topic of topics) await this.#prepare(topic);
+    const wire = records.map((record) => encodeOutgoing(this.#deps.serde, this.#deps.prefix, record));
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#queue.push({ records: wire, bytes: wire.reduce((sum, record) => sum + sizeOf(record), 0), resolve, reject });
+    this.#running ??= this.#drain();
+    return { promise };
+  }
+
+  #prepare(topic: Topic): Promise<void> {
+    let known = this.#known.get(topic.name);
+    if (known === undefined) {
+      known = Promise.all([this.#deps.verify([topic]), this.#deps.serde.prepare([topic])]).then(() => undefined);
+      this.#known.set(topic.name, known);
+      known.catch(() => this.#known.delete(topic.name));
+    }
+    return known;
+  }
+
+  async #drain(): Promise<void> {
+    await Promise.resolve(); // appends of the same turn go together
+    while (this.#queue.length > 0) {
+      const batch = this.#nextBatch();
+      try {
+        await this.#send(batch.flatMap(({ records }) => records));
+        for (const { resolve } of batch) resolve();
+      } catch (error) {
+        this.#deps.metrics.appendFailures.inc();
+        this.#deps.log.warn({ error: reasonOf(error), records: batch.length }, "an append failed or its outcome is unknown");
+        for (const { reject } of batch) reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    }
+    this.#running = null; // in the same turn as the last look at the queue, or what is appended in between is forgotten
+  }
+
+  #nextBatch(): Waiting[] {
+    let bytes = 0;
+    let records = 0;
+    let taken = 0;
+    for (const waiting of this.#queue) {
+      if (taken > 0 && (bytes + waiting.bytes > maxBatchBytes || records + waiting.records.length > maxBatchRecords)) break;
+      bytes += waiting.bytes;
+      records += waiting.records.length;
+      taken++;
+    }
+    return this.#queue.splice(0, taken);
+  }
+
+  async #send(records: readonly WireRecord[]): Promise<void> {
+    const deadline = Promise.withResolvers<never>();
+    const timer = setTimeout(() => deadline.reject(new Error(`no acknowledgement within ${this.#budgetMs} ms`)), this.#budgetMs);
+    let producer = this.#producer;
+    let isOver = false;
+    try {
+      if (producer === null || producer.isDead) {
+        const opening = this.#open();
+        // Whoever comes after the deadline is not needed any more.
+        opening.then((late) => isOver && late.kill()).catch(() => undefined);
+        producer = await Promise.race([opening, deadline.promise]);
+        this.#producer = producer;
+      }
+      const sending = producer.send(records);
+      sending.catch(() => undefined);
+      await Promise.race([sending, deadline.promise]);
+      for (const { topic } of records) this.#deps.metrics.appended.inc({ topic: topic.slice(this.#deps.prefix.length) });
+    } catch (error) {
+      isOver = true;
+      producer?.kill();
+      this.#producer = null;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #open(): Promise<IdempotentProducer> {
+    return IdempotentProducer.open(this.#deps.connection, { initialRetryTime: 50, maxRetryTime: 1_000, retries: 10 + Math.ceil(this.#budgetMs / 500) });
+  }
+
+  /** Sends what is waiting, within the budget, and disconnects. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#entry;
+    await this.#running;
+    await this.#producer?.close();
+    this.#producer = null;
+  }
+}

@@ -1,0 +1,59 @@
+import type { LogAdmin } from "./admin.ts";
+
+/**
+ * When all partitions of some topics were last fetched with an answer. kafkajs's FETCH event also fires after a fetch
+ * that failed, so answers to Fetch requests are counted, per broker that leads a partition.
+ */
+export class Freshness {
+  readonly #admin: LogAdmin;
+  readonly #topics: readonly string[];
+  readonly #now: () => number;
+  readonly #answers = new Map<string, number>();
+  #leaders: ReadonlySet<string> | null = null;
+  #isAsking = false;
+  #freshAtMs = 0;
+
+  constructor(admin: LogAdmin, topics: readonly string[], now: () => number) {
+    this.#admin = admin;
+    this.#topics = topics;
+    this.#now = now;
+  }
+
+  /** Epoch ms; 0 before the first time. */
+  get freshAtMs(): number {
+    return this.#freshAtMs;
+  }
+
+  /** A generation of the group begins: leaders may have changed. */
+  joined(): void {
+    this.#answers.clear();
+    this.#leaders = null;
+    this.#learn();
+  }
+
+  /** A broker (`host:port`) answered a Fetch. */
+  answered(broker: string): void {
+    this.#answers.set(broker, this.#now());
+    if (this.#leaders === null) {
+      this.#learn();
+      return;
+    }
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const leader of this.#leaders) oldest = Math.min(oldest, this.#answers.get(leader) ?? 0);
+    if (oldest !== Number.POSITIVE_INFINITY) this.#freshAtMs = Math.max(this.#freshAtMs, oldest);
+  }
+
+  #learn(): void {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    this.#admin
+      .leadersOf(this.#topics)
+      .then((leaders) => {
+        this.#leaders = leaders;
+      })
+      .catch(() => undefined) // the next answer asks again; until then nothing counts as fresh
+      .finally(() => {
+        this.#isAsking = false;
+      });
+  }
+}

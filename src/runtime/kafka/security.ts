@@ -1,0 +1,38 @@
+import type { SASLOptions } from "kafkajs";
+import type { ConnectionConfig } from "../../config/connection.ts";
+import type { Security } from "./client.ts";
+
+/** TLS and SASL as the environment says; certificates are always verified. */
+export function securityOf(config: ConnectionConfig): Security | undefined {
+  const { KAFKA_SSL: ssl, KAFKA_SSL_CA: ca, KAFKA_SSL_CERT: cert, KAFKA_SSL_KEY: key } = config;
+  const sasl = saslOf(config);
+  if (ssl === "false" && sasl === undefined) return undefined;
+  return {
+    ...(ssl === "true" ? { ssl: { ...(ca === undefined ? {} : { ca }), ...(cert === undefined ? {} : { cert }), ...(key === undefined ? {} : { key }) } } : {}),
+    ...(sasl === undefined ? {} : { sasl }),
+  };
+}
+
+function saslOf(config: ConnectionConfig): SASLOptions | undefined {
+  const { KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_USERNAME: username = "", KAFKA_SASL_PASSWORD: password = "" } = config;
+  if (mechanism === undefined) return undefined;
+  if (mechanism !== "oauthbearer") return { mechanism, username, password } as SASLOptions;
+  const { KAFKA_SASL_TOKEN_URL: url = "", KAFKA_SASL_SCOPE: scope } = config;
+  return { mechanism, oauthBearerProvider: () => clientCredentials(url, username, password, scope) };
+}
+
+const tokenTimeoutMs = 10_000;
+
+/** OAuth 2.0 client credentials grant (RFC 6749 section 4.4), asked for anew whenever kafkajs logs in. */
+async function clientCredentials(url: string, id: string, secret: string, scope: string | undefined): Promise<{ value: string }> {
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { authorization: `Basic ${Buffer.from(`${encodeURIComponent(id)}:${encodeURIComponent(secret)}`).toString("base64")}` },
+    body: new URLSearchParams({ grant_type: "client_credentials", ...(scope === undefined ? {} : { scope }) }),
+    signal: AbortSignal.timeout(tokenTimeoutMs),
+  });
+  if (!answer.ok) throw new Error(`the token endpoint answered ${answer.status}`);
+  const body = (await answer.json()) as { access_token?: unknown };
+  if (typeof body.access_token !== "string") throw new Error("the token endpoint's answer holds no access_token");
+  return { value: body.access_token };
+}

@@ -1,0 +1,227 @@
+import { randomUUID } from "node:crypto";
+import type { Consumer, EachBatchPayload, KafkaMessage } from "kafkajs";
+import { backoffMs, pause, type RuntimeDeps } from "../deps.ts";
+import { copartitioned } from "./assigner.ts";
+import { type Client, openClient } from "./client.ts";
+import { reasonOf } from "./errors.ts";
+import { Freshness } from "./freshness.ts";
+
+/** What a tail reads and whom it tells. */
+export interface TailOptions {
+  /** With prefix. */
+  readonly topics: readonly string[];
+  readonly partitionsOf: (topic: string) => number;
+  readonly from: "beginning" | "end";
+  /** Longest wait of the broker for new records, ms: the latency of an empty topic, and how soon `close` is noticed. */
+  readonly maxWaitMs: number;
+  /**
+   * Takes one record. `"later"`: it can not be taken now (the registry is out of reach): it is delivered again after a while.
+   * It must not reject.
+   */
+  readonly onRecord: (topic: string, partition: number, message: KafkaMessage) => undefined | "later" | Promise<undefined | "later">;
+}
+
+const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 };
+const leaveMs = 5_000;
+
+/**
+ * Reads topics without a group's memory: from the beginning or the end, read committed, on and on, through outages.
+ * kafkajs has no manual assignment, so this is a group of one with a name of its own and its own assigner; it never commits.
+ * Positions are kept here, because kafkajs starts over with each generation of the group.
+ */
+export class Tail {
+  /** Resolves when everything has been delivered that was in the topics at start (from the end: when the end is known). */
+  readonly caughtUp: Promise<void>;
+  readonly #deps: RuntimeDeps;
+  readonly #options: TailOptions;
+  readonly #groupId: string;
+  readonly #freshness: Freshness;
+  readonly #closing = new AbortController();
+  readonly #positions = new Map<string, number>();
+  /** Ends to reach before the tail has caught up. */
+  readonly #missing = new Map<string, number>();
+  #settle: { resolve: () => void; reject: (error: Error) => void };
+  #consumer: Consumer | null = null;
+  #client: Client | null = null;
+  readonly #ended: Promise<void>;
+
+  /** @param check runs first; when it rejects `caughtUp` rejects with it and nothing is read */
+  constructor(deps: RuntimeDeps, options: TailOptions, check: () => Promise<void>) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#groupId = `${deps.prefix}tail-${randomUUID()}`;
+    this.#freshness = new Freshness(deps.admin, options.topics, deps.now);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.caughtUp = promise;
+    promise.catch(() => undefined); // whoever opened the tail may look at it later, or never
+    this.#settle = { resolve, reject };
+    this.#ended = this.#keepGoing(check);
+  }
+
+  freshAtMs(): number {
+    return this.#freshness.freshAtMs;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#closing.signal.aborted) this.#closing.abort();
+    await Promise.race([this.#ended, pause(leaveMs)]);
+    this.#client?.kill();
+    this.#settle.reject(new Error("closed before it had caught up"));
+  }
+
+  async #keepGoing(check: () => Promise<void>): Promise<void> {
+    const { signal } = this.#closing;
+    try {
+      await check();
+    } catch (error) {
+      this.#settle.reject(error as Error);
+      return;
+    }
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        if (this.#positions.size === 0) await this.#findBounds();
+        await this.#read();
+        failures = 0;
+      } catch (error) {
+        this.#deps.log.warn({ topics: this.#options.topics, error: reasonOf(error) }, "reading is interrupted");
+      }
+      await pause(backoffMs(failures, 200, 5_000), signal);
+    }
+    await this.#deps.admin.forgetGroup(this.#groupId);
+  }
+
+  async #findBounds(): Promise<void> {
+    const all = await Promise.all(this.#options.topics.map(async (topic) => [topic, await this.#deps.admin.bounds(topic)] as const));
+    for (const [topic, bounds] of all) {
+      for (const [partition, { low, high }] of bounds) {
+        const start = this.#options.from === "beginning" ? low : high;
+        this.#positions.set(placeOf(topic, partition), start);
+        if (start < high) this.#missing.set(placeOf(topic, partition), high);
+      }
+    }
+    this.#look();
+  }
+
+  /** Reads until closed (resolves) or until kafkajs gives up (rejects). */
+  async #read(): Promise<void> {
+    const { topics, partitionsOf, maxWaitMs } = this.#options;
+    const client = openClient(this.#deps.connection, retry);
+    const consumer = client.kafka.consumer({
+      groupId: this.#groupId,
+      partitionAssigners: [copartitioned(partitionsOf)],
+      sessionTimeout: this.#deps.sessionTimeoutMs,
+      heartbeatInterval: Math.floor(this.#deps.sessionTimeoutMs / 4),
+      maxWaitTimeInMs: maxWaitMs,
+      readUncommitted: false,
+      allowAutoTopicCreation: false,
+      retry: { ...retry, restartOnFailure: async () => !this.#closing.signal.aborted },
+    });
+    this.#client = client;
+    this.#consumer = consumer;
+    const crashed = Promise.withResolvers<never>();
+    crashed.promise.catch(() => undefined);
+    const closed = new Promise<void>((resolve) => this.#closing.signal.addEventListener("abort", () => resolve(), { once: true }));
+    this.#listen(consumer, crashed.reject);
+    try {
+      await Promise.race([this.#begin(consumer, topics), crashed.promise, closed]);
+      if (!this.#closing.signal.aborted) await Promise.race([crashed.promise, closed]);
+    } finally {
+      await Promise.race([consumer.disconnect().catch(() => undefined), pause(leaveMs)]);
+      client.kill();
+      this.#consumer = null;
+      this.#client = null;
+    }
+  }
+
+  async #begin(consumer: Consumer, topics: readonly string[]): Promise<void> {
+    await consumer.connect();
+    await consumer.subscribe({ topics: [...topics], fromBeginning: true });
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: 4,
+      eachBatch: (payload) => this.#take(payload),
+    });
+  }
+
+  #listen(consumer: Consumer, crashed: (error: Error) => void): void {
+    const { events } = consumer;
+    consumer.on(events.GROUP_JOIN, () => {
+      this.#freshness.joined();
+      for (const [place, offset] of this.#positions) this.#seek(consumer, place, offset);
+    });
+    consumer.on(events.REQUEST, ({ payload }) => {
+      if (payload.apiName === "Fetch") this.#freshness.answered(payload.broker);
+    });
+    // The only event that also tells of batches with nothing but transaction markers or aborted records.
+    consumer.on(events.END_BATCH_PROCESS, ({ payload }) => {
+      if (payload.batchSize === 0) this.#advance(payload.topic, payload.partition, Number(payload.lastOffset) + 1);
+    });
+    consumer.on(events.CRASH, ({ payload }) => {
+      if (!payload.restart) crashed(payload.error);
+    });
+  }
+
+  #seek(consumer: Consumer, place: string, offset: number): void {
+    const [topic = "", partition = ""] = place.split("\n");
+    try {
+      consumer.seek({ topic, partition: Number(partition), offset: String(offset) });
+    } catch (error) {
+      // It restarts, and seeks again when it has joined.
+      this.#deps.log.debug({ error: reasonOf(error) }, "the consumer is restarting");
+    }
+  }
+
+  async #take({ batch, isStale, isRunning, resolveOffset }: EachBatchPayload): Promise<void> {
+    const { topic, partition } = batch;
+    const place = placeOf(topic, partition);
+    if (isStale()) return;
+    for (const message of batch.messages) {
+      if (!isRunning() || this.#closing.signal.aborted) return;
+      const offset = Number(message.offset);
+      if (offset < (this.#positions.get(place) ?? 0)) continue;
+      const pending = this.#options.onRecord(topic, partition, message);
+      const verdict = pending instanceof Promise ? await pending : pending;
+      if (verdict === "later") return this.#holdBack(topic, partition, place);
+      this.#positions.set(place, offset + 1);
+    }
+    const end = Number(batch.lastOffset()) + 1;
+    resolveOffset(String(end - 1));
+    this.#advance(topic, partition, end);
+  }
+
+  /** Stops fetching the partition for a while and then goes on with the record that could not be taken. */
+  #holdBack(topic: string, partition: number, place: string): void {
+    const consumer = this.#consumer;
+    if (consumer === null) return;
+    const places = [{ topic, partitions: [partition] }];
+    consumer.pause(places);
+    this.#seek(consumer, place, this.#positions.get(place) ?? 0);
+    void pause(backoffMs(2, 200, 5_000), this.#closing.signal).then(() => {
+      if (this.#consumer === consumer && !this.#closing.signal.aborted) {
+        try {
+          consumer.resume(places);
+        } catch (error) {
+          this.#deps.log.debug({ error: reasonOf(error) }, "the consumer is restarting");
+        }
+      }
+    });
+  }
+
+  #advance(topic: string, partition: number, end: number): void {
+    const place = placeOf(topic, partition);
+    if (end <= (this.#positions.get(place) ?? 0) && !this.#missing.has(place)) return;
+    this.#positions.set(place, Math.max(end, this.#positions.get(place) ?? 0));
+    const wanted = this.#missing.get(place);
+    if (wanted !== undefined && end >= wanted) this.#missing.delete(place);
+    this.#look();
+  }
+
+  #look(): void {
+    if (this.#missing.size === 0) this.#settle.resolve();
+  }
+}
+
+function placeOf(topic: string, partition: number): string {
+  return `${topic}\n${partition}`;
+}

@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { verbNames } from "../../../../src/stages/6-control/operations.ts";
+import { commands, fleet, gateEvents, rolloutState, rollouts, routing } from "../../../../topics/index.ts";
+import { control } from "./control.ts";
+import { gateEvent, gateway, route, state, table } from "./records.ts";
+
+describe("commands and brakes", () => {
+  it("writes a command to its route's partition, with who asked and why", async () => {
+    const { call, log } = await control();
+    log.put(rolloutState, route, state());
+    const answer = await call("POST", `/v1/routes/${route}/pause`, { reason: "incident 12", actor: "ann", expectedAttempt: 1, id: "my-key" });
+    assert.equal(answer.status, 202, answer.text);
+    const [record] = log.appended;
+    assert.equal(record?.partition, log.partitionFor(commands, route));
+    assert.equal(record?.key, route);
+    assert.deepEqual(record?.value, {
+      id: "my-key",
+      route,
+      verb: "pause",
+      reason: "incident 12",
+      expectedAttempt: 1,
+      expectedEpoch: null,
+      actor: "ann",
+      atMs: 1_000_500,
+    });
+  });
+
+  it("takes every verb that the topic knows, without a body too", async () => {
+    const known = commands.shape.shape.verb.options.filter((verb) => verb !== "other");
+    assert.deepEqual([...verbNames].sort(), [...known].sort());
+    for (const verb of verbNames) {
+      const { call, log, written } = await control();
+      log.put(rolloutState, route, state({ phase: verb === "retry" ? "rolled_back" : verb === "undo" ? "done" : "canary" }));
+      assert.equal((await call("POST", `/v1/routes/${route}/${verb}`)).status, 202, verb);
+      assert.deepEqual(
+        written("commands").map((record) => (record as { verb: string; actor: string }).verb),
+        [verb],
+      );
+    }
+  });
+
+  it("says 404 for a route that nothing was declared on, and 409 with the way out for what cannot apply", async () => {
+    const { call, log, written } = await control();
+    assert.equal((await call("POST", "/v1/routes/nowhere/pause")).status, 404);
+    const refused: [Parameters<typeof state>[0], string, RegExp][] = [
+      [{ phase: "rolled_back" }, "pause", /retry/],
+      [{ phase: "done" }, "rollback", /undo/],
+      [{ phase: "canary" }, "retry", /get/],
+      [{ phase: "canary" }, "undo", /rollback/],
+      [{ condition: "frozen" }, "resume", /thaw/],
+      [{ condition: "paused" }, "thaw", /resume/],
+    ];
+    for (const [head, verb, fix] of refused) {
+      log.put(rolloutState, route, state(head));
+      const answer = await call("POST", `/v1/routes/${route}/${verb}`);
+      assert.equal(answer.status, 409, verb);
+      assert.match(answer.json.fix, fix);
+    }
+    assert.deepEqual(written("commands"), []);
+  });
+
+  it("does not refuse by a state that is older than the newest declaration", async () => {
+    const { call, log } = await control();
+    log.put(rolloutState, route, state({ phase: "done", atMs: 5 }));
+    log.put(rollouts, route, { route, spec: "{}", digest: "d", rubrics: [], actor: "a", atMs: 6 });
+    assert.equal((await call("POST", `/v1/routes/${route}/rollback`)).status, 202);
+  });
+
+  it("refuses an attempt or epoch that is not the expected one", async () => {
+    const { call, log, written } = await control();
+    log.put(rolloutState, route, state({ attempt: 2 }));
+    log.put(routing, route, table({ epoch: 9 }));
+    assert.equal((await call("POST", `/v1/routes/${route}/rollback`, { expectedAttempt: 1 })).json.attempt, 2);
+    assert.equal((await call("POST", `/v1/routes/${route}/rollback`, { expectedEpoch: 8 })).json.epoch, 9);
+    assert.deepEqual(written("commands"), []);
+  });
+
+  it("waits until the state shows the effect", async () => {
+    const { call, log } = await control();
+    log.put(rolloutState, route, state());
+    log.openTable(commands).onChange(() => log.put(rolloutState, route, state({ condition: "paused", atMs: 1_000_600 })));
+    assert.equal((await call("POST", `/v1/routes/${route}/pause?wait=30s`)).json.status, "in_effect");
+    log.openTable(commands).onChange((_key, command) => {
+      if (command?.verb === "promote") log.put(gateEvents, route, gateEvent({ id: "ge-9", actor: command.actor, atMs: 1_000_700 }));
+    });
+    log.put(rolloutState, route, state({ atMs: 1_000_600 }));
+    assert.equal((await call("POST", `/v1/routes/${route}/promote?wait=30s`, { actor: "ann" })).json.status, "in_effect");
+  });
+
+  it("brakes the attempt that gateways route by, and tells how many obey", async () => {
+    const { call, log, written } = await control();
+    assert.equal((await call("POST", `/v1/routes/${route}/brake`)).status, 404);
+    log.put(routing, route, table({ attempt: 4 }));
+    log.put(fleet, "gw-1", gateway({ routes: [{ route, epoch: 1, braked: true, static: false }] }));
+    log.put(fleet, "gw-2", gateway({ instance: "gw-2" }));
+    const answer = await call("POST", `/v1/routes/${route}/brake`, { reason: "bad answers", actor: "ann" });
+    assert.deepEqual([answer.status, answer.json.gateways], [202, { obeyed: 1, live: 2 }]);
+    assert.deepEqual(written("brakes"), [
+      { route, rollout: "support-answer-1", attempt: 4, cleared: false, reason: "bad answers", actor: "ann", atMs: 1_000_500 },
+    ]);
+  });
+
+  it("brakes all routes, also before anything was declared, and clears only that brake", async () => {
+    const { call, written } = await control();
+    assert.equal((await call("DELETE", "/v1/brake")).status, 409);
+    assert.equal((await call("POST", "/v1/brake", { actor: "ann" })).status, 202);
+    assert.equal((await call("DELETE", "/v1/brake", { actor: "bob" })).status, 202);
+    assert.deepEqual(
+      written("brakes").map((record) => [(record as { route: string }).route, (record as { cleared: boolean }).cleared]),
+      [
+        ["*", false],
+        ["*", true],
+      ],
+    );
+  });
+
+  it("takes route names with slashes and colons", async () => {
+    const { call, log, written } = await control();
+    log.put(rolloutState, "team/chat:v2", state({ route: "team/chat:v2" }));
+    assert.equal((await call("POST", `/v1/routes/${encodeURIComponent("team/chat:v2")}/pause`)).status, 202);
+    assert.equal((written("commands")[0] as { route: string }).route, "team/chat:v2");
+  });
+});

@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { stringify } from "yaml";
+import { catalog, fleet, rolloutState, rollouts, routing } from "../../../../topics/index.ts";
+import { control } from "./control.ts";
+import { baseline, candidate, gateway, route, rubricText, spec, state, table } from "./records.ts";
+
+const rubrics = [{ name: "task@1", text: rubricText }];
+const declare = (over: object = {}) => ({ spec: { ...spec, ...over }, rubrics, actor: "ann" });
+const errorsOf = (json: { errors: { path: string; message: string }[] }) => new Map(json.errors.map(({ path, message }) => [path, message]));
+
+describe("POST /v1/rollouts", () => {
+  it("writes the texts to the catalog and then the spec, with its rubrics resolved, to rollouts", async () => {
+    const { call, log, written } = await control();
+    log.put(fleet, "gw-1", gateway());
+    const answer = await call("POST", "/v1/rollouts", declare());
+    assert.equal(answer.status, 202, answer.text);
+    assert.deepEqual(
+      log.appended.map((record) => record.topic.name),
+      ["catalog", "catalog", "rollouts"],
+    );
+    const [record] = written("rollouts") as { spec: string; digest: string; actor: string; rubrics: { name: string; digest: string; signals: unknown[] }[] }[];
+    assert.deepEqual(JSON.parse(record?.spec ?? ""), spec);
+    assert.equal(record?.actor, "ann");
+    assert.equal(record?.digest, answer.json.digest);
+    assert.deepEqual(record?.rubrics[0]?.signals, [{ name: "task_completion", form: "binary" }]);
+    const texts = written("catalog") as { kind: string; text: string; digest: string }[];
+    assert.equal(texts.find((entry) => entry.kind === "rubric")?.text, rubricText);
+    assert.equal(texts.find((entry) => entry.kind === "rubric")?.digest, record?.rubrics[0]?.digest);
+    assert.deepEqual(answer.json.warnings, []);
+  });
+
+  it("takes a bare YAML document, and the actor from the header", async () => {
+    const { call, log, written } = await control();
+    await call("POST", "/v1/rollouts", declare());
+    log.put(rolloutState, route, state({ phase: "rolled_back" }));
+    const answer = await call("POST", "/v1/rollouts", stringify({ ...spec, minSamples: 50 }), { "content-type": "application/yaml", "x-headgate-actor": "ci" });
+    assert.equal(answer.status, 202, answer.text);
+    assert.equal((written("rollouts").at(-1) as { actor: string }).actor, "ci");
+  });
+
+  it("names each wrong field with what it should be", async () => {
+    const { call, written } = await control();
+    const answer = await call(
+      "POST",
+      "/v1/rollouts",
+      declare({ laddr: [1], alpha: 0.9, dwell: { min: "soon" }, signals: [{ name: "latency_p95", margin: { limit: -1 } }], route: undefined }),
+    );
+    assert.equal(answer.status, 422);
+    assert.match(String(answer.headers["content-type"]), /^application\/problem\+json/);
+    assert.equal(answer.json.code, "SPEC_INVALID");
+    const errors = errorsOf(answer.json);
+    assert.match(errors.get("laddr") ?? "", /did you mean ladder/);
+    assert.match(errors.get("route") ?? "", /is missing/);
+    assert.match(errors.get("alpha") ?? "", /0\.2.*default 0\.05/);
+    assert.match(errors.get("signals[0].margin.limit") ?? "", />0.*harm from here on/);
+    assert.match(errors.get("dwell.min") ?? "", /30s|Invalid/);
+    assert.deepEqual(written("rollouts"), []);
+  });
+
+  it("says where YAML breaks", async () => {
+    const { call } = await control();
+    const answer = await call("POST", "/v1/rollouts", "route: a\n  baseline: [", { "content-type": "application/yaml" });
+    assert.equal(answer.status, 422);
+    assert.match(answer.json.errors[0].message, /line \d+, column \d+/);
+  });
+
+  it("refuses an upstream that a live gateway does not know, naming gateway and upstream, and ignores dead gateways", async () => {
+    const { call, log, written } = await control();
+    log.put(fleet, "gw-1", gateway());
+    log.put(fleet, "gw-2", gateway({ instance: "gw-2", upstreams: ["openai"] }));
+    log.put(fleet, "gw-3", gateway({ instance: "gw-3", upstreams: [], atMs: 1_000_500 - 30_000 }));
+    const refused = await call("POST", "/v1/rollouts", declare());
+    assert.equal(refused.status, 409);
+    assert.match(refused.json.detail, /upstream azure .* 1 of 2 live gateways \(gw-2\)/);
+    assert.deepEqual(written("rollouts"), []);
+    log.put(fleet, "gw-2", gateway({ instance: "gw-2" }));
+    assert.equal((await call("POST", "/v1/rollouts", declare())).status, 202);
+  });
+
+  it("warns when no gateway is alive to ask", async () => {
+    const { call } = await control();
+    assert.match((await call("POST", "/v1/rollouts", declare())).json.warnings[0], /no live gateway/);
+  });
+
+  it("answers 200 to the same spec, 409 to another one while a rollout runs, and 202 once that one is over", async () => {
+    const { call, log, written } = await control();
+    await call("POST", "/v1/rollouts", declare());
+    log.put(rolloutState, route, state());
+    const same = await call("POST", "/v1/rollouts", declare());
+    assert.deepEqual([same.status, same.json.status], [200, "unchanged"]);
+    const other = await call("POST", "/v1/rollouts", declare({ minSamples: 7 }));
+    assert.equal(other.status, 409);
+    assert.match(other.json.detail, /support-answer-1 \(attempt 1\) is running/);
+    assert.equal(written("rollouts").length, 1);
+    log.put(rolloutState, route, state({ phase: "done" }));
+    assert.equal((await call("POST", "/v1/rollouts", declare({ minSamples: 7 }))).status, 202);
+  });
+
+  it("refuses when the attempt is not the expected one", async () => {
+    const { call, log } = await control();
+    log.put(rolloutState, route, state({ phase: "rolled_back", attempt: 3 }));
+    const answer = await call("POST", "/v1/rollouts", { ...declare(), expectedAttempt: 2 });
+    assert.deepEqual([answer.status, answer.json.attempt], [409, 3]);
+  });
+
+  it("needs a description of each version, beside the spec or in the route's table", async () => {
+    const { call, log } = await control();
+    const partial = declare({ versions: { [candidate]: spec.versions[candidate] } });
+    const refused = await call("POST", "/v1/rollouts", partial);
+    assert.equal(refused.status, 422);
+    assert.match(errorsOf(refused.json).get("baseline") ?? "", new RegExp(baseline));
+    log.put(routing, route, table({ rollout: "", attempt: 0 }));
+    assert.equal((await call("POST", "/v1/rollouts", partial)).status, 202);
+  });
+
+  it("finds a rubric in the catalog by name, and refuses another text under a name that is taken", async () => {
+    const { call, log } = await control();
+    const unknown = await call("POST", "/v1/rollouts", { spec });
+    assert.equal(unknown.status, 422);
+    assert.match(errorsOf(unknown.json).get("judge.rubric") ?? "", /task@1/);
+    log.put(catalog, "d1", { digest: "d1", kind: "rubric", name: "task@1", text: rubricText, atMs: 1 });
+    const taken = await call("POST", "/v1/rollouts", { spec, rubrics: [{ name: "task@1", text: rubricText.replace("solve", "spoil") }] });
+    assert.deepEqual([taken.status, taken.json.code], [409, "CONFLICT"]);
+    const stray = await call("POST", "/v1/rollouts", { spec, rubrics: [{ name: "tone@1", text: rubricText }] });
+    assert.deepEqual([stray.status, stray.json.code], [422, "RUBRIC_INVALID"]);
+  });
+
+  it("waits for the decider to take the spec up when asked to", async () => {
+    const { call, log } = await control();
+    log.openTable(rollouts).onChange(() => log.put(rolloutState, route, state({ phase: "shadow", atMs: 1_000_600 })));
+    const answer = await call("POST", "/v1/rollouts?wait=30s", declare());
+    assert.deepEqual([answer.status, answer.json.status, answer.json.phase, answer.json.attempt], [202, "taken_up", "shadow", 1]);
+    const refused = await call("POST", "/v1/rollouts?wait=2h", declare());
+    assert.equal(refused.status, 400);
+  });
+
+  it("says 503 and that the outcome is unknown when Kafka does not acknowledge", async () => {
+    const { call, log } = await control();
+    log.failure = new Error("no acknowledgement");
+    const answer = await call("POST", "/v1/rollouts", declare());
+    assert.deepEqual([answer.status, answer.json.code], [503, "KAFKA_UNREACHABLE"]);
+    assert.match(answer.json.detail, /unknown/);
+  });
+});

@@ -1,0 +1,123 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
+import { type Collected, collectorFor } from "./collect.ts";
+import type { Upstream } from "./upstream.ts";
+import { noAnswer } from "./usage.ts";
+
+/** Where the bytes of a response go: to the caller, or nowhere for a mirrored call. */
+export interface Sink {
+  head(status: number, headers: IncomingHttpHeaders): void;
+  /** @returns a promise to wait for when the receiver is slower than the upstream */
+  write(chunk: Buffer): Promise<void> | undefined;
+  /** The response is complete. */
+  end(): void;
+}
+
+export const nowhere: Sink = { head: () => undefined, write: () => undefined, end: () => undefined };
+
+/** How a call to an upstream went. */
+export interface Exchanged extends Collected {
+  readonly status: "ok" | "error" | "timeout" | "cancelled";
+  /** Status of the upstream's response; 502 or 504 when there was none, 499 when the caller left before. */
+  readonly httpStatus: number;
+  readonly latencyMs: number;
+  readonly ttftMs: number | null;
+  /** Set when the call failed without a response that could be passed on. */
+  readonly failure: Failure | null;
+}
+export interface Failure {
+  readonly status: 502 | 504;
+  readonly code: string;
+  readonly message: string;
+}
+
+type Why = "caller" | "total" | null;
+
+const timeouts: Readonly<Record<string, string>> = {
+  UND_ERR_CONNECT_TIMEOUT: "no connection within",
+  UND_ERR_HEADERS_TIMEOUT: "no response within",
+  UND_ERR_BODY_TIMEOUT: "no further data within",
+};
+const limits: Readonly<Record<string, "connectMs" | "headersMs" | "idleMs">> = {
+  UND_ERR_CONNECT_TIMEOUT: "connectMs",
+  UND_ERR_HEADERS_TIMEOUT: "headersMs",
+  UND_ERR_BODY_TIMEOUT: "idleMs",
+};
+
+/** First error code in a chain of causes; attempts on several addresses come as an AggregateError. */
+function codeOf(error: unknown): string {
+  for (let at = error; at instanceof Error; at = at instanceof AggregateError ? at.errors[0] : at.cause) {
+    if ("code" in at && typeof at.code === "string") return at.code;
+  }
+  return "unknown";
+}
+
+function failureOf(error: unknown, why: Why, upstream: Upstream): { status: "error" | "timeout"; errorType: string; failure: Failure } {
+  const code = codeOf(error);
+  const limit = limits[code];
+  const named = `The upstream '${upstream.config.name}'`;
+  if (why === "total") {
+    const message = `${named} did not complete the call within ${upstream.config.timeouts.totalMs} ms`;
+    return { status: "timeout", errorType: "timeout", failure: { status: 504, code: "upstream_timeout", message } };
+  }
+  if (limit !== undefined) {
+    const message = `${named} timed out: ${timeouts[code]} ${upstream.config.timeouts[limit]} ms`;
+    return { status: "timeout", errorType: "timeout", failure: { status: 504, code: "upstream_timeout", message } };
+  }
+  const message = `${named} could not be reached or broke the connection (${code})`;
+  return { status: "error", errorType: code, failure: { status: 502, code: "upstream_unreachable", message } };
+}
+
+function statusOf(httpStatus: number, collected: Collected): { status: "ok" | "error"; errorType: string } {
+  if (httpStatus < 200 || httpStatus >= 300) return { status: "error", errorType: String(httpStatus) };
+  return collected.errorType === "" ? { status: "ok", errorType: "" } : { status: "error", errorType: collected.errorType };
+}
+
+/**
+ * Makes one call to an upstream and passes its response on, byte for byte, while it is gathered for the log. Never throws: whatever
+ * happens is the result. `signal` is the caller's leaving; the total time is bounded here, the rest of the timeouts by the pool.
+ */
+export async function exchange(
+  upstream: Upstream,
+  call: { readonly path: string; readonly headers: OutgoingHttpHeaders; readonly body: Buffer | string; readonly signal: AbortSignal; readonly sink: Sink },
+): Promise<Exchanged> {
+  const startedAt = performance.now();
+  const abort = new AbortController();
+  let why: Why = null;
+  const stop = (reason: "caller" | "total") => {
+    why ??= reason;
+    abort.abort();
+  };
+  const onLeft = () => stop("caller");
+  const timer = setTimeout(() => stop("total"), upstream.config.timeouts.totalMs);
+  call.signal.addEventListener("abort", onLeft, { once: true });
+  if (call.signal.aborted) onLeft();
+  let httpStatus = 0;
+  let ttftMs: number | null = null;
+  let collector: ReturnType<typeof collectorFor> | null = null;
+  const elapsedMs = () => performance.now() - startedAt;
+  try {
+    const response = await upstream.send({ path: call.path, headers: call.headers, body: call.body, signal: abort.signal });
+    httpStatus = response.statusCode;
+    const contentType = String(response.headers["content-type"] ?? "");
+    collector = collectorFor(contentType, String(response.headers["content-encoding"] ?? ""));
+    call.sink.head(httpStatus, response.headers);
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      if (collector.push(chunk) && ttftMs === null) ttftMs = elapsedMs();
+      const slow = call.sink.write(chunk);
+      if (slow !== undefined) await slow;
+    }
+    const latencyMs = elapsedMs();
+    call.sink.end();
+    const collected = collector.finish();
+    return { ...collected, ...statusOf(httpStatus, collected), httpStatus, latencyMs, ttftMs, failure: null };
+  } catch (error) {
+    const latencyMs = elapsedMs();
+    const collected = collector?.finish() ?? { ...noAnswer, body: null, isCut: false, errorType: "" };
+    if (why === "caller") return { ...collected, status: "cancelled", errorType: "cancelled", httpStatus: httpStatus || 499, latencyMs, ttftMs, failure: null };
+    const failed = failureOf(error, why, upstream);
+    return { ...collected, ...failed, httpStatus: httpStatus || failed.failure.status, latencyMs, ttftMs };
+  } finally {
+    clearTimeout(timer);
+    call.signal.removeEventListener("abort", onLeft);
+  }
+}

@@ -1,0 +1,91 @@
+import type { Request } from "../../../../topics/index.ts";
+import type { Assignment } from "../../../domain/routing/assign.ts";
+import type { JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import type { RoutePolicy } from "../config.ts";
+import type { Exchanged } from "./exchange.ts";
+import { type BodyTexts, fitBodies } from "./fit-bodies.ts";
+import type { Upstream } from "./upstream.ts";
+import { costOf } from "./usage.ts";
+
+/** A completed call before the log gives it its place: end, sequence and mark. */
+export type CallRecord = Omit<Request, "kind" | "instance" | "seq" | "markMs" | "endedAtMs">;
+
+/** What is known of a call before it is sent. */
+export interface Call {
+  readonly requestId: string;
+  readonly route: string;
+  readonly policy: RoutePolicy;
+  readonly endpoint: string;
+  /** As the caller sent it. */
+  readonly text: string;
+  readonly request: JsonObject;
+  readonly stream: boolean;
+  readonly subject: string;
+  readonly traceId: string;
+  readonly turn: number;
+  readonly reference: string | null;
+  readonly startedAtMs: number;
+}
+
+export type Twin = NonNullable<Request["twin"]>;
+
+/** The served side of a mirrored prompt, as its shadow record carries it. */
+export function twinOf(assignment: Assignment, exchanged: Exchanged, upstream: Upstream): Twin {
+  const { status, body, finishReason, latencyMs, ttftMs, outputTokens } = exchanged;
+  const costUsd = costOf(exchanged, upstream.config.prices.get(assignment.version.model));
+  return { version: assignment.version.name, status, responseBody: body, finishReason, latencyMs, ttftMs, outputTokens, costUsd };
+}
+
+function textsOf(call: Call, exchanged: Exchanged, twin: Twin | null): BodyTexts {
+  if (call.policy.bodies === "none") return { requestBody: null, responseBody: null, responseFormat: null, reference: null, twinBody: null };
+  const format = call.request.response_format;
+  return {
+    requestBody: call.text,
+    responseBody: exchanged.body,
+    responseFormat: format === undefined || format === null ? null : JSON.stringify(format),
+    reference: call.reference,
+    twinBody: twin?.responseBody ?? null,
+  };
+}
+
+/** The record of a completed call. */
+export function recordOf(call: Call, assignment: Assignment, about: { exchanged: Exchanged; upstream: Upstream; twin: Twin | null }): CallRecord {
+  const { exchanged, upstream, twin } = about;
+  const { version, arm, exposure, rollout, attempt, step, epoch, paneMs, samplePpm } = assignment;
+  const { twinBody, cut, ...texts } = fitBodies(textsOf(call, exchanged, twin));
+  return {
+    requestId: call.requestId,
+    route: call.route,
+    rollout,
+    attempt,
+    step,
+    epoch,
+    arm,
+    version: version.name,
+    exposure,
+    subject: call.subject,
+    traceId: call.traceId,
+    slices: [],
+    paneMs,
+    samplePpm,
+    startedAtMs: call.startedAtMs,
+    turn: call.turn,
+    endpoint: call.endpoint,
+    stream: call.stream,
+    status: exchanged.status,
+    errorType: exchanged.errorType,
+    httpStatus: exchanged.httpStatus,
+    finishReason: exchanged.finishReason,
+    latencyMs: exchanged.latencyMs,
+    ttftMs: exchanged.ttftMs,
+    inputTokens: exchanged.inputTokens,
+    outputTokens: exchanged.outputTokens,
+    costUsd: costOf(exchanged, upstream.config.prices.get(version.model)),
+    upstream: upstream.config.name,
+    upstreamModel: version.model,
+    bodies: call.policy.bodies,
+    cut: cut || (call.policy.bodies === "full" && exchanged.isCut),
+    ...texts,
+    twin: twin === null ? null : { ...twin, responseBody: twinBody },
+  };
+}

@@ -1,0 +1,234 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import type { Logger } from "pino";
+import { assign, assignStatic } from "../../../domain/routing/assign.ts";
+import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import type { GatewayConfig } from "../config.ts";
+import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
+import { callerHeaders, headerOf, upstreamHeaders } from "../http/headers.ts";
+import { readBody } from "../http/read-body.ts";
+import type { EventClock } from "../log/event-clock.ts";
+import type { RequestLog } from "../log/request-log.ts";
+import type { GatewayMetrics } from "../metrics.ts";
+import type { LiveRoutes } from "../routing/live-routes.ts";
+import { type Exchanged, exchange, type Sink } from "./exchange.ts";
+import type { InFlight } from "./in-flight.ts";
+import type { Mirror } from "./mirror.ts";
+import { type Call, recordOf, twinOf } from "./record.ts";
+import { uuidv7 } from "./request-id.ts";
+import { subjectOf, traceIdOf, turnOf } from "./subject.ts";
+import type { Upstream } from "./upstream.ts";
+import { upstreamBody } from "./upstream-request.ts";
+
+export interface ServeDeps {
+  readonly config: GatewayConfig;
+  readonly subjectKey: string;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly routes: LiveRoutes;
+  readonly inFlight: InFlight;
+  readonly records: RequestLog;
+  readonly mirror: Mirror;
+  readonly clock: EventClock;
+  readonly metrics: GatewayMetrics;
+  readonly log: Logger;
+}
+
+/** An endpoint of the API that is proxied. */
+export interface Endpoint {
+  /** As callers ask for it, for example `/v1/chat/completions`. */
+  readonly endpoint: string;
+  /** What is appended to an upstream's base address. */
+  readonly path: string;
+}
+
+type Parsed =
+  | { readonly kind: "parsed"; readonly text: string; readonly request: JsonObject; readonly model: string }
+  | { readonly kind: "wrong"; readonly error: ApiError };
+
+function parse(bytes: Buffer): Parsed {
+  const text = bytes.toString("utf8");
+  let request: unknown;
+  try {
+    request = JSON.parse(text);
+  } catch (error) {
+    // The parser's message can quote the body: only where it failed is told.
+    const where = /position \d+/.exec((error as Error).message)?.[0] ?? "unexpected end or character";
+    return { kind: "wrong", error: apiErrors.badJson(where) };
+  }
+  if (!isJsonObject(request)) return { kind: "wrong", error: apiErrors.badBody(null, "The body of your request must be a JSON object") };
+  if (typeof request.model !== "string" || request.model === "") {
+    return { kind: "wrong", error: apiErrors.badBody("model", "You must provide a model parameter: the name of a route") };
+  }
+  return { kind: "parsed", text, request, model: request.model };
+}
+
+/** Passes an upstream's response on. What was held back of a plain answer goes out together with its end: one packet instead of two. */
+class CallerSink implements Sink {
+  readonly #response: ServerResponse;
+  readonly #own: Readonly<Record<string, string>>;
+  #held: Buffer | null = null;
+  #isStream = false;
+
+  constructor(response: ServerResponse, own: Readonly<Record<string, string>>) {
+    this.#response = response;
+    this.#own = own;
+  }
+
+  head(status: number, headers: IncomingHttpHeaders): void {
+    this.#isStream = String(headers["content-type"] ?? "").startsWith("text/event-stream");
+    this.#response.writeHead(status, callerHeaders(headers, this.#own));
+    if (this.#isStream) this.#response.flushHeaders();
+  }
+
+  write(chunk: Buffer): Promise<void> | undefined {
+    const next = this.#isStream ? chunk : this.#held;
+    if (!this.#isStream) this.#held = chunk;
+    if (next === null || this.#response.write(next)) return undefined;
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#response.off("drain", done);
+        this.#response.off("close", done);
+        resolve();
+      };
+      this.#response.once("drain", done);
+      this.#response.once("close", done);
+    });
+  }
+
+  end(): void {
+    if (this.#held === null) this.#response.end();
+    else this.#response.end(this.#held);
+  }
+}
+
+/** Handles one call: reads, assigns, sends, passes on, records, mirrors. */
+export class Serve {
+  readonly #deps: ServeDeps;
+  /** Largest body that any route accepts: how much is read before the route is known. */
+  readonly #largestBody: number;
+  readonly #running = new Set<AbortController>();
+
+  constructor(deps: ServeDeps) {
+    this.#deps = deps;
+    const { defaults, routes } = deps.config;
+    this.#largestBody = Math.max(defaults.maxBodyBytes, ...[...routes.values()].map(({ maxBodyBytes }) => maxBodyBytes));
+  }
+
+  /** Breaks off what still runs: the gateway may not wait any longer. */
+  abortAll(): void {
+    for (const running of this.#running) running.abort();
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): Promise<void> {
+    const { inFlight, config, clock } = this.#deps;
+    const requestId = uuidv7(clock.nowMs());
+    if (!inFlight.enter()) {
+      this.#reject(request, response, requestId, apiErrors.gatewayBusy(config.maxInFlight));
+      return;
+    }
+    try {
+      await this.#admit(request, response, { requestId, endpoint });
+    } catch (error) {
+      this.#deps.log.error({ err: error, requestId }, "a call failed in the gateway itself");
+      this.#reject(request, response, requestId, apiErrors.bug(requestId));
+    } finally {
+      inFlight.leave();
+    }
+  }
+
+  #reject(request: IncomingMessage, response: ServerResponse, requestId: string, error: ApiError): void {
+    this.#deps.metrics.rejected.inc({ code: error.code });
+    const unread = !request.complete;
+    // The rest of a body that nobody reads: the connection cannot be used again.
+    sendError(response, error, { "x-headgate-request-id": requestId, ...(unread ? { connection: "close" } : {}) });
+    if (unread) request.resume();
+  }
+
+  async #admit(request: IncomingMessage, response: ServerResponse, about: { requestId: string; endpoint: Endpoint }): Promise<void> {
+    const { routes, inFlight } = this.#deps;
+    const reject = (error: ApiError) => this.#reject(request, response, about.requestId, error);
+    const body = await readBody(request, this.#largestBody);
+    if (body.kind === "aborted") return;
+    if (body.kind === "too_large") return reject(apiErrors.tooLarge(this.#largestBody));
+    const parsed = parse(body.bytes);
+    if (parsed.kind === "wrong") return reject(parsed.error);
+    const route = parsed.model;
+    if (routes.effective(route) === null && routes.configured(route) === null) return reject(apiErrors.unknownRoute(route));
+    const policy = routes.policy(route);
+    if (body.bytes.length > policy.maxBodyBytes) return reject(apiErrors.tooLarge(policy.maxBodyBytes));
+    if (!inFlight.enterRoute(route, policy.maxInFlight)) return reject(apiErrors.routeBusy(route, policy.maxInFlight));
+    try {
+      const call = this.#callOf(request, { ...about, parsed, route, policy });
+      await this.#run(request, response, { call, path: about.endpoint.path });
+    } finally {
+      inFlight.leaveRoute(route);
+    }
+  }
+
+  #callOf(
+    { headers }: IncomingMessage,
+    about: { requestId: string; endpoint: Endpoint; parsed: Parsed & { kind: "parsed" }; route: string; policy: Call["policy"] },
+  ): Call {
+    const { config, subjectKey, clock } = this.#deps;
+    const { requestId, route, policy } = about;
+    const { text, request } = about.parsed;
+    return {
+      requestId,
+      route,
+      policy,
+      endpoint: about.endpoint.endpoint,
+      text,
+      request,
+      stream: request.stream === true,
+      subject: subjectOf(config.subject, subjectKey, { headers, request, requestId }),
+      traceId: traceIdOf(headers, requestId),
+      turn: turnOf(request),
+      reference: headerOf(headers, "x-headgate-reference") ?? null,
+      startedAtMs: clock.nowMs(),
+    };
+  }
+
+  async #run(request: IncomingMessage, response: ServerResponse, about: { call: Call; path: string }): Promise<void> {
+    const { routes, upstreams, records, metrics, mirror } = this.#deps;
+    const { call, path } = about;
+    const effective = routes.effective(call.route);
+    const configured = routes.configured(call.route);
+    const assignment = effective !== null ? assign(effective, call.subject) : configured === null ? null : assignStatic(configured);
+    const upstream = assignment === null ? undefined : upstreams.get(assignment.version.upstream);
+    if (assignment === null || upstream === undefined) throw new Error(`route ${call.route} has no upstream`);
+
+    const own = { "x-headgate-request-id": call.requestId, "x-headgate-route": call.route };
+    const left = new AbortController();
+    const onClose = () => {
+      if (!response.writableFinished) left.abort();
+    };
+    response.once("close", onClose);
+    if (response.destroyed) left.abort();
+    this.#running.add(left);
+    const exchanged = await exchange(upstream, {
+      path,
+      headers: upstreamHeaders(request.headers, upstream.config),
+      body: upstreamBody(call.text, call.request, assignment.version),
+      signal: left.signal,
+      sink: new CallerSink(response, own),
+    });
+    this.#running.delete(left);
+    response.off("close", onClose);
+    this.#answerFailure(response, exchanged, own);
+
+    const record = recordOf(call, assignment, { exchanged, upstream, twin: null });
+    records.push(record);
+    metrics.completed(record);
+    if (effective !== null) mirror.offer({ call, headers: request.headers, path, assignment, effective, twin: twinOf(assignment, exchanged, upstream) });
+  }
+
+  /** Tells the caller of a call that has no whole answer: in OpenAI's form before the first byte, by a broken connection after it. */
+  #answerFailure(response: ServerResponse, exchanged: Exchanged, own: Readonly<Record<string, string>>): void {
+    if (exchanged.failure !== null) {
+      const { status, code, message } = exchanged.failure;
+      sendError(response, apiErrors.upstreamFailed(status, code, message), own);
+    } else if (exchanged.status === "cancelled") {
+      if (response.destroyed) return;
+      sendError(response, apiErrors.stopping(), own);
+    }
+  }
+}

@@ -1,0 +1,62 @@
+const BACKSLASH = 0x5c;
+
+/** Index of the quote that ends the string whose opening quote stands at `from`. */
+function endOfString(json: string, from: number): number {
+  let end = from;
+  for (;;) {
+    end = json.indexOf('"', end + 1);
+    if (end < 0) return json.length;
+    let escapes = 0;
+    while (json.charCodeAt(end - 1 - escapes) === BACKSLASH) escapes++;
+    if (escapes % 2 === 0) return end;
+  }
+}
+
+/** Positions of the opening and closing quotes of every key of the outermost object. */
+function topLevelKeys(json: string): [number, number][] {
+  const keys: [number, number][] = [];
+  let depth = 0;
+  let isKey = false;
+  for (let i = 0; i < json.length; i++) {
+    switch (json.charCodeAt(i)) {
+      case 0x22: {
+        const end = endOfString(json, i);
+        if (isKey) keys.push([i, end]);
+        isKey = false;
+        i = end;
+        break;
+      }
+      case 0x7b: // {
+      case 0x5b: // [
+        depth++;
+        isKey = depth === 1;
+        break;
+      case 0x7d: // }
+      case 0x5d: // ]
+        depth--;
+        break;
+      case 0x2c: // ,
+        isKey = depth === 1;
+        break;
+      default:
+    }
+  }
+  return keys;
+}
+
+/**
+ * Replaces the value of the top-level field `model` and keeps every other character of a request as its caller wrote it: large numbers,
+ * repeated fields and spacing survive, and nothing is serialised anew.
+ *
+ * @param json text that `JSON.parse` has accepted as an object whose `model` is a string
+ * @returns null when the field is not written plainly exactly once (escaped name, repeated field): serialise the request instead
+ */
+export function spliceModel(json: string, model: string): string | null {
+  const keys = topLevelKeys(json);
+  const named = keys.filter(([from, to]) => json.slice(from + 1, to) === "model");
+  const key = named[0];
+  if (key === undefined || named.length > 1 || keys.some(([from, to]) => json.slice(from, to).includes("\\"))) return null;
+  const from = json.indexOf('"', key[1] + 1);
+  const to = endOfString(json, from) + 1;
+  return json.slice(0, from) + JSON.stringify(model) + json.slice(to);
+}

@@ -1,0 +1,47 @@
+import { createHmac } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
+import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import type { GatewayConfig } from "../config.ts";
+import { headerOf } from "../http/headers.ts";
+
+const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
+
+/** Who is kept on one arm, as the caller named them; the request itself when they named nobody. Never logged as it is. */
+function namedSubject(order: GatewayConfig["subject"], headers: IncomingHttpHeaders, request: JsonObject): string | undefined {
+  for (const source of order) {
+    const found =
+      source === "header"
+        ? headerOf(headers, "x-headgate-subject")
+        : source === "conversation"
+          ? text(isJsonObject(request.metadata) ? request.metadata.conversation_id : undefined)
+          : text(request[source]);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/**
+ * The subject of a call as everything after this sees it: HMAC-SHA256 under the gateways' common key, its first 128 bits as 32 hex digits.
+ */
+export function subjectOf(
+  order: GatewayConfig["subject"],
+  key: string,
+  call: { readonly headers: IncomingHttpHeaders; readonly request: JsonObject; readonly requestId: string },
+): string {
+  const named = namedSubject(order, call.headers, call.request) ?? call.requestId;
+  return createHmac("sha256", key).update(named).digest("hex").slice(0, 32);
+}
+
+const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
+
+/** Trace of a call: the one of its W3C traceparent, else one of its own, made from the request id. */
+export function traceIdOf(headers: IncomingHttpHeaders, requestId: string): string {
+  const given = traceparent.exec(headerOf(headers, "traceparent") ?? "")?.[1];
+  return given === undefined || /^0+$/.test(given) ? requestId.replaceAll("-", "") : given;
+}
+
+/** Position of a call in its conversation, from 0: how many answers of the model its messages already hold. */
+export function turnOf(request: JsonObject): number {
+  if (!Array.isArray(request.messages)) return 0;
+  return request.messages.filter((message: unknown) => isJsonObject(message) && message.role === "assistant").length;
+}

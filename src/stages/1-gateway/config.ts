@@ -1,0 +1,144 @@
+import { readFileSync } from "node:fs";
+import { parse as parseYaml } from "yaml";
+import { z } from "zod";
+import { schemaProblems } from "../../config/schema-problems.ts";
+import { RESERVED_PARAMETERS } from "../../domain/routing/merge-parameters.ts";
+import type { Version } from "../../domain/routing/route-table.ts";
+import { KnownError } from "../../errors/known-error.ts";
+import { type GatewayFile, gatewayFile } from "./gateway-file.ts";
+
+/** Environment variables of the gateway. */
+export const configuration = z.object({
+  HEADGATE_GATEWAY_CONFIG: z.string().min(1).describe("Path of the YAML file with upstreams, routes and limits (docs/gateway.md)."),
+  HEADGATE_GATEWAY_PORT: z.coerce.number().int().min(0).max(65_535).default(8080).describe("Port that callers use; 0 takes a free one."),
+  HEADGATE_GATEWAY_HOST: z.string().min(1).default("127.0.0.1").describe("Address to listen on."),
+  HEADGATE_SUBJECT_KEY: z
+    .string()
+    .min(16)
+    .optional()
+    .describe("Secret of at least 16 characters with which subjects are hashed; the same on all gateways, or a subject changes arm between them."),
+});
+
+export interface Timeouts {
+  readonly connectMs: number;
+  readonly headersMs: number;
+  readonly idleMs: number;
+  readonly totalMs: number;
+}
+export interface Price {
+  readonly inputPerMillion: number;
+  readonly outputPerMillion: number;
+}
+export interface UpstreamConfig {
+  readonly name: string;
+  readonly baseUrl: URL;
+  readonly apiKey: string | null;
+  readonly passThroughKeys: boolean;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timeouts: Timeouts;
+  readonly connections: number;
+  readonly prices: ReadonlyMap<string, Price>;
+}
+export interface RoutePolicy {
+  readonly bodies: "full" | "none";
+  readonly maxInFlight: number;
+  readonly maxBodyBytes: number;
+}
+export interface RouteConfig extends RoutePolicy {
+  readonly baseline: Version;
+}
+export interface GatewayConfig {
+  readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
+  readonly routes: ReadonlyMap<string, RouteConfig>;
+  readonly defaults: RoutePolicy;
+  readonly subject: GatewayFile["subject"];
+  readonly maxInFlight: number;
+  readonly shadow: { readonly maxInFlight: number };
+  readonly log: { readonly maxRecords: number; readonly maxBytes: number };
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+const invalid = (path: string, problems: readonly string[], cause?: unknown): KnownError =>
+  new KnownError("CONFIG_INVALID", `the gateway's configuration ${path} cannot be used:\n  ${problems.join("\n  ")}`, {
+    fix: "correct the file; docs/gateway.md describes every field",
+    cause,
+  });
+
+function apiKeyOf(where: string, upstream: GatewayFile["upstreams"][string], env: Env): { key: string | null; problem?: string } {
+  if (upstream.apiKeyEnv !== undefined) {
+    const key = env[upstream.apiKeyEnv]?.trim();
+    return key ? { key } : { key: null, problem: `${where}.apiKeyEnv: the environment variable ${upstream.apiKeyEnv} is not set` };
+  }
+  if (upstream.apiKeyFile === undefined) return { key: null };
+  try {
+    const key = readFileSync(upstream.apiKeyFile, "utf8").trim();
+    return key ? { key } : { key: null, problem: `${where}.apiKeyFile: ${upstream.apiKeyFile} is empty` };
+  } catch (error) {
+    return { key: null, problem: `${where}.apiKeyFile: ${upstream.apiKeyFile} cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})` };
+  }
+}
+
+function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
+  const problems: string[] = [];
+  const upstreams = Object.entries(file.upstreams).map(([name, upstream]): [string, UpstreamConfig] => {
+    const { key, problem } = apiKeyOf(`upstreams.${name}`, upstream, env);
+    if (problem !== undefined) problems.push(problem);
+    if (upstream.passThroughKeys && (upstream.apiKeyEnv ?? upstream.apiKeyFile) !== undefined) {
+      problems.push(`upstreams.${name}.passThroughKeys: is only for an upstream without apiKeyEnv and apiKeyFile`);
+    }
+    const { headers, timeouts, connections, passThroughKeys } = upstream;
+    const prices = new Map(Object.entries(upstream.prices));
+    return [name, { name, baseUrl: new URL(upstream.baseUrl), apiKey: key, passThroughKeys, headers, timeouts, connections, prices }];
+  });
+  const routes = Object.entries(file.routes).map(([name, { baseline, bodies, limits }]): [string, RouteConfig] => {
+    for (const parameter of Object.keys(baseline.parameters)) {
+      if (RESERVED_PARAMETERS.includes(parameter)) problems.push(`routes.${name}.baseline.parameters: may not set ${parameter}`);
+    }
+    const { version, upstream, model, parameters } = baseline;
+    const static_: Version = { name: version, upstream, model, parameters, systemTemplate: baseline.systemTemplate ?? null };
+    return [name, { baseline: static_, bodies: bodies ?? file.defaults.bodies, ...file.defaults.limits, ...definedOf(limits ?? {}) }];
+  });
+  if (problems.length > 0) throw invalid(path, problems);
+  const { subject, maxInFlight, shadow, log } = file;
+  const defaults = { bodies: file.defaults.bodies, ...file.defaults.limits };
+  return { upstreams: new Map(upstreams), routes: new Map(routes), defaults, subject, maxInFlight, shadow, log };
+}
+
+/** Fields of an object that are not undefined. */
+function definedOf<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
+
+/**
+ * Reads the text of the gateway's file. Keys are taken from `env` and files here, once.
+ *
+ * @param path only for messages
+ * @throws {KnownError} CONFIG_INVALID, naming every field that is wrong
+ */
+export function parseGatewayFile(path: string, text: string, env: Env): GatewayConfig {
+  let document: unknown;
+  try {
+    document = parseYaml(text);
+  } catch (error) {
+    throw invalid(path, [`it is not YAML: ${(error as Error).message}`], error);
+  }
+  const parsed = gatewayFile.safeParse(document ?? {});
+  if (!parsed.success) {
+    const problems = schemaProblems(gatewayFile, parsed.error.issues).map(
+      (problem) => `${problem.path === "" ? "the file" : problem.path}: ${problem.message}`,
+    );
+    throw invalid(path, problems);
+  }
+  return resolve(path, parsed.data, env);
+}
+
+/** Reads the gateway's file from disk. @throws {KnownError} CONFIG_INVALID */
+export function readGatewayFile(path: string, env: Env): GatewayConfig {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw invalid(path, [`it cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})`], error);
+  }
+  return parseGatewayFile(path, text, env);
+}

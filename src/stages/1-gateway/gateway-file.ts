@@ -1,0 +1,103 @@
+import { z } from "zod";
+
+/**
+ * The gateway's own file (`HEADGATE_GATEWAY_CONFIG`): which upstreams exist, how a route is served before it has a routing table, and
+ * limits. Addresses and keys live here and nowhere else: a routing record can only name an upstream, so it cannot make the gateway call
+ * another host.
+ */
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._@:/-]{0,127}$/, "must start with a letter or digit and hold only letters, digits and . _ @ : / -");
+const durationMs = (fallback: number, about: string) => z.int().min(1).max(86_400_000).default(fallback).describe(about);
+
+const baseUrl = z
+  .string()
+  .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), "must be an http or https address, for example https://api.openai.com/v1")
+  .refine((text) => !URL.canParse(text) || (new URL(text).username === "" && new URL(text).password === ""), "must not hold a user or password");
+
+const price = z.strictObject({
+  inputPerMillion: z.number().min(0).describe("USD for a million input tokens"),
+  outputPerMillion: z.number().min(0).describe("USD for a million output tokens"),
+});
+
+const upstream = z
+  .strictObject({
+    baseUrl: baseUrl.describe("address to which /chat/completions is appended, as the openai SDK's baseURL"),
+    apiKeyEnv: z.string().min(1).optional().describe("environment variable that holds the upstream's key"),
+    apiKeyFile: z.string().min(1).optional().describe("file that holds the upstream's key"),
+    passThroughKeys: z.boolean().default(false).describe("send the caller's Authorization upstream; only for an upstream without a key of its own"),
+    headers: z
+      .record(z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/), z.string())
+      .default({})
+      .describe("headers added to each request"),
+    timeouts: z
+      .strictObject({
+        connectMs: durationMs(5_000, "to open a connection"),
+        headersMs: durationMs(300_000, "until the response starts"),
+        idleMs: durationMs(120_000, "between two chunks of the response"),
+        totalMs: durationMs(900_000, "for the whole call"),
+      })
+      .prefault({}),
+    connections: z.int().min(1).max(65_536).default(2_048).describe("connections kept to this upstream at most"),
+    prices: z.record(z.string(), price).default({}).describe("price by model name, used when the upstream reports no cost"),
+  })
+  .refine((given) => given.apiKeyEnv === undefined || given.apiKeyFile === undefined, "give apiKeyEnv or apiKeyFile, not both");
+
+const limits = z.strictObject({
+  maxInFlight: z.int().min(1).max(1_000_000).default(512).describe("calls of one route at the same time; more are answered 429"),
+  maxBodyBytes: z
+    .int()
+    .min(1)
+    .max(512 * 1024 * 1024)
+    .default(32 * 1024 * 1024)
+    .describe("largest request body accepted"),
+});
+const bodies = z.enum(["full", "none"]);
+
+const route = z.strictObject({
+  baseline: z
+    .strictObject({
+      version: name.describe("name of the version, for example gpt-a@2026-05"),
+      upstream: name,
+      model: z.string().min(1).describe("model name sent upstream"),
+      parameters: z.record(z.string(), z.json()).default({}).describe("merged over the caller's request"),
+      systemTemplate: z.string().optional().describe("system message put before the caller's messages"),
+    })
+    .describe("what serves the route until it has a routing table"),
+  bodies: bodies.optional().describe("whether request and response bodies are logged: full or none"),
+  limits: limits.partial().optional(),
+});
+
+export const gatewayFile = z
+  .strictObject({
+    upstreams: z.record(name, upstream).refine((all) => Object.keys(all).length > 0, "must name at least one upstream"),
+    routes: z.record(name, route).default({}),
+    defaults: z
+      .strictObject({ bodies: bodies.default("full"), limits: limits.prefault({}) })
+      .prefault({})
+      .describe("for routes that do not say otherwise, and for routes that only have a routing table"),
+    subject: z
+      .array(z.enum(["header", "safety_identifier", "user", "conversation"]))
+      .default(["header", "safety_identifier", "user", "conversation"])
+      .describe("where the subject of a call is looked for, in this order; without any each request is its own subject"),
+    maxInFlight: z.int().min(1).max(1_000_000).default(2_048).describe("calls at the same time in total; more are answered 503"),
+    shadow: z
+      .strictObject({ maxInFlight: z.int().min(0).max(1_000_000).default(64).describe("mirrored calls at the same time; more are dropped") })
+      .prefault({}),
+    log: z
+      .strictObject({
+        maxRecords: z.int().min(1).max(10_000_000).default(50_000).describe("records buffered while the log cannot take them; more are dropped"),
+        maxBytes: z
+          .int()
+          .min(1)
+          .default(64 * 1024 * 1024)
+          .describe("the same, in bytes"),
+      })
+      .prefault({}),
+  })
+  .superRefine((file, context) => {
+    for (const [routeName, { baseline }] of Object.entries(file.routes)) {
+      if (file.upstreams[baseline.upstream] !== undefined) continue;
+      const known = Object.keys(file.upstreams).join(", ");
+      context.addIssue({ code: "custom", path: ["routes", routeName, "baseline", "upstream"], message: `names no upstream of this file (${known})` });
+    }
+  });
+export type GatewayFile = z.output<typeof gatewayFile>;

@@ -1,0 +1,183 @@
+import { once } from "node:events";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Logger } from "pino";
+import type { Registry } from "prom-client";
+import { requests } from "../../../topics/index.ts";
+import type { LogClient } from "../../runtime/port.ts";
+import { InFlight } from "./call/in-flight.ts";
+import { Mirror } from "./call/mirror.ts";
+import { Serve } from "./call/serve.ts";
+import { Upstream } from "./call/upstream.ts";
+import type { GatewayConfig } from "./config.ts";
+import { gatewayServer } from "./http/server.ts";
+import { type BackgroundConnection, connectInBackground } from "./log/connect-in-background.ts";
+import { EventClock } from "./log/event-clock.ts";
+import { FleetReporter } from "./log/fleet-reporter.ts";
+import { RequestLog } from "./log/request-log.ts";
+import { GatewayMetrics } from "./metrics.ts";
+import { followTables } from "./routing/follow-tables.ts";
+import { LiveRoutes } from "./routing/live-routes.ts";
+
+export interface GatewayOptions {
+  readonly config: GatewayConfig;
+  readonly subjectKey: string;
+  readonly instance: string;
+  readonly host: string;
+  readonly port: number;
+  readonly log: Logger;
+  readonly metrics: Registry;
+  readonly connect: () => Promise<LogClient>;
+}
+
+/** A running gateway. */
+export interface Gateway {
+  /** Address of its port, for example http://127.0.0.1:8080. */
+  readonly url: string;
+  readonly routes: LiveRoutes;
+  isReady(): boolean;
+  stop(): Promise<void>;
+}
+
+/** How long a starting gateway is not ready while it waits for its routing tables; then it serves from its configuration. */
+const RESTORE_WAIT_MS = 5_000;
+const TICK_MS = 200;
+/** Of the 10 s that a stop may take: for calls to finish, and for records to be written. */
+const DRAIN_MS = 8_000;
+const FLUSH_MS = 9_500;
+
+interface Links {
+  client: LogClient | null;
+  unfollow: () => Promise<void>;
+}
+
+async function listen(server: Server, host: string, port: number): Promise<string> {
+  server.listen(port, host);
+  await once(server, "listening");
+  const address = server.address() as AddressInfo;
+  return `http://${address.family === "IPv6" ? `[${address.address}]` : address.address}:${address.port}`;
+}
+
+/**
+ * Starts a gateway. It serves as soon as this resolves, with or without the log: that is connected in the background.
+ */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { config, log, instance } = options;
+  const startedAtMs = Date.now();
+  const clock = new EventClock();
+  const metrics = new GatewayMetrics(options.metrics);
+  const upstreams = new Map([...config.upstreams].map(([name, upstream]) => [name, new Upstream(upstream)]));
+  const inFlight = new InFlight(config.maxInFlight);
+  const links: Links = { client: null, unfollow: async () => undefined };
+  let stopping = false;
+  let restored = false;
+
+  const records = new RequestLog({
+    instance,
+    clock,
+    log,
+    ...config.log,
+    onDrop: (reason, count) => metrics.dropped.inc({ reason }, count),
+    onAppendFailure: () => metrics.appendFailures.inc(),
+  });
+  const routes = new LiveRoutes({
+    configured: config.routes,
+    defaults: config.defaults,
+    isKnownUpstream: (name) => upstreams.has(name),
+    log,
+    nowMs: Date.now,
+    onRefusal: (route) => metrics.refusedTables.inc({ route }),
+  });
+  const mirror = new Mirror({ upstreams, routes, log: records, clock, metrics, maxInFlight: config.shadow.maxInFlight });
+  const serve = new Serve({ ...options, upstreams, routes, inFlight, records, mirror, clock, metrics });
+  const isReady = () => !stopping && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
+  const server = gatewayServer({
+    serve,
+    metrics: options.metrics,
+    routes: () => routes.names(),
+    readiness: () => ({ ready: isReady(), connected: restored, stopping, routes: routes.states() }),
+    isStopping: () => stopping,
+    startedAtMs,
+  });
+  const url = await listen(server, options.host, options.port);
+  metrics.observe({ routes, log: records, inFlight: () => inFlight.total, shadowsInFlight: () => mirror.inFlight, isConnected: () => restored });
+
+  const fleet = new FleetReporter(
+    () => ({
+      instance,
+      role: "gateway",
+      url,
+      atMs: Date.now(),
+      routes: routes.states().map(({ route, epoch, isStatic }) => ({ route, epoch, braked: routes.isBraked(route), static: isStatic })),
+      upstreams: [...upstreams.keys()],
+      droppedRecords: records.dropped,
+      stopping,
+    }),
+    log,
+  );
+  routes.onChange(() => {
+    mirror.review();
+    fleet.changed();
+  });
+  const ticks = setInterval(() => {
+    records.tick();
+    // Staleness comes with time, not with a change.
+    mirror.review();
+  }, TICK_MS);
+  const connection = connectInBackground(() => connectOnce(options, { links, records, routes, fleet, onRestored: () => (restored = true) }), { log });
+  log.info({ url, routes: routes.names(), upstreams: [...upstreams.keys()] }, "gateway listens");
+
+  const stop = async (): Promise<void> => {
+    const beganAtMs = Date.now();
+    stopping = true;
+    fleet.changed();
+    mirror.stop();
+    server.close();
+    server.closeIdleConnections();
+    await inFlight.idle(beganAtMs + DRAIN_MS);
+    serve.abortAll();
+    // What was cut off is recorded by its own call, a moment later.
+    await inFlight.idle(beganAtMs + DRAIN_MS + 500);
+    server.closeAllConnections();
+    clearInterval(ticks);
+    await settle(connection, { records, fleet, links, deadlineMs: beganAtMs + FLUSH_MS });
+    await Promise.allSettled([...upstreams.values()].map((upstream) => upstream.close()));
+  };
+  let stopped: Promise<void> | null = null;
+  return { url, routes, isReady, stop: () => (stopped ??= stop()) };
+}
+
+async function connectOnce(
+  options: GatewayOptions,
+  to: { links: Links; records: RequestLog; routes: LiveRoutes; fleet: FleetReporter; onRestored: () => void },
+): Promise<void> {
+  to.links.client ??= await options.connect();
+  const client = to.links.client;
+  // Records first: what waits is written while tables are restored.
+  if (!to.records.isConnected) {
+    const appender = client.openAppender();
+    to.records.connect({ appender, partitions: client.partitionsOf(requests), partitionOf: (subject) => client.partitionFor(requests, subject) });
+  }
+  to.links.unfollow = await followTables(client, to.routes);
+  to.onRestored();
+  to.fleet.connect(client.openAppender());
+}
+
+/** Writes what is left, says goodbye and closes the connection, all before the deadline. */
+async function settle(
+  connection: BackgroundConnection,
+  { records, fleet, links, deadlineMs }: { records: RequestLog; fleet: FleetReporter; links: Links; deadlineMs: number },
+): Promise<void> {
+  const within = <T>(work: Promise<T>, extraMs: number) => {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, Math.max(0, deadlineMs + extraMs - Date.now()));
+    });
+    return Promise.race([work, late]).finally(() => clearTimeout(timer));
+  };
+  const ended = connection.stop();
+  await records.stop(deadlineMs);
+  await fleet.stop(deadlineMs + 200);
+  await within(ended, 200);
+  await within(Promise.allSettled([links.unfollow(), links.client?.close()]), 400);
+}

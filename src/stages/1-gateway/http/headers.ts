@@ -1,0 +1,64 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
+import type { UpstreamConfig } from "../config.ts";
+
+/** Headers that belong to one connection (RFC 9110, 7.6.1) and the obsolete ones of their kind. */
+const hopByHop = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+/** Replaced by the gateway or meaningless upstream. The encoding is asked for as identity, so that the answer can be read for the log. */
+const replaced = new Set(["host", "content-length", "expect", "accept-encoding", "content-encoding"]);
+/** Carry the caller's credentials for this gateway, not for the upstream. */
+const credentials = new Set(["authorization", "api-key", "x-api-key", "cookie"]);
+
+/** Headers that the `Connection` header declares to be hop-by-hop too. */
+function connectionOptions(headers: IncomingHttpHeaders): ReadonlySet<string> {
+  const listed = headers.connection;
+  if (listed === undefined || listed === "keep-alive") return new Set();
+  return new Set(listed.split(",").map((option) => option.trim().toLowerCase()));
+}
+
+/**
+ * Headers of the request that goes upstream: the caller's, without what belongs to the connection, to headgate or to the caller's access to
+ * this gateway, and with the upstream's own. The caller's credentials go on only where the configuration says so.
+ */
+export function upstreamHeaders(caller: IncomingHttpHeaders, upstream: UpstreamConfig): OutgoingHttpHeaders {
+  const listed = connectionOptions(caller);
+  const headers: OutgoingHttpHeaders = {};
+  const passesKeys = upstream.apiKey === null && upstream.passThroughKeys;
+  for (const [name, value] of Object.entries(caller)) {
+    if (value === undefined || hopByHop.has(name) || replaced.has(name) || name.startsWith("x-headgate-") || listed.has(name)) continue;
+    if (credentials.has(name) && !(passesKeys && name !== "cookie")) continue;
+    headers[name] = value;
+  }
+  headers["content-type"] = "application/json";
+  headers["accept-encoding"] = "identity";
+  if (upstream.apiKey !== null) headers.authorization = `Bearer ${upstream.apiKey}`;
+  for (const [name, value] of Object.entries(upstream.headers)) headers[name.toLowerCase()] = value;
+  return headers;
+}
+
+/** Headers of the answer that goes to the caller: the upstream's, without what belongs to its connection or could pass for headgate's. */
+export function callerHeaders(upstream: IncomingHttpHeaders, own: Readonly<Record<string, string>>): OutgoingHttpHeaders {
+  const listed = connectionOptions(upstream);
+  const headers: OutgoingHttpHeaders = {};
+  for (const [name, value] of Object.entries(upstream)) {
+    if (value === undefined || hopByHop.has(name) || name.startsWith("x-headgate-") || listed.has(name)) continue;
+    headers[name] = value;
+  }
+  return Object.assign(headers, own);
+}
+
+/** One value of a request header, or undefined when it is absent or empty. */
+export function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = headers[name];
+  const first = Array.isArray(value) ? value[0] : value;
+  return first === undefined || first === "" ? undefined : first;
+}

@@ -1,0 +1,26 @@
+import type { IncomingMessage } from "node:http";
+
+export type BodyRead = { readonly kind: "read"; readonly bytes: Buffer } | { readonly kind: "too_large" } | { readonly kind: "aborted" };
+
+/**
+ * Reads a request body, at most `maxBytes` of it. Nothing beyond the limit is kept in memory.
+ */
+export function readBody(request: IncomingMessage, maxBytes: number): Promise<BodyRead> {
+  if (Number(request.headers["content-length"] ?? 0) > maxBytes) return Promise.resolve({ kind: "too_large" });
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const finish = (result: BodyRead) => {
+      request.removeAllListeners("data");
+      resolve(result);
+    };
+    request.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > maxBytes) finish({ kind: "too_large" });
+      else chunks.push(chunk);
+    });
+    request.once("end", () => finish({ kind: "read", bytes: chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size) }));
+    request.once("close", () => finish({ kind: "aborted" }));
+    request.once("error", () => finish({ kind: "aborted" }));
+  });
+}

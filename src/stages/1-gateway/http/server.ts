@@ -1,0 +1,83 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Registry } from "prom-client";
+import type { Endpoint, Serve } from "../call/serve.ts";
+import { apiErrors, sendError, sendJson } from "./api-error.ts";
+
+export interface ServerDeps {
+  readonly serve: Serve;
+  readonly metrics: Registry;
+  /** Names of the routes that callers can ask for. */
+  readonly routes: () => readonly string[];
+  /** Whether callers should be sent here, and what to show to people who ask. */
+  readonly readiness: () => { readonly ready: boolean; readonly [key: string]: unknown };
+  readonly isStopping: () => boolean;
+  readonly startedAtMs: number;
+}
+
+/** Endpoints that are proxied: what callers ask for, and what is appended to an upstream's base address. */
+const endpoints: ReadonlyMap<string, Endpoint> = new Map(["/chat/completions"].map((path) => [`/v1${path}`, { endpoint: `/v1${path}`, path }]));
+
+const modelOf = (route: string, createdAtMs: number) => ({ id: route, object: "model", created: Math.floor(createdAtMs / 1000), owned_by: "headgate" });
+
+function answerModels(response: ServerResponse, path: string, deps: ServerDeps): void {
+  const routes = deps.routes();
+  if (path === "/v1/models") {
+    sendJson(response, 200, { object: "list", data: routes.map((route) => modelOf(route, deps.startedAtMs)) });
+    return;
+  }
+  const asked = decoded(path.slice("/v1/models/".length));
+  if (routes.includes(asked)) sendJson(response, 200, modelOf(asked, deps.startedAtMs));
+  else sendError(response, apiErrors.unknownRoute(asked));
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+async function answerMetrics(response: ServerResponse, metrics: Registry): Promise<void> {
+  try {
+    const body = await metrics.metrics();
+    response.writeHead(200, { "content-type": metrics.contentType });
+    response.end(body);
+  } catch {
+    sendError(response, apiErrors.bug("metrics"));
+  }
+}
+
+/** The gateway's HTTP server, not yet listening. */
+export function gatewayServer(deps: ServerDeps): Server {
+  const get = (path: string): ((response: ServerResponse) => void) | null => {
+    if (path === "/healthz") return (response) => sendJson(response, 200, { status: "ok" });
+    if (path === "/readyz") {
+      return (response) => {
+        const state = deps.readiness();
+        sendJson(response, state.ready ? 200 : 503, state);
+      };
+    }
+    if (path === "/metrics") return (response) => void answerMetrics(response, deps.metrics);
+    if (path === "/v1/models" || path.startsWith("/v1/models/")) return (response) => answerModels(response, path, deps);
+    return null;
+  };
+  return createServer({ keepAliveTimeout: 75_000, requestTimeout: 300_000, headersTimeout: 60_000 }, (request: IncomingMessage, response: ServerResponse) => {
+    const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
+    const method = request.method ?? "GET";
+    if (deps.isStopping()) response.setHeader("connection", "close");
+    // A caller that goes away in the middle of an answer is no error of ours.
+    response.on("error", () => undefined);
+    const endpoint = endpoints.get(path);
+    if (endpoint !== undefined) {
+      if (method !== "POST") sendError(response, apiErrors.wrongMethod(method, "POST"), { allow: "POST" });
+      else if (deps.isStopping()) sendError(response, apiErrors.stopping());
+      else void deps.serve.handle(request, response, endpoint);
+      return;
+    }
+    const answer = get(path);
+    if (answer === null) sendError(response, apiErrors.unknownPath(method, path));
+    else if (method !== "GET" && method !== "HEAD") sendError(response, apiErrors.wrongMethod(method, "GET"), { allow: "GET" });
+    else answer(response);
+  });
+}

@@ -1,0 +1,40 @@
+import { randomBytes } from "node:crypto";
+import { parseConfig } from "../../config/parse-config.ts";
+import type { Program } from "../../runtime/program.ts";
+import { configuration, readGatewayFile } from "./config.ts";
+import { startGateway } from "./gateway.ts";
+
+/** The gateway: an OpenAI-compatible proxy that obeys `routing` and logs each call to `requests`. */
+export const program: Program = {
+  name: "gateway",
+  configuration,
+  async start(context) {
+    const env = parseConfig("gateway", configuration, context.env);
+    const config = readGatewayFile(env.HEADGATE_GATEWAY_CONFIG, context.env);
+    if (env.HEADGATE_SUBJECT_KEY === undefined) {
+      context.log.warn("HEADGATE_SUBJECT_KEY is not set: subjects are hashed with a random key and will not be the same after a restart or on another gateway");
+    }
+    const gateway = await startGateway({
+      config,
+      subjectKey: env.HEADGATE_SUBJECT_KEY ?? randomBytes(32).toString("hex"),
+      instance: context.instance,
+      host: env.HEADGATE_GATEWAY_HOST,
+      port: env.HEADGATE_GATEWAY_PORT,
+      log: context.log,
+      metrics: context.metrics,
+      connect: () => context.connect(),
+    });
+    context.readiness("routing", () => gateway.isReady());
+    let end: () => void = () => undefined;
+    const finished = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    return {
+      finished,
+      async stop() {
+        await gateway.stop();
+        end();
+      },
+    };
+  },
+};

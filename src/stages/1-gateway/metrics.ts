@@ -1,0 +1,114 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { CallRecord } from "./call/record.ts";
+import type { RequestLog } from "./log/request-log.ts";
+import type { LiveRoutes } from "./routing/live-routes.ts";
+
+const seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+
+/** What the gateway counts. Labels are names of routes, versions and arms; never subjects, bodies or keys. */
+export class GatewayMetrics {
+  readonly rejected: Counter<"code">;
+  readonly shadows: Counter<"route" | "result">;
+  readonly dropped: Counter<"reason">;
+  readonly appendFailures: Counter;
+  readonly refusedTables: Counter<"route">;
+  readonly #calls: Counter<"route" | "version" | "arm" | "exposure" | "status">;
+  readonly #duration: Histogram<"route" | "version" | "arm" | "exposure">;
+  readonly #ttft: Histogram<"route" | "version" | "arm" | "exposure">;
+  readonly #tokens: Counter<"route" | "version" | "gen_ai_token_type">;
+  readonly #registers: [Registry];
+
+  constructor(registry: Registry) {
+    const registers: [Registry] = [registry];
+    this.#registers = registers;
+    const attribution = ["route", "version", "arm", "exposure"] as const;
+    this.#calls = new Counter({ name: "headgate_gateway_calls_total", help: "Completed calls.", labelNames: [...attribution, "status"], registers });
+    this.#duration = new Histogram({
+      name: "gen_ai_client_operation_duration_seconds",
+      help: "Start of a call to its last byte.",
+      labelNames: attribution,
+      buckets: seconds,
+      registers,
+    });
+    this.#ttft = new Histogram({
+      name: "gen_ai_client_operation_time_to_first_chunk_seconds",
+      help: "Start of a streamed call to its first content.",
+      labelNames: attribution,
+      buckets: seconds,
+      registers,
+    });
+    this.#tokens = new Counter({
+      name: "gen_ai_client_token_usage_total",
+      help: "Tokens that upstreams reported.",
+      labelNames: ["route", "version", "gen_ai_token_type"],
+      registers,
+    });
+    this.rejected = new Counter({
+      name: "headgate_gateway_rejected_total",
+      help: "Requests that the gateway answered with an error of its own.",
+      labelNames: ["code"],
+      registers,
+    });
+    this.shadows = new Counter({
+      name: "headgate_gateway_shadow_calls_total",
+      help: "Mirrored calls: completed, dropped because too many ran, or stopped by a brake or change of routing.",
+      labelNames: ["route", "result"],
+      registers,
+    });
+    this.dropped = new Counter({ name: "headgate_gateway_dropped_records_total", help: "Records that were lost.", labelNames: ["reason"], registers });
+    this.appendFailures = new Counter({ name: "headgate_gateway_append_failures_total", help: "Failed attempts to write records.", registers });
+    this.refusedTables = new Counter({
+      name: "headgate_gateway_refused_tables_total",
+      help: "Routing tables that could not be obeyed.",
+      labelNames: ["route"],
+      registers,
+    });
+  }
+
+  completed(record: CallRecord): void {
+    const { route, version, arm, exposure } = record;
+    this.#calls.inc({ route, version, arm, exposure, status: record.status });
+    this.#duration.observe({ route, version, arm, exposure }, record.latencyMs / 1000);
+    if (record.ttftMs !== null) this.#ttft.observe({ route, version, arm, exposure }, record.ttftMs / 1000);
+    if (record.inputTokens !== null) this.#tokens.inc({ route, version, gen_ai_token_type: "input" }, record.inputTokens);
+    if (record.outputTokens !== null) this.#tokens.inc({ route, version, gen_ai_token_type: "output" }, record.outputTokens);
+  }
+
+  /** Gauges that are read when somebody asks. */
+  observe(state: { routes: LiveRoutes; log: RequestLog; inFlight: () => number; shadowsInFlight: () => number; isConnected: () => boolean }): void {
+    const registers = this.#registers;
+    const gauge = (name: string, help: string, read: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    gauge("headgate_gateway_in_flight", "Calls that run now.", state.inFlight);
+    gauge("headgate_gateway_shadows_in_flight", "Mirrored calls that run now.", state.shadowsInFlight);
+    gauge("headgate_gateway_queued_records", "Records that wait to be written.", () => state.log.queuedRecords);
+    gauge("headgate_gateway_queued_bytes", "The same in bytes.", () => state.log.queuedBytes);
+    gauge("headgate_gateway_connected", "1 once the log and the routing tables have been reached.", () => Number(state.isConnected()));
+    new Gauge({
+      name: "headgate_gateway_epoch",
+      help: "Epoch of the routing table that a route obeys; 0: its configuration.",
+      labelNames: ["route"],
+      registers,
+      collect() {
+        for (const { route, epoch } of state.routes.states()) this.set({ route }, epoch);
+      },
+    });
+    new Gauge({
+      name: "headgate_gateway_held",
+      help: "1 when a route is kept on its baseline although its table says otherwise.",
+      labelNames: ["route", "hold"],
+      registers,
+      collect() {
+        this.reset();
+        for (const { route, hold } of state.routes.states()) if (hold !== null) this.set({ route, hold }, 1);
+      },
+    });
+  }
+}

@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { collectorFor } from "../../../../src/stages/1-gateway/call/collect.ts";
+import { ChunkJoiner } from "../../../../src/stages/1-gateway/call/join-chunks.ts";
+import { SseReader } from "../../../../src/stages/1-gateway/call/sse.ts";
+
+/** Cuts bytes at arbitrary places. */
+const pieces = (bytes: Buffer, cuts: readonly number[]): Buffer[] => {
+  const at = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
+  return [0, ...at].map((from, i) => bytes.subarray(from, at[i] ?? bytes.length));
+};
+const read = (chunks: readonly Buffer[]): string[] => {
+  const seen: string[] = [];
+  const reader = new SseReader((data) => seen.push(data));
+  for (const chunk of chunks) reader.push(chunk);
+  reader.end();
+  return seen;
+};
+const delta = (content: string) => ({ id: "c", model: "m", choices: [{ index: 0, delta: { content }, finish_reason: null }] });
+const events = (...values: unknown[]) => `${values.map((value) => `data: ${JSON.stringify(value)}\n\n`).join("")}data: [DONE]\n\n`;
+
+describe("reading server-sent events", () => {
+  it("gives the same events wherever the bytes are cut, with any line end", () => {
+    const line = fc.string({ unit: "binary" }).map((text) => text.replace(/[\r\n\ud800-\udfff]/g, "é"));
+    const end = fc.constantFrom("\n", "\r\n", "\r");
+    fc.assert(
+      fc.property(fc.array(fc.array(line, { minLength: 1, maxLength: 3 }), { maxLength: 6 }), end, fc.array(fc.nat()), (wanted, eol, cuts) => {
+        const text = wanted.map((lines) => `: comment${eol}event: x${eol}${lines.map((data) => `data: ${data}${eol}`).join("")}${eol}`).join("");
+        assert.deepEqual(
+          read(pieces(Buffer.from(text), cuts)),
+          wanted.map((lines) => lines.join("\n")),
+        );
+      }),
+    );
+  });
+
+  it("delivers a last event whose blank line is missing, and ignores what is no data", () => {
+    assert.deepEqual(read([Buffer.from("id: 1\nretry: 5\ndata:a\ndata\ndata: b")]), ["a\n\nb"]);
+    assert.deepEqual(read([]), []);
+  });
+});
+
+describe("joining a streamed completion", () => {
+  it("joins content to what was sent, wherever the bytes are cut, and knows that it is complete", () => {
+    fc.assert(
+      fc.property(fc.array(fc.string({ unit: "grapheme" }), { minLength: 1 }), fc.array(fc.nat()), (contents, cuts) => {
+        const finish = { id: "c", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] };
+        const usage = { id: "c", choices: [], usage: { prompt_tokens: 7, completion_tokens: 5, cost: 0.25 } };
+        const collector = collectorFor("text/event-stream; charset=utf-8", "");
+        for (const piece of pieces(Buffer.from(events(...contents.map(delta), finish, usage)), cuts)) collector.push(piece);
+        const collected = collector.finish();
+        const body = JSON.parse(collected.body ?? "null");
+        assert.equal(body.choices[0].message.content, contents.join(""));
+        assert.equal(body.object, "chat.completion");
+        assert.deepEqual([collected.finishReason, collected.inputTokens, collected.outputTokens, collected.reportedCostUsd], ["stop", 7, 5, 0.25]);
+        assert.equal(collected.errorType, "");
+      }),
+    );
+  });
+
+  it("puts tool calls together by their index, and keeps choices apart", () => {
+    const joiner = new ChunkJoiner(1_000);
+    const toolCall = (index: number, call: object) => ({ choices: [{ index: 0, delta: { tool_calls: [{ index, ...call }] } }] });
+    for (const chunk of [
+      { choices: [{ index: 1, delta: { role: "assistant", content: "B" }, finish_reason: "stop" }] },
+      toolCall(0, { id: "call_1", type: "function", function: { name: "weather", arguments: '{"ci' } }),
+      toolCall(1, { id: "call_2", type: "function", function: { name: "time", arguments: "{}" } }),
+      toolCall(0, { function: { arguments: 'ty":"Bern"}' } }),
+      { choices: [{ index: 0, delta: {}, finish_reason: "tool_calls" }] },
+    ]) {
+      joiner.push(JSON.stringify(chunk));
+    }
+    const { choices } = joiner.completion() as { choices: unknown[] };
+    assert.deepEqual(choices, [
+      {
+        index: 0,
+        message: {
+          role: "assistant",
+          content: null,
+          tool_calls: [
+            { id: "call_1", type: "function", function: { name: "weather", arguments: '{"city":"Bern"}' } },
+            { id: "call_2", type: "function", function: { name: "time", arguments: "{}" } },
+          ],
+        },
+        finish_reason: "tool_calls",
+      },
+      { index: 1, message: { role: "assistant", content: "B" }, finish_reason: "stop" },
+    ]);
+    assert.equal(joiner.isComplete, true);
+  });
+
+  it("a role alone is no content yet; the first text, refusal or tool call is", () => {
+    const first = (value: object) => {
+      const joiner = new ChunkJoiner(100);
+      joiner.push(JSON.stringify({ choices: [{ index: 0, delta: value }] }));
+      return joiner.hasContent;
+    };
+    assert.deepEqual(
+      [first({ role: "assistant", content: "" }), first({ content: "x" }), first({ refusal: "no" }), first({ tool_calls: [{ index: 0 }] })],
+      [false, true, true, true],
+    );
+  });
+
+  it("names an error inside the stream, and a stream that stops before it is complete", () => {
+    const collect = (text: string) => {
+      const collector = collectorFor("text/event-stream", "");
+      collector.push(Buffer.from(text));
+      return collector.finish();
+    };
+    assert.equal(collect(events(delta("a"), { error: { message: "secret", type: "server_error", code: "overloaded" } })).errorType, "overloaded");
+    assert.equal(collect(events({ error: { message: "x", code: 'with "quotes" and spaces' } })).errorType, "stream_error");
+    assert.equal(collect(`data: ${JSON.stringify(delta("a"))}\n\n`).errorType, "incomplete_stream");
+    assert.equal(collect("").errorType, "incomplete_stream");
+  });
+
+  it("keeps a bounded part of an endless answer and says that it was cut", () => {
+    const joiner = new ChunkJoiner(5);
+    for (const part of ["abc", "def", "ghi"]) joiner.push(JSON.stringify(delta(part)));
+    assert.equal((joiner.completion() as { choices: [{ message: { content: string } }] }).choices[0].message.content, "abcde");
+    assert.equal(joiner.isCut, true);
+  });
+
+  it("an answer that is no JSON is an error, one in an unasked encoding is passed over", () => {
+    const html = collectorFor("text/html", "");
+    html.push(Buffer.from("<html>"));
+    assert.deepEqual([html.finish().errorType, collectorFor("application/json", "gzip").finish().isCut], ["invalid_json", true]);
+  });
+});

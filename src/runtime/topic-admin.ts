@@ -4,9 +4,10 @@ import { type Logger, pino } from "pino";
 import { avroOf } from "../../topics/avro.ts";
 import { allTopics, type CatalogEntry, catalog } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
+import { pause } from "./deps.ts";
 import { unreachable } from "./kafka/admin.ts";
 import { type Client, type Connection, openClient, type Security } from "./kafka/client.ts";
-import { isKafka } from "./kafka/errors.ts";
+import { causesOf, isKafka } from "./kafka/errors.ts";
 import { formatLayout, type Layout, layoutKey, parseLayout } from "./layout.ts";
 import { Registry } from "./registry.ts";
 import { Serde, subjectOf } from "./serde.ts";
@@ -130,7 +131,7 @@ async function compare(
   const { prefix } = options;
   const [existing, { brokers }] = await Promise.all([admin.listTopics(), admin.describeCluster()]);
   const names = existing.filter((name) => name.startsWith(prefix));
-  const found = await inspect(session, names);
+  const found = await patiently(() => inspect(session, names));
   const counts = wantedCounts(options, found);
   const plan = planTopics(prefix, counts, options.replicationFactor ?? Math.min(3, brokers.length));
   const differences = [
@@ -161,6 +162,18 @@ function wantedCounts({ prefix, partitions }: TopicsOptions, found: Found): Part
 /** A topic keyed by route that is new in this version gets the count that the older ones have. */
 function sharedCount(count: number): PartitionCounts {
   return Object.fromEntries(allTopics.filter((topic) => topic.partitions === "routes").map(({ name }) => [name, count]));
+}
+
+/** kafkajs does not retry all of what passes: leaders that are being elected, for topics that were created a moment ago. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (tried === 5 || !causesOf(error).some(({ retriable }) => retriable === true)) throw error;
+      await pause(200 * tried);
+    }
+  }
 }
 
 async function inspect(session: Session, names: readonly string[]): Promise<Found> {

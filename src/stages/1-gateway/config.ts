@@ -14,9 +14,9 @@ export const configuration = z.object({
   HEADGATE_GATEWAY_HOST: z.string().min(1).default("127.0.0.1").describe("Address to listen on."),
   HEADGATE_SUBJECT_KEY: z
     .string()
-    .min(16)
+    .min(1)
     .optional()
-    .describe("Secret of at least 16 characters with which subjects are hashed; the same on all gateways, or a subject changes arm between them."),
+    .describe("Secret, 32 random characters or more, with which subjects are hashed; the same on all gateways, or a subject changes arm between them."),
 });
 
 export interface Timeouts {

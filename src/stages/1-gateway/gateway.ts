@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import { requests } from "../../../topics/index.ts";
+import { KnownError } from "../../errors/known-error.ts";
 import type { LogClient } from "../../runtime/port.ts";
 import { InFlight } from "./call/in-flight.ts";
 import { Mirror } from "./call/mirror.ts";
@@ -53,7 +54,14 @@ interface Links {
 
 async function listen(server: Server, host: string, port: number): Promise<string> {
   server.listen(port, host);
-  await once(server, "listening");
+  try {
+    await once(server, "listening");
+  } catch (cause) {
+    throw new KnownError("CONFIG_INVALID", `the gateway cannot listen on ${host}:${port}: ${(cause as Error).message}`, {
+      fix: "stop what listens there, or set HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST (port 0: any free port)",
+      cause,
+    });
+  }
   const address = server.address() as AddressInfo;
   return `http://${address.family === "IPv6" ? `[${address.address}]` : address.address}:${address.port}`;
 }

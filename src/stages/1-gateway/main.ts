@@ -4,6 +4,8 @@ import type { Program } from "../../runtime/program.ts";
 import { configuration, readGatewayFile } from "./config.ts";
 import { startGateway } from "./gateway.ts";
 
+const SAFE_KEY_LENGTH = 16;
+
 /** The gateway: an OpenAI-compatible proxy that obeys `routing` and logs each call to `requests`. */
 export const program: Program = {
   name: "gateway",
@@ -13,6 +15,9 @@ export const program: Program = {
     const config = readGatewayFile(env.HEADGATE_GATEWAY_CONFIG, context.env);
     if (env.HEADGATE_SUBJECT_KEY === undefined) {
       context.log.warn("HEADGATE_SUBJECT_KEY is not set: subjects are hashed with a random key and will not be the same after a restart or on another gateway");
+    }
+    if ((env.HEADGATE_SUBJECT_KEY?.length ?? SAFE_KEY_LENGTH) < SAFE_KEY_LENGTH) {
+      context.log.warn(`HEADGATE_SUBJECT_KEY has fewer than ${SAFE_KEY_LENGTH} characters: whoever reads the log could guess it, and with it the subjects`);
     }
     const gateway = await startGateway({
       config,

@@ -84,7 +84,14 @@ class MemoryTable<V> implements Table<V> {
   async close(): Promise<void> {}
   put(key: string, value: V): void {
     this.#values.set(key, value);
-    const record = { topic: "", partition: 0, offset: 0, key, appendedAtMs: 0, value, headers: {} };
+    this.#tell(key, value);
+  }
+  remove(key: string): void {
+    this.#values.delete(key);
+    this.#tell(key, undefined);
+  }
+  #tell(key: string, value: V | undefined): void {
+    const record = { topic: "", partition: 0, offset: 0, key, appendedAtMs: 0, value: value ?? null, headers: {} };
     for (const listener of this.#listeners) listener(key, value, record);
   }
 }

@@ -7,7 +7,7 @@ import { stringify } from "yaml";
 import { connectLog } from "../../runtime/log-client.ts";
 import type { LogClient } from "../../runtime/port.ts";
 import { applyTopics, deletePrefix } from "../../runtime/topic-admin.ts";
-import { startCluster } from "../cluster/cluster.ts";
+import { startCluster } from "../cluster/start-cluster.ts";
 import { burstyArrivals, recordedArrivals } from "./arrivals.ts";
 import { endingOf, Observer, observedFields, observedTopics, rowOf } from "./observe.ts";
 import { Children, freePort, waitForOk } from "./processes.ts";
@@ -49,7 +49,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   const alive = () => {
     if (failures.length > 0) throw new Error(`${failures.join("; ")}\n${children.tail(failures[0]?.split(" ")[0] ?? "")}\nlogs: ${options.directory}`);
   };
-  const cluster = await startCluster({ onProgress: say });
+  const cluster = await startCluster({ say });
   const prefix = `hgdemo-${randomBytes(4).toString("hex")}.`;
   const connection = { brokers: cluster.brokers, registryUrl: cluster.registryUrl, prefix };
   const log = pino({ level: "warn" }, pino.destination(join(options.directory, "demo.log")));
@@ -59,12 +59,13 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     await applyTopics({ ...connection, partitions: "small", log });
     say(`${since(startedAtMs)} Kafka and schema registry up (${cluster.kind}), topics created under ${prefix}`);
     const addresses = await startRoles(options, children, connection, alive);
-    client = await connectLog({ ...connection, clientId: "demo", log });
+    const reader = await connectLog({ ...connection, clientId: "demo", log });
+    client = reader;
     const observer = new Observer(options.stories, (seen, event) => {
       say(eventLine(seen, event, startedAtMs));
       if (event.action === "rolled_back" || event.action === "frozen") for (const line of evidenceLines(event)) say(line);
     });
-    client.follow(observedTopics, { from: "beginning", fields: observedFields, onRecord: (record) => observer.take(record) });
+    reader.follow(observedTopics, { from: "beginning", fields: observedFields, onRecord: (record) => observer.take(record) });
     say(`${since(startedAtMs)} roles up: gateway ${addresses.gateway}, control ${addresses.control}`);
     traffic.push(...startTraffic(options, addresses));
     await applySpecs(options, addresses, say);
@@ -83,7 +84,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     await Promise.all(traffic.map((callers) => callers.stop()));
     await children.stopAll();
     await client?.close();
-    if (cluster.kind === "external") await deletePrefix(connection);
+    if (cluster.kind === "external") await deletePrefix({ ...connection, log });
     await cluster.stop();
   }
 }

@@ -53,6 +53,7 @@ interface Found {
 }
 
 const readTimeoutMs = 30_000;
+const retryEveryMs = 200;
 
 interface Session {
   readonly options: TopicsOptions;
@@ -166,12 +167,12 @@ function sharedCount(count: number): PartitionCounts {
 
 /** kafkajs does not retry all of what passes: leaders that are being elected, for topics that were created a moment ago. */
 async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  for (let tried = 1; ; tried++) {
+  for (let waitedMs = 0; ; waitedMs += retryEveryMs) {
     try {
       return await ask();
     } catch (error) {
-      if (tried === 5 || !causesOf(error).some(({ retriable }) => retriable === true)) throw error;
-      await pause(200 * tried);
+      if (waitedMs >= readTimeoutMs || !causesOf(error).some(({ retriable }) => retriable === true)) throw error;
+      await pause(retryEveryMs);
     }
   }
 }
@@ -269,10 +270,12 @@ async function createMissing({ admin }: Session, plan: readonly PlannedTopic[], 
   if (topics.length === 0) return;
   try {
     // Where somebody else applies at the same time kafkajs answers `false`; the next call compares what there is then.
-    await admin.createTopics({ topics, waitForLeaders: true, timeout: 30_000 });
+    // Not kafkajs's own wait for leaders: it fails while the broker that it asks has not heard of the topics yet.
+    await admin.createTopics({ topics, waitForLeaders: false, timeout: 30_000 });
+    await patiently(() => admin.fetchTopicMetadata({ topics: [...missing] }));
   } catch (error) {
     const refusal = error instanceof KafkaJSAggregateError ? error.errors[0] : error;
-    if (!(refusal instanceof KafkaJSProtocolError)) throw error;
+    if (!(refusal instanceof KafkaJSProtocolError) || refusal.retriable) throw error;
     throw new KnownError("TOPIC_MISSING", `the cluster refused to create ${[...missing].join(", ")}: ${refusal.message}`, {
       fix: "let whoever may create topics run `headgate topics diff --as kafka-topics` (or strimzi, terraform), then apply again",
       cause: error,
@@ -294,9 +297,10 @@ async function alterSettings({ admin }: Session, found: Found, differences: read
 
 async function registerSchemas({ options, registry }: Session, differences: readonly Difference[]): Promise<void> {
   const changed = new Set(differences.filter(({ setting }) => setting === "schema" || setting === "compatibility").map(({ topic }) => topic));
-  await Promise.all(
-    allTopics.filter((topic) => changed.has(options.prefix + topic.name)).map((topic) => registry.register(subjectOf(options.prefix, topic), avroOf(topic))),
-  );
+  // One after the other: a refusal leaves nothing under way.
+  for (const topic of allTopics) {
+    if (changed.has(options.prefix + topic.name)) await registry.register(subjectOf(options.prefix, topic), avroOf(topic));
+  }
 }
 
 async function writeLayout(session: Session, counts: PartitionCounts): Promise<void> {

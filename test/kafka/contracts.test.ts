@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
 import kafkajs from "kafkajs";
@@ -10,9 +9,9 @@ import { BadRecordError, Serde } from "../../src/runtime/serde.ts";
 import { applyTopics, deletePrefix } from "../../src/runtime/topic-admin.ts";
 import { allTopics, catalog, type Outcome, outcomes, type Request, requests } from "../../topics/index.ts";
 import { valuesOf } from "../contract/arbitraries.ts";
-import { testCluster } from "../fixtures/cluster.ts";
+import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 
-const prefix = `hgtest-${randomBytes(4).toString("hex")}.`;
+const prefix = testPrefix();
 const outcome: Outcome = { token: "t", signal: "thumbs", value: 0.5, occurredAtMs: 5, source: "crm" };
 
 describe("contracts through a real registry and broker", () => {

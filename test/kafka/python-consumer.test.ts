@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
@@ -15,7 +15,7 @@ import { Serde } from "../../src/runtime/serde.ts";
 import { applyTopics, deletePrefix } from "../../src/runtime/topic-admin.ts";
 import { type GateEvent, gateEvents } from "../../topics/index.ts";
 import { valuesOf } from "../contract/arbitraries.ts";
-import { testCluster } from "../fixtures/cluster.ts";
+import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 
 const script = fileURLToPath(new URL("../../docs/examples/read_gate_events.py", import.meta.url));
 
@@ -52,7 +52,7 @@ async function firstLine(child: ChildProcess): Promise<string> {
 
 it("twenty lines of Python without headgate read a gate event and its CloudEvents headers", { timeout: 180_000 }, async (t) => {
   const { brokers, registryUrl } = await testCluster();
-  const prefix = `hgtest-${randomBytes(4).toString("hex")}.`;
+  const prefix = testPrefix();
   const options = { brokers: brokers.split(","), registryUrl, prefix };
   await applyTopics({ ...options, partitions: "small" });
   t.after(() => deletePrefix(options));

@@ -9,6 +9,8 @@ import type { LiveRoutes } from "./live-routes.ts";
  * @returns a function that stops following; the routes stay as they are
  */
 export async function followTables(client: LogClient, routes: LiveRoutes): Promise<() => Promise<void>> {
+  // A restored table held the head of its topic at some time after this, also when it was empty and nothing was fetched yet.
+  const openedAtMs = Date.now();
   const tables = client.openTable(routing);
   const stops = client.openTable(brakes);
   const close = async () => {
@@ -31,7 +33,7 @@ export async function followTables(client: LogClient, routes: LiveRoutes): Promi
   isRestored = true;
   for (const [, brake] of stops.entries()) routes.applyBrake(brake);
   // Fresh is what both were fetched at: a gateway that cannot hear of brakes must not trust its table for longer than one that cannot hear of tables.
-  routes.followFreshness(() => Math.min(tables.freshAtMs(), stops.freshAtMs()));
+  routes.followFreshness(() => Math.max(openedAtMs, Math.min(tables.freshAtMs(), stops.freshAtMs())));
   for (const [, table] of tables.entries()) routes.applyTable(table);
   return close;
 }

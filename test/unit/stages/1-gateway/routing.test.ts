@@ -116,11 +116,15 @@ describe("a gateway obeys routing", () => {
   it("serves the baseline when its tables have grown stale, and the table again when they are fresh", async (t) => {
     const { gateway } = await twoUpstreams(t);
     const { routing, brakes } = gateway.log.tables;
-    routing.put("support-answer", everybodyOnCandidate({ staleAfterMs: 60_000 }));
-    brakes.fresh = Date.now() - 61_000;
+    // Fetched at the start and never since; a clock a millisecond later is enough.
+    const startedAtMs = Date.now();
+    await until("time passes", () => Date.now() > startedAtMs + 5);
+    routing.fresh = Date.now() + 3_600_000;
+    brakes.fresh = 0;
+    routing.put("support-answer", everybodyOnCandidate({ staleAfterMs: 1 }));
     const stale = await versionOf(gateway);
     assert.deepEqual([stale?.version, stale?.arm], ["a@1", "none"]);
-    brakes.fresh = routing.fresh = Date.now();
+    brakes.fresh = routing.fresh;
     assert.equal((await versionOf(gateway))?.version, "b@2");
     routing.fresh = 0;
     routing.put("support-answer", everybodyOnCandidate({ epoch: 8, staleAfterMs: 0 }));
@@ -255,7 +259,7 @@ describe("shadow calls", () => {
         cancelled = true;
       });
     };
-    gateway.log.tables.routing.put("support-answer", shadowAll({ staleAfterMs: 1_000 }));
+    gateway.log.tables.routing.put("support-answer", shadowAll({ staleAfterMs: 1 }));
     gateway.log.tables.routing.fresh = gateway.log.tables.brakes.fresh = Date.now() + 3_600_000;
     await (await gateway.chat(ask())).text();
     await until("the candidate is asked", () => two.asked.length === 1);

@@ -11,7 +11,7 @@ import { causesOf, isKafka } from "./kafka/errors.ts";
 import { formatLayout, type Layout, layoutKey, parseLayout } from "./layout.ts";
 import { Registry } from "./registry.ts";
 import { Serde, subjectOf } from "./serde.ts";
-import { checkJoined, type PartitionCounts, type PartitionsOption, type PlannedTopic, partitionCounts, planTopics } from "./topic-plan.ts";
+import { type PartitionCounts, type PartitionsOption, type PlannedTopic, partitionCounts, planTopics } from "./topic-plan.ts";
 
 export { renderTopics } from "./topic-plan.ts";
 
@@ -143,26 +143,13 @@ async function compare(
   return { plan, counts, found, differences };
 }
 
-/** Nothing asked: the counts that the prefix is frozen to; of a prefix without layout those that exist (a cluster team made them). */
+/** Of a prefix without layout the counts that exist stand for it: a cluster team made them. */
 function wantedCounts({ prefix, partitions }: TopicsOptions, found: Found): PartitionCounts {
-  if (partitions !== undefined) return partitionCounts(partitions);
-  const defaults = partitionCounts(undefined);
-  const actual: PartitionCounts = Object.fromEntries(
-    allTopics.flatMap(({ name }) => {
-      const topic = found.topics.get(prefix + name);
-      return topic === undefined ? [] : [[name, topic.partitions]];
-    }),
-  );
-  const routes = allTopics.find((topic) => topic.partitions === "routes" && (found.layout?.partitions ?? actual)[topic.name] !== undefined);
-  const shared = routes === undefined ? {} : sharedCount((found.layout?.partitions ?? actual)[routes.name] ?? 0);
-  const counts = { ...defaults, ...shared, ...(found.layout === null ? actual : found.layout.partitions) };
-  checkJoined(counts);
-  return counts;
-}
-
-/** A topic keyed by route that is new in this version gets the count that the older ones have. */
-function sharedCount(count: number): PartitionCounts {
-  return Object.fromEntries(allTopics.filter((topic) => topic.partitions === "routes").map(({ name }) => [name, count]));
+  const made = allTopics.flatMap(({ name }) => {
+    const topic = found.topics.get(prefix + name);
+    return topic === undefined ? [] : [[name, topic.partitions] as const];
+  });
+  return partitionCounts(partitions, found.layout?.partitions ?? Object.fromEntries(made));
 }
 
 /** kafkajs does not retry all of what passes: leaders that are being elected, for topics that were created a moment ago. */

@@ -16,6 +16,7 @@ export interface PlannedTopic {
   readonly config: Readonly<Record<string, string>>;
 }
 
+const routeTopics = allTopics.filter((topic) => topic.partitions === "routes").map((topic) => topic.name);
 const defaultRoutes = 6;
 const mebibyte = 1024 * 1024;
 const hourMs = 60 * 60 * 1000;
@@ -27,16 +28,21 @@ const joined = ["scores", "outcomes"] as const;
 
 /**
  * Partition counts of every topic.
+ * @param existing counts that a prefix has already; they stand where nothing else is asked for, before the defaults
  * @throws {KnownError} CONFIG_INVALID for an unknown topic, a count that is no integer of 1 to 1,000, or topics that one task
  *   reads together with different counts
  */
-export function partitionCounts(option: PartitionsOption | undefined): PartitionCounts {
+export function partitionCounts(option: PartitionsOption | undefined, existing: PartitionCounts = {}): PartitionCounts {
   const asked = option === undefined || option === "small" ? {} : option;
   for (const [name, count] of Object.entries(asked)) checkAsked(name, count);
+  // A topic keyed by route that is new in this version gets the count that the older ones have.
+  const routes = routeTopics.find((name) => existing[name] !== undefined);
+  const usualRoutes = (routes === undefined ? undefined : existing[routes]) ?? defaultRoutes;
   const counts: Record<string, number> = {};
   for (const topic of allTopics) {
-    if (topic.partitions === "routes") counts[topic.name] = asked.routes ?? (option === "small" ? 2 : defaultRoutes);
-    else counts[topic.name] = asked[topic.name] ?? (option === "small" ? smallCount(topic, topic.partitions) : topic.partitions);
+    const { name, partitions } = topic;
+    if (partitions === "routes") counts[name] = asked.routes ?? (option === "small" ? 2 : (existing[name] ?? usualRoutes));
+    else counts[name] = asked[name] ?? (option === "small" ? smallCount(topic, partitions) : (existing[name] ?? partitions));
   }
   checkJoined(counts);
   return counts;
@@ -55,10 +61,8 @@ function checkAsked(name: string, count: number): void {
   if (!Number.isInteger(count) || count < 1 || count > 1000) throw invalidCounts(`${name} must have 1 to 1000 partitions, not ${count}`);
 }
 
-/** @throws {KnownError} CONFIG_INVALID when topics that must agree do not; also asked of topics that others created */
-export function checkJoined(counts: PartitionCounts): void {
-  const routes = allTopics.filter((topic) => topic.partitions === "routes").map((topic) => topic.name);
-  for (const group of [routes, joined]) {
+function checkJoined(counts: PartitionCounts): void {
+  for (const group of [routeTopics, joined]) {
     const [first, ...others] = group.filter((name) => counts[name] !== undefined);
     const odd = others.find((name) => first !== undefined && counts[name] !== counts[first]);
     if (odd !== undefined)

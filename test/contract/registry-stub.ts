@@ -3,13 +3,12 @@ import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 
 /** How the stub answers: as a registry does, or as an outage looks like. */
-type Mood = "registry" | "proxy 404" | "proxy 200" | "503" | "refuses";
+type Mood = "registry" | "proxy 404" | "proxy 200" | "503";
 
 const outages: Partial<Record<Mood, [status: number, data: object | string]>> = {
   "proxy 404": [404, "<html>no such backend</html>"],
   "proxy 200": [200, "<html>please log in</html>"],
   "503": [503, { error_code: 50301, message: "starting" }],
-  refuses: [409, { error_code: 409, message: "READER_FIELD_MISSING_DEFAULT_VALUE at /fields/3" }],
 };
 
 export interface RegistryStub {

@@ -86,7 +86,7 @@ describe("topics apply", () => {
   it("refuses other partition counts than the prefix was created with, whoever changed them", async (t) => {
     const { options, admin } = await setUp(t);
     await applyTopics(options);
-    await assert.rejects(applyTopics({ ...options, partitions: { routes: 3, requests: 2, samples: 4, scores: 2, outcomes: 2 } }), (error) => {
+    await assert.rejects(applyTopics({ ...options, partitions: { routes: 3 } }), (error) => {
       return isKnown("LAYOUT_MISMATCH", /partials has 2 partitions, not 3/)(error) && !/requests/.test((error as Error).message);
     });
     await admin.createPartitions({ topicPartitions: [{ topic: `${options.prefix}requests`, count: 5 }] });

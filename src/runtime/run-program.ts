@@ -100,7 +100,9 @@ class Host {
       this.#report(error);
     }
     this.#isStopping = true;
-    const isDone = await Promise.race([this.#stopAll().then(() => true), pause(stopMs).then(() => false)]);
+    const stopped = new AbortController(); // or the timer would keep the process for the rest of its time
+    const isDone = await Promise.race([this.#stopAll().then(() => true), pause(stopMs, stopped.signal).then(() => false)]);
+    stopped.abort();
     if (!isDone) this.#log.error(`not stopped within ${stopMs / 1000} s: ending all the same`);
     await closeServer();
     unlisten();

@@ -157,6 +157,7 @@ describe("the gateway on a real Kafka", () => {
     const state = (await (await fetch(`${gateway.url}/readyz`)).json()) as { connected: boolean; routes: { epoch: number }[] };
     assert.deepEqual([state.connected, state.routes[0]?.epoch], [true, 1]);
     assert.equal(await gateway.chat(), "from b");
+    await gateway.stop();
   });
 
   it("serves its static baseline while Kafka cannot be reached, and writes what it kept once it can", async (t) => {
@@ -169,5 +170,6 @@ describe("the gateway on a real Kafka", () => {
     brokers = [...connection.brokers];
     await until("the kept records arrive", () => seen.filter(({ value }) => value.kind === "call").length === 5, deadlineMs);
     assert.ok(seen.every(({ value }) => value.epoch === 0));
+    await gateway.stop();
   });
 });

@@ -15,9 +15,15 @@ import { WriteQueue } from "./write-queue.ts";
 const heartbeatMs = 15_000;
 
 /** The control role: HTTP API over what the topics say, and the door through which people and systems write to them. */
-export const program: Program = { name: "control", configuration: controlConfiguration, start };
+export const program = { name: "control", configuration: controlConfiguration, start } satisfies Program;
 
-async function start(context: ProgramContext): Promise<RunningProgram> {
+/** Control, listening. */
+export interface RunningControl extends RunningProgram {
+  /** With the port that it was given, also when 0 was asked for. */
+  readonly url: string;
+}
+
+async function start(context: ProgramContext): Promise<RunningControl> {
   const config = parseConfig("control", controlConfiguration, context.env);
   const { HEADGATE_CONTROL_HOST: host, HEADGATE_CONTROL_PORT: port, HEADGATE_CONTROL_TOKEN_FILE: tokenFile } = config;
   checkExposure(host, tokenFile);
@@ -61,8 +67,9 @@ async function start(context: ProgramContext): Promise<RunningProgram> {
     });
   }
   const address = app.server.address() as AddressInfo;
-  context.log.info({ url: `http://${host.includes(":") ? `[${host}]` : host}:${address.port}` }, "control API listens");
-  return { finished: failed.promise, stop };
+  const url = `http://${host.includes(":") ? `[${host}]` : host}:${address.port}`;
+  context.log.info({ url }, "control API listens");
+  return { finished: failed.promise, stop, url };
 }
 
 async function readTokenFile(path: string): Promise<string> {

@@ -1,0 +1,47 @@
+import { Command } from "commander";
+import { version } from "../config/version.ts";
+import { brakeCommand } from "./brake.ts";
+import { act, type Cli } from "./cli.ts";
+import { exitCode } from "./exit-code.ts";
+import { roleCommands } from "./roles.ts";
+import { applyCommand } from "./rollout/apply.ts";
+import { getCommand, listCommand, statusCommand } from "./rollout/get.ts";
+import { lintCommand, schemaCommand } from "./rollout/lint.ts";
+import { verbCommand, verbDescriptions } from "./rollout/verbs.ts";
+import { topicsCommand } from "./topics.ts";
+
+const exitCodes = `
+Exit codes: 0 done or in effect, 1 rolled back or failed, 2 usage or an invalid spec, 3 under way when the time was over
+(roles: crashed), 4 paused, frozen or waiting for an approval, 5 not found, 6 conflict or forbidden.`;
+
+/** The whole command line. Parsing never ends the process; see main.ts. */
+export function headgate(cli: Cli): Command {
+  const root = new Command("headgate")
+    .description("Gates AI model rollouts on live evaluation signals, on your own Kafka.")
+    .version(version, "-V, --version")
+    .addHelpText("after", exitCodes);
+  const rollout = root.command("rollout").description("declare, look at and command rollouts").helpGroup("Rollouts (through the control API)");
+  applyCommand(rollout.command("apply"), cli);
+  listCommand(rollout.command("list"), cli);
+  getCommand(rollout.command("get"), cli);
+  statusCommand(rollout.command("status"), cli);
+  for (const verb of Object.keys(verbDescriptions) as (keyof typeof verbDescriptions)[]) verbCommand(rollout.command(verb), verb, cli);
+  lintCommand(rollout.command("lint"), cli);
+  schemaCommand(rollout.command("schema"), cli);
+  brakeCommand(root.command("brake").helpGroup("Rollouts (through the control API)"), cli);
+  roleCommands(root, cli);
+  topicsCommand(root.command("topics"), cli);
+  act(root.command("version").description("print the version"), cli, async () => {
+    cli.terminal.out(version);
+    return exitCode.ok;
+  });
+  quiet(root, cli);
+  return root;
+}
+
+/** Inner commands inherit settings only when made after them: set them on each. */
+function quiet(command: Command, cli: Cli): void {
+  command.exitOverride().showHelpAfterError("(--help shows how)");
+  command.configureOutput({ writeOut: (text) => cli.terminal.out(text.trimEnd()), writeErr: (text) => cli.terminal.err(text.trimEnd()) });
+  for (const inner of command.commands) quiet(inner, cli);
+}

@@ -1,0 +1,51 @@
+import type { Command } from "commander";
+import { z } from "zod";
+import { rolloutSpec } from "../../../topics/rollout-spec.ts";
+import { act, type Cli } from "../cli.ts";
+import { exitCode } from "../exit-code.ts";
+import { showProblems } from "../problems.ts";
+import { checkSpec, readRubricFiles, readSpecFile } from "./spec-file.ts";
+
+const collect = (value: string, values: readonly string[]): readonly string[] => [...values, value];
+
+interface LintOptions {
+  readonly file: string;
+  readonly set: readonly string[];
+  readonly rubric: readonly string[];
+  readonly output?: string;
+}
+
+/** `headgate rollout lint` */
+export function lintCommand(command: Command, cli: Cli): Command {
+  command
+    .description("check a spec offline: its schema, and whether it makes sense")
+    .requiredOption("-f, --file <file>", "the spec, YAML or JSON; - reads standard input")
+    .option("--rubric <file>", "a rubric that the spec names; repeatable", collect, [])
+    .option("--set <path=value>", "set one value of the spec before; repeatable", collect, [])
+    .option("-o, --output <format>", "json: for machines");
+  return act(command, cli, async (_args, options) => {
+    const { file, set, rubric, output } = options as unknown as LintOptions;
+    const { problems, notices } = checkSpec(await readSpecFile(cli, file, set), await readRubricFiles(cli, rubric));
+    if (output !== "json") for (const notice of notices) cli.terminal.err(`${file}: note: ${notice}`);
+    if (output === "json") cli.terminal.out(JSON.stringify({ file, problems, notices }));
+    else
+      cli.terminal.out(
+        problems.length === 0
+          ? `${file}: ok`
+          : showProblems(problems)
+              .map((line) => `${file}: ${line}`)
+              .join("\n"),
+      );
+    return problems.length === 0 ? exitCode.ok : exitCode.usage;
+  });
+}
+
+/** `headgate rollout schema` */
+export function schemaCommand(command: Command, cli: Cli): Command {
+  command.description("print the JSON Schema of a spec, for editors and CI");
+  return act(command, cli, async () => {
+    const { $schema, ...rest } = z.toJSONSchema(rolloutSpec, { io: "input" });
+    cli.terminal.out(JSON.stringify({ $schema, title: "headgate rollout spec", ...rest }, null, 2));
+    return exitCode.ok;
+  });
+}

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -60,7 +60,7 @@ export async function resolveJars(env: Env, say: (line: string) => void): Promis
 
 function findJava(env: Env): string {
   const java = env.JAVA_HOME ? join(env.JAVA_HOME, "bin", "java") : "java";
-  const asked = spawnSync(java, ["-version"], { encoding: "utf8" });
+  const asked = spawnSync(java, ["-version"], { encoding: "utf8", env });
   const version = /version "(?:1\.)?(\d+)/.exec(asked.stderr ?? "")?.[1];
   if (asked.error !== undefined || version === undefined) throw unavailable(`there is no Java (${java} does not run)`, asked.error);
   if (Number(version) < oldestJava) throw unavailable(`Java ${version} (${java}) is too old: Kafka needs ${oldestJava} or newer`);
@@ -75,10 +75,12 @@ function unavailable(problem: string, cause?: unknown): KnownError {
 }
 
 async function download(env: Env, home: string, say: (line: string) => void): Promise<void> {
-  const version = spawnSync("mvn", ["-v"], { encoding: "utf8" });
+  const version = spawnSync("mvn", ["-v"], { encoding: "utf8", env });
   if (version.error !== undefined || version.status !== 0) throw unavailable("there is no Maven (mvn does not run)", version.error);
   const isMaven4 = /Apache Maven (?:[4-9]|\d\d)/.test(version.stdout);
   say("downloading Kafka and the schema registry by Maven, about 150 MB, once per machine");
+  // Left by a download that was killed: under the lock nobody else can be using them.
+  for (const left of globSync(`${home}.part-*`)) rmSync(left, { recursive: true, force: true });
   const staging = mkdtempSync(`${home}.part-`);
   try {
     const args = ["-B", "-U", "-f", pomFile, `-Dheadgate.libs=${staging}`, ...(isMaven4 ? ["-Ddependency.plugin.version=3.8.1"] : []), "package"];

@@ -1,0 +1,93 @@
+import type { Request, RoutingTable } from "../../../topics/index.ts";
+import type { CheckedAnswer } from "../checks/check-answer.ts";
+import { isDrawn } from "../sampling/draw.ts";
+import { logBucket, OVERFLOW_BUCKET } from "../stats/log-bucket.ts";
+import { type Contribution, HUNDREDTHS } from "./contribution.ts";
+import { callSignals, groupOf } from "./names.ts";
+import type { Kind } from "./series.ts";
+
+const EVERY_CALL_PPM = 1_000_000;
+const MICRO_USD = 1_000_000;
+
+/** What the checks made of both sides of a call; null where a side was not answered (or there is none). */
+export interface CheckedCall {
+  readonly call: CheckedAnswer | null;
+  readonly twin: CheckedAnswer | null;
+}
+
+function counted(signal: string, kind: Kind, value: number, shown: number | null = null): Contribution {
+  return { signal, kind, evaluatorVersion: "", samplePpm: EVERY_CALL_PPM, records: 1, sampled: 1, abstained: 0, failed: 0, value, shown };
+}
+
+const binary = (signal: string, isBad: boolean) => counted(signal, "binary", isBad ? 1 : 0);
+const paired = (signal: string, isBad: boolean, twinIsBad: boolean) => counted(signal, "paired", HUNDREDTHS * (Number(isBad) - Number(twinIsBad)));
+
+/** A cancelled call says nothing about errors: the caller left. */
+const isError = (status: Request["status"]): boolean | null => (status === "cancelled" ? null : status !== "ok");
+
+function measured(call: Request): Contribution[] {
+  const { latencyMs, ttftMs, costUsd, outputTokens, status } = call;
+  // Timeouts and cancelled calls never answered: an exceedance of any threshold, never missing (statistics.md section 1.4).
+  const hangs = status === "timeout" || status === "cancelled";
+  const found = [counted(callSignals.latency, "log", hangs ? OVERFLOW_BUCKET : logBucket(latencyMs), status === "cancelled" ? null : latencyMs)];
+  if (ttftMs !== null) found.push(counted(callSignals.ttft, "log", logBucket(ttftMs), ttftMs));
+  if (costUsd !== null) found.push(counted(callSignals.cost, "log", logBucket(costUsd * MICRO_USD), costUsd * MICRO_USD));
+  if (outputTokens !== null) found.push(counted(callSignals.outputTokens, "log", logBucket(outputTokens), outputTokens));
+  return found;
+}
+
+function servedChecks(call: Request, checked: CheckedAnswer | null): Contribution[] {
+  const found: Contribution[] = [];
+  const bad = isError(call.status);
+  if (bad !== null) found.push(binary(callSignals.errorRate, bad));
+  if (checked === null) return found;
+  if (checked.schemaValid !== null) found.push(binary(callSignals.schemaValidity, !checked.schemaValid));
+  if (checked.empty !== null) found.push(binary(callSignals.emptyOutput, checked.empty));
+  found.push(binary(callSignals.cutOutput, checked.cut));
+  return found;
+}
+
+/** In shadow the candidate's side is counted for floors, and its difference to the twin's as evidence (statistics.md section 1.5). */
+function shadowChecks(call: Request, { call: checked, twin: twinChecked }: CheckedCall): Contribution[] {
+  const found: Contribution[] = [];
+  const bad = isError(call.status);
+  const twinBad = call.twin === null ? null : isError(call.twin.status);
+  if (bad !== null) found.push(binary(callSignals.errorRate, bad));
+  if (bad !== null && twinBad !== null) found.push(paired(callSignals.errorRate, bad, twinBad));
+  const valid = checked?.schemaValid ?? null;
+  const twinValid = twinChecked?.schemaValid ?? null;
+  if (valid !== null) found.push(binary(callSignals.schemaValidity, !valid));
+  if (valid !== null && twinValid !== null) found.push(paired(callSignals.schemaValidity, !valid, !twinValid));
+  return found;
+}
+
+/** The signals that a route's rubrics score, with their forms; names of the sampler's own signals are left out. */
+export function judgedSignals(rubrics: RoutingTable["rubrics"]): { readonly name: string; readonly form: Kind }[] {
+  const forms = new Map<string, Kind>();
+  for (const { signals } of rubrics) {
+    for (const { name, form } of signals) if (groupOf(name) === "judge" && !forms.has(name)) forms.set(name, form === "grid" ? "grid" : "binary");
+  }
+  return [...forms].map(([name, form]) => ({ name, form }));
+}
+
+/** Whether a call is in scope of the judges at all; how it was drawn is a function of its id. */
+export const isInScope = (call: Request): boolean => call.status === "ok";
+
+function drawn(call: Request, rubrics: RoutingTable["rubrics"]): Contribution[] {
+  if (!isInScope(call)) return [];
+  const sampled = Number(isDrawn(call.requestId, call.samplePpm));
+  const { samplePpm } = call;
+  return judgedSignals(rubrics).map(({ name, form }) => {
+    const kind = call.exposure === "shadow" ? "paired" : form;
+    return { signal: name, kind, evaluatorVersion: "", samplePpm, records: 1, sampled, abstained: 0, failed: 0, value: null, shown: null };
+  });
+}
+
+/**
+ * Everything that one call adds to the partials: what was measured, what the checks say, and how many were in scope and drawn for
+ * each judged signal of the route.
+ */
+export function callContributions(call: Request, checked: CheckedCall, rubrics: RoutingTable["rubrics"]): Contribution[] {
+  const checks = call.exposure === "shadow" ? shadowChecks(call, checked) : servedChecks(call, checked.call);
+  return [...checks, ...measured(call), ...drawn(call, rubrics)];
+}

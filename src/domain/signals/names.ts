@@ -1,0 +1,21 @@
+/** Which close a signal waits for: checks and calls close early, judged signals when their scores are in. */
+export type Group = "calls" | "judge";
+
+/** Signals that the sampler computes on every call. A rubric may not use these names. */
+export const callSignals = {
+  errorRate: "error_rate",
+  schemaValidity: "schema_validity",
+  emptyOutput: "empty_output",
+  cutOutput: "cut_output",
+  latency: "latency_p95",
+  ttft: "ttft_p95",
+  cost: "cost_per_request",
+  outputTokens: "output_tokens",
+} as const;
+
+const calls: ReadonlySet<string> = new Set(Object.values(callSignals));
+
+/** Every signal that does not come from the call itself comes from a judge. */
+export function groupOf(signal: string): Group {
+  return calls.has(signal) ? "calls" : "judge";
+}

@@ -1,0 +1,39 @@
+/** Live series that one route may have (DESIGN.md section 3): more would make decisions slow and the multiplicity absurd. */
+export const SERIES_PER_ROUTE = 200;
+
+/** A series that had no record for so long in event time is no longer live, ms. */
+const LIVE_MS = 60_000;
+
+/**
+ * Bounds how many series of a route are live at a time, so that a caller who puts ids into slice names cannot blow up everything downstream.
+ * Who comes first stays; epochs and sampling rates do not make a series another one.
+ */
+export class SeriesLimit {
+  readonly #perRoute: number;
+  readonly #routes = new Map<string, Map<string, number>>();
+
+  constructor(perRoute = SERIES_PER_ROUTE) {
+    this.#perRoute = perRoute;
+  }
+
+  /**
+   * @param series what tells the series of a route apart
+   * @param paneEndMs end of the pane that the record belongs to, epoch ms
+   */
+  admits(route: string, series: string, paneEndMs: number): boolean {
+    let live = this.#routes.get(route);
+    if (live === undefined) {
+      live = new Map();
+      this.#routes.set(route, live);
+    }
+    const seenMs = live.get(series);
+    if (seenMs === undefined && live.size >= this.#perRoute) this.#retire(live, paneEndMs);
+    if (seenMs === undefined && live.size >= this.#perRoute) return false;
+    if (seenMs === undefined || seenMs < paneEndMs) live.set(series, paneEndMs);
+    return true;
+  }
+
+  #retire(live: Map<string, number>, nowMs: number): void {
+    for (const [series, seenMs] of live) if (seenMs < nowMs - LIVE_MS) live.delete(series);
+  }
+}

@@ -86,6 +86,12 @@ export const rolloutSpec = z.strictObject({
   grace: z.strictObject({ calls: duration.optional(), judge: duration.optional() }).optional(),
   staleAfter: duration.optional(),
   confidence: z.literal("none").optional().describe("written by who accepts a rollout without a quality guardrail"),
+  advanced: z
+    .strictObject({
+      percentileMinRecords: z.int().min(20).optional().describe("baseline records that the threshold of a percentile rests on; default 1000"),
+    })
+    .optional()
+    .describe("settings that are knobs only for small volumes and demonstrations"),
   onRunning: z.enum(["reject"]).optional().describe("what a new spec does while another rollout runs on the route"),
 });
 export type RolloutSpec = z.output<typeof rolloutSpec>;

@@ -1,0 +1,204 @@
+import { assertNever } from "../../errors/assert-never.ts";
+import { createFreeze } from "../stats/freeze-process.ts";
+import { start } from "./declare.ts";
+import type { SignalState, TestState } from "./evidence/signal-state.ts";
+import type { BrakeInput, CommandInput } from "./input.ts";
+import { lookAt } from "./look.ts";
+import { finish, pause, resume, rollBack, stepUp, undo } from "./phases.ts";
+import { resolve } from "./policy.ts";
+import { type Attempt, isRunning, type RouteState } from "./state.ts";
+import { type Moment, publish, type Step, tell, unchanged } from "./step.ts";
+
+/** Ids of commands that are remembered, so that a command that arrives twice acts once. */
+const MOST_IDS = 200;
+
+type Command = CommandInput["command"];
+
+/** Carries out a command, or says why it is refused. Idempotent by id. */
+export function obey(state: RouteState, { command }: CommandInput, moment: Moment): Step {
+  if (state.commandIds.includes(command.id)) return unchanged(state);
+  const noted: RouteState = { ...state, commandIds: [...state.commandIds, command.id].slice(-MOST_IDS) };
+  const problem = misplaced(noted, command) ?? refusalOf(noted, command, moment);
+  if (problem !== null) {
+    const message = `${command.verb} was refused: ${problem}`;
+    return tell(unchanged(noted), noted, { action: "held", reasons: ["command_refused"], message, actor: command.actor }, moment);
+  }
+  return carryOut(unchanged(noted), command, moment);
+}
+
+/** Compare-and-set: a command that was meant for another attempt or table does nothing. */
+function misplaced(state: RouteState, { expectedAttempt, expectedEpoch }: Command): string | null {
+  const attempt = state.current?.attempt ?? 0;
+  if (expectedAttempt !== null && expectedAttempt !== attempt)
+    return `it was meant for attempt ${expectedAttempt}, and this is attempt ${attempt}; look again, then decide`;
+  if (expectedEpoch !== null && expectedEpoch !== state.epoch)
+    return `it was meant for epoch ${expectedEpoch}, and this is epoch ${state.epoch}; look again, then decide`;
+  return null;
+}
+
+/** Why a command cannot be carried out now; null when it can. */
+function refusalOf(state: RouteState, { verb }: Command, moment: Moment): string | null {
+  const attempt = state.current;
+  if (attempt === null) return "no rollout was ever started on this route";
+  if (verb === "retry") return retryRefusal(state, attempt);
+  if (verb === "undo") {
+    if (attempt.phase !== "done") return `only a rollout that is done can be undone; this one is ${attempt.phase}`;
+    return state.fallback === null ? "there is no version to go back to" : null;
+  }
+  const { phase } = attempt;
+  if (!isRunning(attempt)) return `the rollout is over (${phase})`;
+  switch (verb) {
+    case "pause":
+      return attempt.isPaused ? "it is paused already" : null;
+    case "resume":
+      return attempt.isPaused ? null : "it is not paused";
+    case "freeze":
+      return attempt.frozen === null ? null : "it is frozen already";
+    case "thaw":
+      return attempt.frozen === null ? "it is not frozen" : null;
+    case "promote":
+      return promoteRefusal(state, attempt);
+    case "approve":
+      return approvalRefusal(state, attempt, moment);
+    case "rollback":
+      return null;
+    default:
+      return `this version does not know the verb ${verb}`;
+  }
+}
+
+function retryRefusal(state: RouteState, attempt: Attempt): string | null {
+  if (attempt.phase !== "rolled_back") return `only a rollout that was rolled back can be tried again; this one is ${attempt.phase}`;
+  if (state.isBrakedByAll) return "a brake on all routes is set; clear it first";
+  return state.serving?.name === attempt.plan.baseline ? null : `${state.serving?.name} serves the route, not the baseline of that rollout; apply a new spec`;
+}
+
+function promoteRefusal(state: RouteState, attempt: Attempt): string | null {
+  if (state.isBrakedByAll) return "a brake on all routes is set";
+  if (attempt.frozen !== null) return "it is frozen; thaw it first";
+  return attempt.isPaused ? "it is paused; resume it first" : null;
+}
+
+/** An approval counts when nothing else is missing: whoever approves has seen the evidence of the whole step. */
+function approvalRefusal(state: RouteState, attempt: Attempt, { atMs }: Moment): string | null {
+  if (!attempt.plan.approvals.includes(attempt.step)) return `step ${attempt.step} needs no approval`;
+  if (attempt.approved[String(attempt.step)] !== undefined) return `step ${attempt.step} is approved already`;
+  try {
+    const look = lookAt(state, attempt, atMs);
+    const resolution = resolve({ attempt, outcomes: look.outcomes, crossing: look.crossing, atMs });
+    return resolution.reasons.includes("awaiting_approval") ? null : `other things are missing first (${resolution.reasons.join(", ")}): ${resolution.message}`;
+  } catch {
+    return "the evidence cannot be evaluated";
+  }
+}
+
+function carryOut(before: Step, command: Command, moment: Moment): Step {
+  const { state } = before;
+  const attempt = state.current;
+  if (attempt === null) return before;
+  const { verb, actor } = command;
+  const because = command.reason === "" ? "" : `: ${command.reason}`;
+  const told = { reasons: ["operator"], actor } as const;
+  const withAttempt = (next: Attempt): RouteState => ({ ...state, current: next });
+  switch (verb) {
+    case "pause":
+      return tell(before, withAttempt(pause(attempt, moment.atMs)), { ...told, action: "held", message: `paused by ${actor}${because}` }, moment);
+    case "resume":
+      return tell(before, withAttempt(resume(attempt, moment.atMs)), { ...told, action: "held", message: `resumed by ${actor}${because}` }, moment);
+    case "freeze": {
+      const frozen = { cause: "operator", sinceMs: moment.atMs, about: actor } as const;
+      return tell(
+        before,
+        withAttempt({ ...attempt, frozen, reasons: ["operator"] }),
+        { ...told, action: "frozen", message: `frozen by ${actor}${because}` },
+        moment,
+      );
+    }
+    case "thaw":
+      return tell(
+        before,
+        withAttempt(thawByHand(attempt)),
+        { ...told, action: "thawed", message: `thawed by ${actor}${because}; evidence of harm so far no longer counts` },
+        moment,
+      );
+    case "rollback":
+      return publish(
+        before,
+        withAttempt(rollBack(attempt, ["operator"])),
+        { ...told, action: "rolled_back", message: `rolled back by ${actor}${because}` },
+        moment,
+      );
+    case "promote":
+      return promote(before, attempt, command, moment);
+    case "approve": {
+      const approved = { ...attempt.approved, [String(attempt.step)]: actor };
+      const next = { ...attempt, approved, reasons: ["operator"] };
+      return tell(before, withAttempt(next), { ...told, action: "held", message: `step ${attempt.step} approved by ${actor}${because}` }, moment);
+    }
+    case "retry":
+      if (state.serving === null) return before;
+      return start(
+        before,
+        { plan: attempt.plan, serving: state.serving, specDigest: attempt.specDigest, actor, notices: [`a new attempt by ${actor}${because}`] },
+        moment,
+      );
+    case "undo":
+      if (state.fallback === null) return before;
+      return publish(
+        before,
+        undo(state, attempt, state.fallback),
+        { ...told, action: "undone", message: `${state.fallback.name} serves again, by ${actor}${because}` },
+        moment,
+      );
+    case "other":
+      return before;
+    default:
+      return assertNever(verb);
+  }
+}
+
+/** One step up on a person's word: the gates are not asked, the event says who it was. */
+function promote(before: Step, attempt: Attempt, { actor, reason }: Command, moment: Moment): Step {
+  const because = reason === "" ? "" : `: ${reason}`;
+  const told = { reasons: ["operator"], actor, withoutProof: true } as const;
+  if (attempt.phase === "observing") {
+    return publish(before, finish(before.state, attempt), { ...told, action: "done", message: `taken as done by ${actor}${because}` }, moment);
+  }
+  const next = stepUp(attempt, moment.atMs);
+  const percent = attempt.plan.ladder[next.step]?.percent ?? 0;
+  return publish(
+    before,
+    { ...before.state, current: next },
+    { ...told, action: "advanced", message: `promoted to ${percent} % by ${actor}${because}` },
+    moment,
+  );
+}
+
+const restarted = (test: TestState): TestState => ({
+  ...test,
+  freeze: test.freeze.map((run) => ({ ...run, process: createFreeze(run.process.weights, run.process.top[0]?.length ?? 0) })),
+  marks: [],
+  worst: [],
+});
+
+/**
+ * A person takes the responsibility for harm that was proven: every freeze process starts at 1 again, since it would
+ * otherwise freeze at the next look. Starting anew only makes stopping rarer; the event says who it was.
+ */
+function thawByHand(attempt: Attempt): Attempt {
+  if (attempt.frozen?.cause !== "breach") return { ...attempt, frozen: null, reasons: ["operator"] };
+  const signals = attempt.signals.map((signal): SignalState => ({ ...signal, relative: restarted(signal.relative), floor: restarted(signal.floor) }));
+  return { ...attempt, frozen: null, signals, isSetAside: false, reasons: ["operator"] };
+}
+
+/** An operator's stop that gateways obeyed already: it becomes the end of the attempt. Only `*` can be cleared, and that raises nothing. */
+export function takeBrake(state: RouteState, { brake }: BrakeInput, moment: Moment): Step {
+  const isAll = brake.route === "*";
+  const noted: RouteState = isAll ? { ...state, isBrakedByAll: !brake.cleared } : state;
+  const attempt = state.current;
+  const isMeant = isAll ? !brake.cleared : attempt?.plan.rollout === brake.rollout && attempt.attempt === brake.attempt;
+  if (!isMeant || !isRunning(attempt)) return unchanged(noted.isBrakedByAll === state.isBrakedByAll ? state : noted);
+  const message = `stopped by a brake of ${brake.actor}${brake.reason === "" ? "" : `: ${brake.reason}`}`;
+  const over = { ...noted, current: rollBack(attempt, ["brake"]) };
+  return publish(unchanged(noted), over, { action: "rolled_back", reasons: ["brake"], message, actor: brake.actor }, moment);
+}

@@ -1,0 +1,97 @@
+import type { ServedVersion } from "../../../topics/index.ts";
+import type { SpecInput } from "./input.ts";
+import { begin, rollBack } from "./phases.ts";
+import type { Reason } from "./reasons.ts";
+import { normaliseSpec, rolloutIdOf } from "./spec/normalise.ts";
+import type { RolloutPlan } from "./spec/plan.ts";
+import { isRunning, type RouteState } from "./state.ts";
+import { type Moment, publish, type Step, tell, unchanged } from "./step.ts";
+
+/** Takes a declared spec: starts an attempt, or says precisely why not. A digest that was started before does nothing. */
+export function declare(state: RouteState, input: SpecInput, moment: Moment): Step {
+  if (state.startedDigests.includes(input.digest)) return unchanged(state);
+  if (input.spec === null) return refuse(state, input, moment, "spec_refused", input.problems);
+  const normalised = normaliseSpec(input.spec, input.rubrics);
+  if (normalised.kind === "refused") {
+    return refuse(
+      state,
+      input,
+      moment,
+      "spec_refused",
+      normalised.problems.map(({ path, message }) => `${path} ${message}`),
+    );
+  }
+  if (isRunning(state.current)) {
+    const { plan, attempt, phase } = state.current;
+    return refuse(state, input, moment, "spec_conflict", [
+      `rollout ${plan.rollout}, attempt ${attempt}, is running (${phase}): let it end, or roll it back, then apply again`,
+    ]);
+  }
+  const { plan, notices } = normalised;
+  const problems = [...servingProblems(state, plan), ...upstreamProblems(plan, input)];
+  const serving = state.serving ?? plan.baselineVersion;
+  if (problems.length > 0 || serving === null) return refuse(state, input, moment, "spec_refused", problems);
+  return start(unchanged(state), { plan, serving, specDigest: input.digest, actor: input.actor, notices }, moment);
+}
+
+export interface Start {
+  readonly plan: RolloutPlan;
+  readonly serving: ServedVersion;
+  readonly specDigest: string;
+  readonly actor: string;
+  readonly notices: readonly string[];
+}
+
+/** Begins an attempt and publishes its first table. Under a brake on all routes it is over at once; `retry` brings the next. */
+export function start(before: Step, { plan, serving, specDigest, actor, notices }: Start, moment: Moment): Step {
+  const begun = begin(before.state, plan, { specDigest, serving, atMs: moment.atMs });
+  const where = plan.shadow === null ? `at ${plan.ladder[0]?.percent} %` : "in shadow";
+  const message = [`${plan.candidate} starts ${where} against ${serving.name}`, ...notices].join("; ");
+  const started = publish(before, begun, { action: "started", reasons: ["started"], message, actor }, moment);
+  const attempt = started.state.current;
+  if (!started.state.isBrakedByAll || attempt === null) return started;
+  const over = { ...started.state, current: rollBack(attempt, ["brake"]) };
+  return publish(started, over, { action: "rolled_back", reasons: ["brake"], message: "a brake on all routes is set: clear it, then retry" }, moment);
+}
+
+function refuse(state: RouteState, input: SpecInput, moment: Moment, reason: Reason, problems: readonly string[]): Step {
+  const { spec, digest } = input;
+  const about = {
+    rollout: spec === null ? "" : rolloutIdOf(spec),
+    baseline: spec?.baseline ?? "",
+    candidate: spec?.candidate ?? "",
+    specDigest: digest,
+  };
+  const message = `the spec was not started: ${problems.join("; ")}`;
+  return tell(unchanged(state), state, { action: "held", reasons: [reason], message, actor: input.actor, about }, moment);
+}
+
+function isSameVersion(one: ServedVersion, other: ServedVersion): boolean {
+  return one.upstream === other.upstream && one.model === other.model && one.parameters === other.parameters && one.systemTemplate === other.systemTemplate;
+}
+
+/** The baseline is what serves now; a version is immutable. */
+function servingProblems({ serving }: RouteState, plan: RolloutPlan): string[] {
+  if (serving === null) {
+    return plan.baselineVersion === null
+      ? [`versions["${plan.baseline}"] is missing: the route is new, so say how to serve its baseline: {upstream, model}`]
+      : [];
+  }
+  if (serving.name !== plan.baseline) return [`baseline is ${plan.baseline}, but ${serving.name} serves the route: name it as the baseline`];
+  if (plan.baselineVersion !== null && !isSameVersion(serving, plan.baselineVersion)) {
+    return [`versions["${plan.baseline}"] differs from what serves under this name: a version is immutable; leave it out, or give the change a new name`];
+  }
+  return [];
+}
+
+/** A spec that a live gateway could not obey is refused, with the gateways. */
+function upstreamProblems(plan: RolloutPlan, { gateways }: SpecInput): string[] {
+  const versions = [plan.candidateVersion, ...(plan.baselineVersion === null ? [] : [plan.baselineVersion])];
+  return versions.flatMap(({ name, upstream }) => {
+    const unaware = gateways.filter(({ upstreams }) => !upstreams.includes(upstream)).map(({ instance }) => instance);
+    if (unaware.length === 0) return [];
+    return [
+      `versions["${name}"].upstream: ${upstream} is unknown to the live gateways ${unaware.join(", ")}: add it to their upstreams, or name one that they know`,
+    ];
+  });
+}

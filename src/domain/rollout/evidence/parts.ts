@@ -1,0 +1,97 @@
+import { KnownError } from "../../../errors/known-error.ts";
+import { type Histogram, mergeHistograms, total } from "../../stats/histogram.ts";
+import type { Block } from "../input.ts";
+import type { PlannedSignal } from "../spec/plan.ts";
+
+/** The counts of one arm in a part, in the units of the kind (topics/parts.ts). */
+export interface Side {
+  readonly records: number;
+  readonly sampled: number;
+  readonly scored: number;
+  readonly values: Histogram;
+}
+
+/** What a pane holds of one signal under one epoch and evaluator version: the smallest unit that arms are compared in. */
+export interface Part {
+  readonly epoch: number;
+  readonly step: number;
+  readonly evaluatorVersion: string;
+  readonly candidate: Side | null;
+  /** Baseline and holdback: the concurrent comparison. */
+  readonly baseline: Side | null;
+  /** The candidate's own side of mirrored calls, for floors. */
+  readonly shadow: Side | null;
+  /** Candidate minus twin, of mirrored calls. */
+  readonly pairs: Side | null;
+}
+
+type Role = "candidate" | "baseline" | "shadow" | "pairs";
+
+const kinds: Readonly<Record<PlannedSignal["kind"], Block["kind"]>> = { binary: "binary", percentile: "log", score: "grid", mean: "log" };
+
+function roleOf(block: Block, signal: PlannedSignal): Role | null {
+  if (block.exposure === "shadow") {
+    if (block.arm !== "candidate") return null;
+    return block.kind === "paired" ? "pairs" : "shadow";
+  }
+  if (block.kind !== kinds[signal.kind]) throw corrupt(block, `is of kind ${block.kind}, expected ${kinds[signal.kind]}`);
+  if (block.arm === "candidate") return "candidate";
+  return block.arm === "baseline" || block.arm === "holdback" ? "baseline" : null;
+}
+
+function corrupt(block: Block, what: string): KnownError {
+  return new KnownError("EVALUATION_ERROR", `the block of ${block.signal}, arm ${block.arm}, epoch ${block.epoch} ${what}`, {
+    fix: "the rollout is held; look for a writer of `aggregates` that is not headgate's, then roll back or retry",
+  });
+}
+
+const lowest: Readonly<Record<string, number>> = { binary: 0, grid: 0, paired: -100 };
+const highest: Readonly<Record<string, number>> = { binary: 1, grid: 100, paired: 100 };
+
+function check(block: Block): void {
+  const { values, counts, kind } = block;
+  if (values.length !== counts.length || total(block) !== block.scored) throw corrupt(block, "does not add up: its counts are not its scored records");
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? Number.NaN;
+    const inRange = value >= (lowest[kind] ?? Number.NEGATIVE_INFINITY) && value <= (highest[kind] ?? Number.POSITIVE_INFINITY);
+    if (!Number.isInteger(value) || !inRange || (i > 0 && value <= (values[i - 1] ?? 0)))
+      throw corrupt(block, `holds the value ${value} out of its order or range`);
+  }
+}
+
+function add(side: Side | null, block: Block): Side {
+  const mine = { records: block.records, sampled: block.sampled, scored: block.scored, values: { values: block.values, counts: block.counts } };
+  if (side === null) return mine;
+  return {
+    records: side.records + mine.records,
+    sampled: side.sampled + mine.sampled,
+    scored: side.scored + mine.scored,
+    values: mergeHistograms(side.values, mine.values),
+  };
+}
+
+/**
+ * Sorts the blocks of one signal in a closed pane into parts that may be compared. An arm has one sampling rate per epoch,
+ * so a part is of one sampling class. Blocks that no evaluator answered for (version empty) join the version that the pane,
+ * or else the signal, has: they are its unscored records.
+ *
+ * @param known evaluator version that the signal had so far
+ * @returns ascending by epoch, then evaluator version
+ * @throws {KnownError} EVALUATION_ERROR for a block that contradicts itself
+ */
+export function partsOf(blocks: readonly Block[], signal: PlannedSignal, known: string): Part[] {
+  const mine = blocks.filter((block) => block.signal === signal.name && block.slice === "all");
+  const versions = [...new Set(mine.map((block) => block.evaluatorVersion))].filter((version) => version !== "").sort();
+  const fallback = versions.includes(known) ? known : (versions[0] ?? known);
+  const parts = new Map<string, Part>();
+  for (const block of mine) {
+    const role = roleOf(block, signal);
+    if (role === null) continue;
+    check(block);
+    const evaluatorVersion = block.evaluatorVersion === "" ? fallback : block.evaluatorVersion;
+    const key = `${block.epoch}\u0000${evaluatorVersion}`;
+    const part = parts.get(key) ?? { epoch: block.epoch, step: block.step, evaluatorVersion, candidate: null, baseline: null, shadow: null, pairs: null };
+    parts.set(key, { ...part, [role]: add(part[role], block) });
+  }
+  return [...parts.values()].sort((a, b) => a.epoch - b.epoch || (a.evaluatorVersion < b.evaluatorVersion ? -1 : 1));
+}

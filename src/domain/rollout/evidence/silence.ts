@@ -1,0 +1,124 @@
+import { expectedRecords, isSilent } from "../../stats/staleness.ts";
+import type { Block } from "../input.ts";
+import type { RolloutPlan } from "../spec/plan.ts";
+
+/** How long an arm has been without a record, and how many it should have had. */
+export interface ArmSilence {
+  /** Start of the first silent pane; null while records come. */
+  readonly sinceMs: number | null;
+  readonly expected: number;
+}
+
+export interface GroupSilence {
+  readonly candidate: ArmSilence;
+  readonly baseline: ArmSilence;
+}
+
+export interface SilenceState {
+  readonly calls: GroupSilence;
+  readonly judge: GroupSilence;
+  /** End of the newest pane with a record of any arm; null before the first. */
+  readonly lastRecordMs: number | null;
+}
+
+/** What silence asks for. Neither is counted in alpha or reported as a regression (statistics.md section 2). */
+export interface SilenceVerdict {
+  readonly verdict: "none" | "hold" | "freeze";
+  /** Who is silent, for people; empty for nobody. */
+  readonly who: string;
+}
+
+const heard: ArmSilence = { sinceMs: null, expected: 0 };
+export const noSilence: SilenceState = { calls: { candidate: heard, baseline: heard }, judge: { candidate: heard, baseline: heard }, lastRecordMs: null };
+
+/** A silent judge is given four times as long as silent callers: 60 minutes instead of 15. */
+const JUDGE_PATIENCE = 4;
+
+export interface ArmTotals {
+  readonly candidate: number;
+  readonly baseline: number;
+}
+
+/**
+ * Calls of both arms in a pane: of the signals counted on every call the one with the most records, since a check may not apply to all.
+ * Mirrored calls are the candidate's.
+ */
+export function callTotals(blocks: readonly Block[]): ArmTotals {
+  return { candidate: mostRecords(blocks, "candidate"), baseline: Math.max(mostRecords(blocks, "baseline") + mostRecords(blocks, "holdback")) };
+}
+
+function mostRecords(blocks: readonly Block[], arm: Block["arm"]): number {
+  const perSignal = new Map<string, number>();
+  for (const block of blocks) {
+    if (block.arm !== arm || block.slice !== "all" || block.kind === "paired") continue;
+    perSignal.set(block.signal, (perSignal.get(block.signal) ?? 0) + block.records);
+  }
+  return Math.max(0, ...perSignal.values());
+}
+
+function listen(silence: ArmSilence, records: number, expected: number, paneStartMs: number): ArmSilence {
+  if (records > 0) return heard;
+  return { sinceMs: silence.sinceMs ?? paneStartMs, expected: silence.expected + expected };
+}
+
+/** A closed pane of calls. `share` of subjects (or of mirrored calls) planned for the candidate, 0 to 1; of all others for the baseline. */
+export function heardCalls(
+  state: SilenceState,
+  totals: ArmTotals,
+  about: { readonly candidateShare: number; readonly baselineShare: number; readonly paneStartMs: number; readonly paneEndMs: number },
+): SilenceState {
+  const { candidateShare, baselineShare, paneStartMs, paneEndMs } = about;
+  const { candidate, baseline } = state.calls;
+  return {
+    ...state,
+    calls: {
+      candidate: listen(candidate, totals.candidate, expectedRecords(totals.baseline, candidateShare, baselineShare), paneStartMs),
+      baseline: listen(baseline, totals.baseline, baselineShare === 0 ? 0 : expectedRecords(totals.candidate, baselineShare, candidateShare), paneStartMs),
+    },
+    lastRecordMs: totals.candidate + totals.baseline > 0 ? paneEndMs : state.lastRecordMs,
+  };
+}
+
+/** A closed pane of judged signals: silence is when what was drawn comes back without a single score. */
+export function heardJudge(state: SilenceState, blocks: readonly Block[], guardrails: ReadonlySet<string>, paneStartMs: number): SilenceState {
+  const sums = { candidate: { sampled: 0, scored: 0 }, baseline: { sampled: 0, scored: 0 } };
+  for (const block of blocks) {
+    if (block.slice !== "all" || !guardrails.has(block.signal)) continue;
+    const arm = block.arm === "candidate" ? sums.candidate : sums.baseline;
+    arm.sampled += block.sampled;
+    arm.scored += block.scored;
+  }
+  const { candidate, baseline } = sums;
+  const expectedOf = (own: typeof candidate, other: typeof candidate) =>
+    other.scored > 0 ? (other.scored * own.sampled) / Math.max(1, other.sampled) : own.sampled;
+  return {
+    ...state,
+    judge: {
+      candidate: listen(state.judge.candidate, candidate.scored, expectedOf(candidate, baseline), paneStartMs),
+      baseline: listen(state.judge.baseline, baseline.scored, expectedOf(baseline, candidate), paneStartMs),
+    },
+  };
+}
+
+/**
+ * What silence asks for at a look. The candidate's or both arms' silence holds at once and freezes when it lasts; a silent
+ * baseline holds.
+ *
+ * @param callsPerMs usual rate of the route; 0: unknown
+ */
+export function silenceVerdict(
+  state: SilenceState,
+  group: "calls" | "judge",
+  about: { readonly plan: RolloutPlan; readonly atMs: number; readonly callsPerMs: number },
+): SilenceVerdict {
+  const { plan, atMs, callsPerMs } = about;
+  const patienceMs = plan.sustain.windowMs * (group === "judge" ? JUDGE_PATIENCE : 1);
+  if (group === "calls" && state.lastRecordMs !== null) {
+    const silentMs = atMs - state.lastRecordMs - plan.callsGraceMs;
+    if (silentMs >= patienceMs && isSilent(0, silentMs * callsPerMs)) return { verdict: "freeze", who: "both arms" };
+  }
+  const { candidate, baseline } = state[group];
+  const lasts = candidate.sinceMs !== null && atMs - candidate.sinceMs >= patienceMs;
+  if (isSilent(0, candidate.expected)) return { verdict: lasts ? "freeze" : "hold", who: "the candidate" };
+  return isSilent(0, baseline.expected) ? { verdict: "hold", who: "the baseline" } : { verdict: "none", who: "" };
+}

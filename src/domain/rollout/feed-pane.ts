@@ -1,0 +1,114 @@
+import { KnownError } from "../../errors/known-error.ts";
+import { BUCKETS } from "../routing/buckets.ts";
+import { threshold } from "../stats/nano-nats.ts";
+import { feedSignal } from "./evidence/feed-signal.ts";
+import { partsOf } from "./evidence/parts.ts";
+import { callTotals, heardCalls, heardJudge } from "./evidence/silence.ts";
+import type { Block, PaneInput } from "./input.ts";
+import { wasPaused } from "./phases.ts";
+import { candidateBuckets } from "./routing-table.ts";
+import type { Attempt, FedPanes, RouteState } from "./state.ts";
+
+/** Panes whose rounds are remembered per group. */
+const MOST_PANES = 240;
+/** Coverage below which a pane does not count as observed (DESIGN.md section 6, law 7). */
+const LEAST_COVERAGE = 0.9;
+const MOST_UNOBSERVED = 120;
+/** How much of the rate of calls is kept with each pane: half of it is seven panes old. */
+const RATE_KEPT = 0.9;
+
+/** Whether a pane's round was fed before: panes close in order, and their rounds too. */
+export function isFed(fed: FedPanes, { paneStartMs, round }: Pick<PaneInput, "paneStartMs" | "round">): boolean {
+  if (round === 0) return paneStartMs <= fed.newestMs;
+  const newest = fed.rounds[String(paneStartMs)];
+  // A pane that is no longer remembered is too old to be new; one that was never closed has no late records.
+  return newest === undefined || round <= newest;
+}
+
+function withFed(fed: FedPanes, { paneStartMs, round }: PaneInput): FedPanes {
+  const rounds = Object.entries({ ...fed.rounds, [String(paneStartMs)]: round }).sort(([a], [b]) => Number(a) - Number(b));
+  return { newestMs: Math.max(fed.newestMs, paneStartMs), rounds: Object.fromEntries(rounds.slice(-MOST_PANES)) };
+}
+
+/**
+ * Takes a closed pane into the evidence of the running attempt. Total: what cannot be evaluated holds the rollout, and
+ * leaves the evidence as it was.
+ */
+export function feedPane(state: RouteState, attempt: Attempt, input: PaneInput): RouteState {
+  const fed = { ...state.fed, [input.group]: withFed(state.fed[input.group], input) };
+  const mine = input.blocks.filter((block) => block.rollout === attempt.plan.rollout && block.attempt === attempt.attempt);
+  const rated = input.group === "calls" && input.round === 0 ? withRate(state, input) : state;
+  try {
+    return { ...rated, fed, current: withEvidence(attempt, mine, input) };
+  } catch (error) {
+    const what =
+      error instanceof KnownError
+        ? `${error.message}; ${error.fix}`
+        : `the evidence of a pane could not be evaluated (${String(error)}); report this with the route's \`evidence\``;
+    return { ...rated, fed, current: { ...attempt, evaluationError: attempt.evaluationError ?? what } };
+  }
+}
+
+function withEvidence(attempt: Attempt, blocks: readonly Block[], input: PaneInput): Attempt {
+  const { plan } = attempt;
+  const paneEndMs = input.paneStartMs + input.paneMs;
+  const isEvidence = !wasPaused(attempt, input.paneStartMs, paneEndMs);
+  const ceiling = threshold(plan.alphaAdvance, attempt.halvings);
+  const signals = attempt.signals.map((signal, i) => {
+    const planned = plan.signals[i];
+    if (planned === undefined || planned.group !== input.group) return signal;
+    const parts = partsOf(blocks, planned, signal.evaluatorVersion);
+    return feedSignal(signal, parts, { plan, planned, paneStartMs: input.paneStartMs, paneEndMs, round: input.round, step: attempt.step, ceiling, isEvidence });
+  });
+  const next = { ...attempt, signals, watermarkMs: Math.max(attempt.watermarkMs, input.watermarkMs) };
+  if (input.round > 0) return next;
+  const seen = { ...next, newestPane: { ...next.newestPane, [input.group]: Math.max(next.newestPane[input.group], input.paneStartMs) } };
+  return input.group === "calls" ? afterCalls(seen, blocks, input, isEvidence) : afterJudge(seen, blocks, input);
+}
+
+/** Arms of the step's own blocks: those of an earlier step say nothing about silence in this one. */
+function afterCalls(attempt: Attempt, blocks: readonly Block[], input: PaneInput, isEvidence: boolean): Attempt {
+  const own = blocks.filter((block) => block.step === attempt.step);
+  const isShadow = attempt.phase === "shadow";
+  const totals = callTotals(own);
+  const share = candidateBuckets(attempt) / BUCKETS;
+  const shares = isShadow ? { candidateShare: (attempt.plan.shadow?.ppm ?? 0) / 1e6, baselineShare: 1 } : { candidateShare: share, baselineShare: 1 - share };
+  const paneEndMs = input.paneStartMs + input.paneMs;
+  const served = callTotals(own.filter(({ exposure }) => exposure === "served")).candidate;
+  const heard = {
+    ...attempt,
+    silence: heardCalls(attempt.silence, totals, { ...shares, paneStartMs: input.paneStartMs, paneEndMs }),
+    stepRequests: attempt.stepRequests + served,
+  };
+  if (attempt.phase !== "observing" || served === 0 || !isEvidence || attempt.frozen !== null) return heard;
+  return judgedGuardrails(attempt).size === 0
+    ? { ...heard, observedMs: heard.observedMs + input.paneMs }
+    : { ...heard, unobservedPanes: [...heard.unobservedPanes, input.paneStartMs].slice(-MOST_UNOBSERVED) };
+}
+
+function afterJudge(attempt: Attempt, blocks: readonly Block[], input: PaneInput): Attempt {
+  const guardrails = judgedGuardrails(attempt);
+  const own = blocks.filter((block) => block.step === attempt.step);
+  const heard = { ...attempt, silence: heardJudge(attempt.silence, own, guardrails, input.paneStartMs) };
+  if (!attempt.unobservedPanes.includes(input.paneStartMs)) return heard;
+  const unobservedPanes = attempt.unobservedPanes.filter((pane) => pane > input.paneStartMs);
+  const isCovered = coverageOf(own.filter((block) => guardrails.has(block.signal) && block.arm === "candidate")) >= LEAST_COVERAGE;
+  return { ...heard, unobservedPanes, observedMs: heard.observedMs + (isCovered && attempt.frozen === null ? input.paneMs : 0) };
+}
+
+function judgedGuardrails({ plan }: Attempt): ReadonlySet<string> {
+  return new Set(plan.signals.filter(({ group, weight }) => group === "judge" && weight > 0).map(({ name }) => name));
+}
+
+/** (scored + abstained + failed) / sampled; 1 when nothing was sampled. */
+function coverageOf(blocks: readonly Block[]): number {
+  const sampled = blocks.reduce((sum, block) => sum + block.sampled, 0);
+  return sampled === 0 ? 1 : blocks.reduce((sum, block) => sum + block.scored + block.abstained + block.failed, 0) / sampled;
+}
+
+function withRate(state: RouteState, { blocks, paneMs }: PaneInput): RouteState {
+  const served = blocks.filter(({ exposure }) => exposure === "served");
+  const { candidate, baseline } = callTotals(served);
+  const { calls, ms } = state.callRate;
+  return { ...state, callRate: { calls: calls * RATE_KEPT + candidate + baseline, ms: ms * RATE_KEPT + paneMs } };
+}

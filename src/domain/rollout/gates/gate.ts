@@ -1,0 +1,50 @@
+import type { Verdict } from "../../../../topics/index.ts";
+import type { Assessment } from "../evidence/assess.ts";
+import type { Crossing } from "../evidence/crossing.ts";
+import type { SilenceVerdict } from "../evidence/silence.ts";
+import type { Reason } from "../reasons.ts";
+import type { Attempt } from "../state.ts";
+
+/** What a gate says; the worse verdict of two gates wins. */
+export type GateVerdict = "pass" | "hold" | "freeze" | "roll_back";
+
+/** How a step may be left: with proof, without it (small steps, when declared), or by the clock of observation. */
+export type Mode = "safe" | "without_proof" | "observe";
+
+/** What a gate is shown: only its own signals. */
+export interface GateInput {
+  readonly attempt: Attempt;
+  readonly assessments: readonly Assessment[];
+  readonly crossing: Crossing;
+  readonly mode: Mode;
+  readonly silence: { readonly calls: SilenceVerdict; readonly judge: SilenceVerdict };
+  /** Whether a pane of this step closed lately. */
+  readonly isFresh: { readonly calls: boolean; readonly judge: boolean };
+}
+
+export interface GateOutcome {
+  readonly gate: "confidence" | "cohort";
+  readonly verdict: GateVerdict;
+  /** A sustained breach whose action is to step down. */
+  readonly wantsContraction: boolean;
+  readonly reasons: readonly Reason[];
+  /** Signals (or arms) that the verdict rests on. */
+  readonly about: readonly string[];
+  /** What it waits for, one clause for people; empty when it passes. */
+  readonly message: string;
+}
+
+/** One of the two gates: a pure function of what it is shown. */
+export interface Gate {
+  readonly gate: "confidence" | "cohort";
+  judge(input: GateInput): GateOutcome;
+}
+
+/** The four values of a signal's verdict, and the fifth of floors. */
+export function verdictOf(assessment: Assessment, crossing: Crossing): Verdict {
+  const { planned, state } = assessment;
+  if (planned.weight > 0 && crossing.breaches.includes(planned.name)) return "breach";
+  if (planned.floor !== null && state.baselineFloor.isBelow) return "baseline_below_floor";
+  if (assessment.hasNoData) return "no_data";
+  return planned.weight > 0 && assessment.isSafe ? "safe" : "inconclusive";
+}

@@ -1,0 +1,67 @@
+import { type Assessment, assessAll } from "./evidence/assess.ts";
+import { type Crossing, crossing } from "./evidence/crossing.ts";
+import { silenceVerdict } from "./evidence/silence.ts";
+import { cohortGate } from "./gates/cohort-gate.ts";
+import { confidenceGate } from "./gates/confidence-gate.ts";
+import type { Gate, GateOutcome, Mode } from "./gates/gate.ts";
+import { isWithoutProof } from "./policy.ts";
+import type { Attempt, RouteState } from "./state.ts";
+
+/** Everything that is known of an attempt at one moment: the evidence, and what each gate makes of it. */
+export interface Look {
+  readonly assessments: readonly Assessment[];
+  readonly crossing: Crossing;
+  readonly outcomes: readonly GateOutcome[];
+}
+
+/** What a look sees when the evidence cannot be evaluated: nothing, so that nothing goes up. */
+export const blindLook: Look = {
+  assessments: [],
+  crossing: { logA: 0, logAMinus: 0, isCrossed: false, isCrossedMinus: false, breaches: [], sustained: [] },
+  outcomes: [],
+};
+
+const gates: readonly Gate[] = [confidenceGate, cohortGate];
+/** Panes, and time for the pipeline, after which the newest closed pane is no longer fresh. */
+const FRESH_PANES = 5;
+const PIPELINE_MS = 15_000;
+
+/** Whether a pane of this step closed lately. */
+function isFresh(attempt: Attempt, group: "calls" | "judge", atMs: number): boolean {
+  const { plan, newestPane, stepSinceMs } = attempt;
+  const newestMs = newestPane[group];
+  const graceMs = plan.callsGraceMs + (group === "judge" ? plan.judgeGraceMs : 0);
+  // The pane in which the step began counts: its blocks are split by epoch.
+  return newestMs + plan.paneMs > stepSinceMs && atMs - newestMs - plan.paneMs <= FRESH_PANES * plan.paneMs + graceMs + PIPELINE_MS;
+}
+
+function modeOf(attempt: Attempt): Mode {
+  if (attempt.phase === "observing") return "observe";
+  return isWithoutProof(attempt) ? "without_proof" : "safe";
+}
+
+/**
+ * Looks at an attempt through both gates.
+ *
+ * @throws {KnownError} EVALUATION_ERROR when evidence is not finite
+ */
+export function lookAt(state: RouteState, attempt: Attempt, atMs: number): Look {
+  const { plan } = attempt;
+  const assessments = assessAll(attempt);
+  const crossed = crossing(assessments, plan, attempt.isSetAside);
+  const { calls, ms } = state.callRate;
+  const about = { plan, atMs, callsPerMs: ms === 0 ? 0 : calls / ms };
+  const silence = { calls: silenceVerdict(attempt.silence, "calls", about), judge: silenceVerdict(attempt.silence, "judge", about) };
+  const fresh = { calls: isFresh(attempt, "calls", atMs), judge: isFresh(attempt, "judge", atMs) };
+  const outcomes = gates.map((gate) =>
+    gate.judge({
+      attempt,
+      assessments: assessments.filter(({ planned }) => planned.gate === gate.gate),
+      crossing: crossed,
+      mode: modeOf(attempt),
+      silence,
+      isFresh: fresh,
+    }),
+  );
+  return { assessments, crossing: crossed, outcomes };
+}

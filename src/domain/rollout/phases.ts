@@ -1,0 +1,133 @@
+import type { ServedVersion } from "../../../topics/index.ts";
+import { forNewStep, initialSignal } from "./evidence/signal-state.ts";
+import { noSilence } from "./evidence/silence.ts";
+import type { RolloutPlan } from "./spec/plan.ts";
+import type { Attempt, RouteState } from "./state.ts";
+
+/**
+ * How an attempt moves. One arrow per decision; each arrow is one epoch.
+ *
+ * ```
+ *               spec, retry                advance            advance (last step)     observed
+ *   pending ───────────────▶ shadow ───────────────▶ canary ─────────────────▶ observing ─────▶ done
+ *      │       (no shadow: straight to canary)       │ ▲  │                       │              │
+ *      │                                  advance ───┘ │  │                       │              │ undo
+ *      │                                               └──┘ contract              │              ▼
+ *      │                      └──────────┬────────────────┴───────────────────────┴───▶ rolled_back
+ *      │                                 sustained breach, rollback, brake                  │
+ *      └────────────────────────────────────────────────────────────────────────────────◀──┘ retry: a new attempt
+ * ```
+ *
+ * Frozen and paused are conditions, not phases: they stop the arrows that go up, never those that go down.
+ */
+const MOST_REMEMBERED = 200;
+
+/** The newest entries of a record that grows with time. */
+function remember(record: Readonly<Record<string, number>>, key: string, value: number): Record<string, number> {
+  const others = Object.entries(record).filter(([name]) => name !== key);
+  return Object.fromEntries([...others.slice(-(MOST_REMEMBERED - 1)), [key, value]]);
+}
+
+/** Begins an attempt, with no evidence carried over. */
+export function begin(
+  state: RouteState,
+  plan: RolloutPlan,
+  about: { readonly specDigest: string; readonly serving: ServedVersion; readonly atMs: number },
+): RouteState {
+  const pair = JSON.stringify([plan.baseline, plan.candidate]);
+  const tries = (state.tries[pair] ?? 0) + 1;
+  const number = (state.numbers[plan.rollout] ?? 0) + 1;
+  const attempt: Attempt = {
+    plan,
+    specDigest: about.specDigest,
+    attempt: number,
+    halvings: tries - 1,
+    phase: plan.shadow === null ? "canary" : "shadow",
+    step: plan.shadow === null ? 0 : -1,
+    stepSinceMs: about.atMs,
+    isPaused: false,
+    pauses: [],
+    frozen: null,
+    isSetAside: false,
+    setAsidePanes: [],
+    contractedAtMs: null,
+    approved: {},
+    signals: plan.signals.map(({ name }) => initialSignal(name)),
+    silence: noSilence,
+    stepRequests: 0,
+    observedMs: 0,
+    unobservedPanes: [],
+    newestPane: { calls: -1, judge: -1 },
+    watermarkMs: 0,
+    evaluationError: null,
+    reasons: ["min_dwell"],
+    message: "",
+  };
+  // A ladder of one step begins with everybody.
+  const started = attempt.phase === "canary" && plan.ladder.length === 1 ? { ...attempt, phase: "observing" as const, reasons: ["observing"] } : attempt;
+  return {
+    ...state,
+    serving: about.serving,
+    current: started,
+    tries: remember(state.tries, pair, tries),
+    numbers: remember(state.numbers, plan.rollout, number),
+    startedDigests: [...state.startedDigests.filter((digest) => digest !== about.specDigest), about.specDigest].slice(-MOST_REMEMBERED),
+  };
+}
+
+function enter(attempt: Attempt, to: Pick<Attempt, "phase" | "step">, atMs: number): Attempt {
+  return {
+    ...attempt,
+    ...to,
+    stepSinceMs: atMs,
+    stepRequests: 0,
+    observedMs: 0,
+    unobservedPanes: [],
+    silence: { ...noSilence, lastRecordMs: attempt.silence.lastRecordMs },
+    signals: attempt.signals.map(forNewStep),
+    reasons: to.phase === "observing" ? ["observing"] : ["min_dwell"],
+  };
+}
+
+/** One step up: shadow to the first step, the last step but one to everybody. */
+export function stepUp(attempt: Attempt, atMs: number): Attempt {
+  const step = attempt.step + 1;
+  return enter(attempt, { step, phase: step >= attempt.plan.ladder.length - 1 ? "observing" : "canary" }, atMs);
+}
+
+/** One step down in the ladder, same attempt; those who were added last leave first. */
+export function stepDown(attempt: Attempt, atMs: number): Attempt {
+  return { ...enter(attempt, { step: Math.max(0, attempt.step - 1), phase: "canary" }, atMs), contractedAtMs: atMs };
+}
+
+/** The attempt is over; the baseline serves everybody. */
+export function rollBack(attempt: Attempt, reasons: readonly string[]): Attempt {
+  return { ...attempt, phase: "rolled_back", frozen: null, isPaused: false, reasons: [...reasons] };
+}
+
+/** The candidate serves the route from now on; what served before stays one `undo` away. */
+export function finish(state: RouteState, attempt: Attempt): RouteState {
+  const done: Attempt = { ...attempt, phase: "done", frozen: null, isPaused: false, reasons: ["observation_complete"] };
+  return { ...state, serving: attempt.plan.candidateVersion, fallback: state.serving, current: done };
+}
+
+/** Back to what served before `done`. */
+export function undo(state: RouteState, attempt: Attempt, fallback: ServedVersion): RouteState {
+  return { ...state, serving: fallback, fallback: null, current: rollBack(attempt, ["operator"]) };
+}
+
+const MOST_PAUSES = 50;
+
+export function pause(attempt: Attempt, atMs: number): Attempt {
+  return { ...attempt, isPaused: true, pauses: [...attempt.pauses, { fromMs: atMs, toMs: null }].slice(-MOST_PAUSES), reasons: ["operator"] };
+}
+
+export function resume(attempt: Attempt, atMs: number): Attempt {
+  const pauses = attempt.pauses.map((entry) => (entry.toMs === null ? { ...entry, toMs: atMs } : entry));
+  return { ...attempt, isPaused: false, pauses, reasons: ["operator"] };
+}
+
+/** Whether a pane overlaps a pause: then it is no evidence. */
+export function wasPaused(attempt: Attempt, fromMs: number, toMs: number): boolean {
+  return attempt.pauses.some((entry) => entry.fromMs < toMs && (entry.toMs === null || entry.toMs > fromMs));
+}

@@ -1,0 +1,163 @@
+import type { RolloutSpec, ServedVersion } from "../../../../topics/index.ts";
+import { BUCKETS, bucketsForPercent } from "../../routing/buckets.ts";
+import { durationMs } from "./duration.ts";
+import type { PlannedStep, RolloutPlan, WantedRubrics } from "./plan.ts";
+import { ladderProblems, type Problem, signalProblems, versionProblems } from "./plan-problems.ts";
+import { planSignals } from "./signals.ts";
+
+/** A spec as a complete plan, or everything that is wrong with it. */
+export type Normalised =
+  | { readonly kind: "plan"; readonly plan: RolloutPlan; readonly notices: readonly string[] }
+  | { readonly kind: "refused"; readonly problems: readonly Problem[] };
+
+export const DEFAULT_LADDER: readonly number[] = [1, 5, 10, 25, 50, 100];
+/** Percent of subjects kept on the baseline at 100. Without a planner it is one fixed number. */
+export const DEFAULT_HOLDBACK = 5;
+
+const JUDGE_UNIT: Readonly<Record<string, number>> = { s: 60, min: 1, h: 1 / 60 };
+
+/** Id of a rollout whose spec names none. */
+export function rolloutIdOf(spec: Pick<RolloutSpec, "id" | "route" | "candidate">): string {
+  return spec.id ?? `${spec.route}/${spec.candidate}`;
+}
+
+/**
+ * Resolves a spec that fits its schema: every default of DESIGN.md sections 4 and 6 and of statistics.md section 6, and the
+ * checks that a schema cannot make.
+ *
+ * @param rubrics that the spec names, resolved, with the signals that each scores
+ * @returns a plan with notices (what was decided otherwise than written), or problems that name the field and the fix
+ */
+export function normaliseSpec(spec: RolloutSpec, rubrics: WantedRubrics): Normalised {
+  const ladder = (spec.ladder ?? DEFAULT_LADDER).map(stepOf);
+  const holdback = stepOf(spec.holdback ?? DEFAULT_HOLDBACK);
+  const planned = planSignals(spec, rubrics);
+  const timing = timingOf(spec);
+  const problems = [
+    ...versionProblems(spec),
+    ...planned.problems,
+    ...signalProblems(spec, planned.signals),
+    ...ladderProblems(spec, { ladder, holdback }),
+    ...timingProblems(timing),
+    ...schemaCheckProblems(spec),
+  ];
+  const candidateVersion = versionOf(spec, spec.candidate);
+  if (problems.length > 0 || candidateVersion === null) return { kind: "refused", problems };
+  const plan: RolloutPlan = {
+    route: spec.route,
+    rollout: rolloutIdOf(spec),
+    baseline: spec.baseline,
+    candidate: spec.candidate,
+    candidateVersion,
+    baselineVersion: versionOf(spec, spec.baseline),
+    signals: planned.signals,
+    rubrics,
+    schemaCheck: schemaCheckOf(spec),
+    judgePerMinute: judgePerMinute(spec.judge?.budget),
+    ladder,
+    holdback,
+    alpha: spec.alpha ?? 0.05,
+    alphaAdvance: 0.05,
+    minSamples: spec.minSamples ?? 100,
+    advanceOn: spec.advanceOn ?? "safe",
+    approvals: [...new Set(spec.approvals ?? [])].sort((a, b) => a - b),
+    freezeWindows: (spec.freezeWindows ?? []).map(({ from, to, reason }) => ({ fromMs: Date.parse(from), toMs: Date.parse(to), reason: reason ?? "" })),
+    percentileMinRecords: spec.advanced?.percentileMinRecords ?? 1_000,
+    ...timing,
+  };
+  return { kind: "plan", plan, notices: planned.notices };
+}
+
+function stepOf(percent: number): PlannedStep {
+  return { percent, buckets: bucketsForPercent(percent) };
+}
+
+type Timing = Pick<RolloutPlan, "shadow" | "dwell" | "observationMs" | "sustain" | "paneMs" | "windowMs" | "callsGraceMs" | "judgeGraceMs" | "staleAfterMs">;
+
+function timingOf(spec: RolloutSpec): Timing {
+  const share = spec.shadow?.share ?? 100;
+  return {
+    shadow:
+      share === 0
+        ? null
+        : {
+            ppm: Math.max(1, Math.round(share * 10_000)),
+            minDwellMs: durationMs(spec.shadow?.minDwell ?? "30m"),
+            maxDwellMs: durationMs(spec.shadow?.maxDwell ?? spec.dwell?.max ?? "24h"),
+          },
+    dwell: {
+      minMs: durationMs(spec.dwell?.min ?? "30m"),
+      minLateMs: durationMs(spec.dwell?.minLate ?? "4h"),
+      maxMs: durationMs(spec.dwell?.max ?? "24h"),
+    },
+    observationMs: durationMs(spec.observation ?? "72h"),
+    sustain: { panes: spec.sustain?.panes ?? 3, windowMs: durationMs(spec.sustain?.window ?? "15m") },
+    paneMs: durationMs(spec.pane ?? "60s"),
+    windowMs: durationMs(spec.window ?? "15m"),
+    callsGraceMs: durationMs(spec.grace?.calls ?? "5s"),
+    judgeGraceMs: durationMs(spec.grace?.judge ?? "2m"),
+    staleAfterMs: durationMs(spec.staleAfter ?? "60s"),
+  };
+}
+
+function timingProblems(timing: Timing): Problem[] {
+  const problems: Problem[] = [];
+  if (timing.paneMs < 100 || timing.paneMs > 3_600_000) {
+    problems.push({ path: "pane", message: `is ${timing.paneMs} ms; give 100ms to 1h, for example 60s` });
+  }
+  if (timing.dwell.minMs > timing.dwell.maxMs || timing.dwell.minLateMs > timing.dwell.maxMs) {
+    problems.push({ path: "dwell.max", message: "is shorter than dwell.min or dwell.minLate, so that no step could be left in time; raise it" });
+  }
+  if (timing.shadow !== null && timing.shadow.minDwellMs > timing.shadow.maxDwellMs) {
+    problems.push({ path: "shadow.maxDwell", message: "is shorter than shadow.minDwell; raise it" });
+  }
+  if (timing.sustain.windowMs < timing.sustain.panes * timing.paneMs) {
+    problems.push({ path: "sustain.window", message: `must hold at least ${timing.sustain.panes} panes of ${timing.paneMs} ms; raise it, or shorten pane` });
+  }
+  return problems;
+}
+
+function versionOf(spec: RolloutSpec, name: string): ServedVersion | null {
+  const version = spec.versions[name];
+  if (version === undefined) return null;
+  return {
+    name,
+    upstream: version.upstream,
+    model: version.model,
+    parameters: JSON.stringify(version.parameters ?? {}),
+    systemTemplate: version.systemTemplate ?? null,
+  };
+}
+
+function judgePerMinute(budget: string | undefined): number | null {
+  if (budget === undefined) return null;
+  const [amount, unit] = budget.split("/");
+  return Number(amount) * (JUDGE_UNIT[unit ?? ""] ?? Number.NaN);
+}
+
+function schemaCheckProblems({ schema }: RolloutSpec): Problem[] {
+  if (schema?.source === "pattern" && schema.pattern === undefined) {
+    return [{ path: "schema.pattern", message: "is missing; source `pattern` needs the regular expression that answers must match" }];
+  }
+  if (schema?.pattern === undefined) return [];
+  try {
+    new RegExp(schema.pattern);
+    return [];
+  } catch {
+    return [{ path: "schema.pattern", message: "is not a valid regular expression; correct it" }];
+  }
+}
+
+function schemaCheckOf({ schema }: RolloutSpec): RolloutPlan["schemaCheck"] {
+  return {
+    source: schema?.source ?? "response_format",
+    pattern: schema?.pattern ?? null,
+    jsonSchema: schema?.jsonSchema === undefined ? null : JSON.stringify(schema.jsonSchema),
+    fence: schema?.fence ?? "forbidden",
+  };
+}
+
+/** Buckets that the candidate serves at 100 %: all but the holdback. */
+export function fullBuckets(plan: Pick<RolloutPlan, "holdback">): number {
+  return BUCKETS - plan.holdback.buckets;
+}

@@ -1,0 +1,77 @@
+import type { RoutingTable, SchemaCheck, ServedVersion } from "../../../../topics/index.ts";
+
+export type OnBreach = "freeze" | "rollback" | "contract";
+export type WantedRubrics = RoutingTable["rubrics"];
+
+/** A signal of a rollout with everything resolved. */
+export interface PlannedSignal {
+  readonly name: string;
+  /** Which close of a pane it waits for. */
+  readonly group: "calls" | "judge";
+  /** `binary`: pass or fail. `percentile`: shifted exceedance. `score`, `mean`: shown only, in this version. */
+  readonly kind: "binary" | "percentile" | "score" | "mean";
+  readonly direction: "higher_is_worse" | "lower_is_worse";
+  readonly gate: "confidence" | "cohort";
+  readonly tier: "guardrail" | "watch";
+  /** As a fraction: 0.05 is 5 points, or +5 % when relative. For percentiles the effective ratio after rounding to buckets, minus 1. */
+  readonly margin: { readonly tolerated: number; readonly limit: number; readonly relative: boolean };
+  /** Whole log buckets that `tolerated` and `limit` shift a percentile by; null for other kinds. */
+  readonly shift: { readonly tolerated: number; readonly limit: number } | null;
+  /** Smallest acceptable rate of good; null: none. */
+  readonly floor: number | null;
+  readonly onBreach: OnBreach;
+  readonly hard: boolean;
+  /** Share of alpha; the guardrails' sum to 1, `watch` has 0. */
+  readonly weight: number;
+  /** Mean loss that the baseline is taken to have before it was seen. */
+  readonly reference: number;
+}
+
+export interface PlannedStep {
+  /** Candidate's share of subjects, percent. */
+  readonly percent: number;
+  /** The same in buckets of 10,000. */
+  readonly buckets: number;
+}
+
+/** A spec with every default filled in. Times in ms. JSON-serialisable: it is part of the decider's state. */
+export interface RolloutPlan {
+  readonly route: string;
+  readonly rollout: string;
+  readonly baseline: string;
+  readonly candidate: string;
+  readonly candidateVersion: ServedVersion;
+  /** null: the spec leaves it out, and the version that serves the route is meant. */
+  readonly baselineVersion: ServedVersion | null;
+  readonly signals: readonly PlannedSignal[];
+  readonly rubrics: WantedRubrics;
+  readonly schemaCheck: SchemaCheck;
+  /** Judgements per minute; null: no limit. */
+  readonly judgePerMinute: number | null;
+  readonly shadow: { readonly ppm: number; readonly minDwellMs: number; readonly maxDwellMs: number } | null;
+  readonly ladder: readonly PlannedStep[];
+  readonly holdback: PlannedStep;
+  readonly dwell: { readonly minMs: number; readonly minLateMs: number; readonly maxMs: number };
+  readonly observationMs: number;
+  readonly alpha: number;
+  readonly alphaAdvance: number;
+  readonly minSamples: number;
+  readonly sustain: { readonly panes: number; readonly windowMs: number };
+  readonly advanceOn: "safe" | "not_breached";
+  readonly approvals: readonly number[];
+  readonly freezeWindows: readonly { readonly fromMs: number; readonly toMs: number; readonly reason: string }[];
+  readonly paneMs: number;
+  readonly windowMs: number;
+  readonly callsGraceMs: number;
+  readonly judgeGraceMs: number;
+  /** In shadow and canary; ten times as long while observing. 0: gateways never fall back. */
+  readonly staleAfterMs: number;
+  readonly percentileMinRecords: number;
+}
+
+/** Share from which on a step dwells for `minLateMs`. */
+export const LATE_PERCENT = 25;
+/** Largest share that may be left without proof of safety, percent. */
+export const WITHOUT_PROOF_PERCENT = 5;
+/** Candidate requests that a step must have seen to be left without proof. */
+export const WITHOUT_PROOF_REQUESTS = 200;

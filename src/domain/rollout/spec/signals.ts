@@ -1,0 +1,161 @@
+import type { RolloutSpec, SignalSpec } from "../../../../topics/index.ts";
+import { exp } from "../../stats/ln.ts";
+import { bucketShift, GAMMA_LN } from "../../stats/log-bucket.ts";
+import type { PlannedSignal, WantedRubrics } from "./plan.ts";
+import type { Problem } from "./plan-problems.ts";
+import { judgedPreset, MISSING_SCORES, type Preset, presets } from "./presets.ts";
+
+type Form = "binary" | "grid";
+
+export interface PlannedSignals {
+  readonly signals: readonly PlannedSignal[];
+  readonly problems: readonly Problem[];
+  readonly notices: readonly string[];
+}
+
+/** What a signal is before weights are dealt. */
+type Unweighted = Omit<PlannedSignal, "weight">;
+
+/** Resolves the signals of a spec from presets and rubrics, and deals the weights. */
+export function planSignals(spec: RolloutSpec, rubrics: WantedRubrics): PlannedSignals {
+  const problems: Problem[] = [];
+  const notices: string[] = [];
+  const found: Unweighted[] = [];
+  const seen = new Set<string>();
+  spec.signals.forEach((entry, i) => {
+    const given: SignalSpec = typeof entry === "string" ? { name: entry } : entry;
+    const path = `signals[${i}]`;
+    if (given.name === MISSING_SCORES) {
+      notices.push("missing_scores: its rule binds every judged signal in any case (at most 5 % unscored, 1 point of difference); its own margin is not read");
+      return;
+    }
+    if (seen.has(given.name)) problems.push({ path, message: `signal ${given.name} is named twice; keep one` });
+    seen.add(given.name);
+    const resolved = resolve(given, { path, form: formOf(given.name, rubrics), hasRubrics: rubrics.length > 0 });
+    problems.push(...resolved.problems);
+    notices.push(...resolved.notices);
+    if (resolved.signal !== null) found.push(resolved.signal);
+  });
+  return { signals: withWeights(found), problems, notices };
+}
+
+function formOf(signal: string, rubrics: WantedRubrics): Form | null {
+  for (const { signals } of rubrics) for (const { name, form } of signals) if (name === signal) return form === "grid" ? "grid" : "binary";
+  return null;
+}
+
+interface Resolved {
+  readonly signal: Unweighted | null;
+  readonly problems: readonly Problem[];
+  readonly notices: readonly string[];
+}
+
+interface About {
+  readonly path: string;
+  /** The form in which a rubric scores the signal; null: no rubric does. */
+  readonly form: Form | null;
+  readonly hasRubrics: boolean;
+}
+
+function resolve(given: SignalSpec, about: About): Resolved {
+  const known = Object.hasOwn(presets, given.name) ? presets[given.name] : undefined;
+  const preset = known ?? (about.form === null ? undefined : judgedPreset);
+  const missing = missingSource(given.name, preset, about);
+  if (preset === undefined || missing !== null) return { signal: null, problems: missing === null ? [] : [missing], notices: [] };
+  const isJudged = preset.source !== "call";
+  const kind = kindOf(preset, given, about.form);
+  const isShownOnly = kind === "score" || kind === "mean";
+  const notices = isShownOnly
+    ? [`${given.name}: ${kind === "score" ? "a score of 0..1" : "a mean"} is shown and reported but does not act in this version (tier watch)`]
+    : [];
+  const marginOf = percentileOrPlain(given, preset, kind);
+  const problems = [...marginOf.problems, ...fieldProblems(given, { preset, form: about.form, isJudged, kind })].map(({ path, message }) => ({
+    path: `${about.path}${path === "" ? "" : `.${path}`}`,
+    message: `of ${given.name} ${message}`,
+  }));
+  const signal: Unweighted = {
+    name: given.name,
+    group: isJudged ? "judge" : "calls",
+    kind,
+    direction: preset.direction,
+    gate: given.gate ?? preset.gate,
+    tier: isShownOnly ? "watch" : (given.tier ?? "guardrail"),
+    margin: marginOf.margin,
+    shift: marginOf.shift,
+    floor: kind === "binary" ? (given.floor ?? preset.floor ?? null) : null,
+    onBreach: given.onBreach ?? preset.onBreach,
+    hard: preset.hard,
+    reference: preset.reference,
+  };
+  return { signal, problems, notices };
+}
+
+function missingSource(name: string, preset: Preset | undefined, about: About): Problem | null {
+  if (preset?.source === "call" || about.form !== null) return null;
+  const path = about.path;
+  if (preset === undefined) {
+    return {
+      path,
+      message: `${name} is neither a preset (${Object.keys(presets).join(", ")}) nor scored by a rubric; correct the name, or name the rubric under judge.rubric`,
+    };
+  }
+  if (preset.source === "later") {
+    return { path, message: `${name} is measured by no check of this version; remove it, or name a rubric that scores it under judge.rubric` };
+  }
+  return {
+    path: about.hasRubrics ? path : "judge.rubric",
+    message: about.hasRubrics
+      ? `no rubric under judge.rubric scores ${name}; add one that does, or remove the signal`
+      : `is missing: ${name} is scored by a judge; name the rubric, for example judge: {rubric: task@1}`,
+  };
+}
+
+function kindOf(preset: Preset, given: SignalSpec, form: Form | null): PlannedSignal["kind"] {
+  if (preset.source === "call") return preset.kind;
+  return given.form === "score" || (given.form === undefined && form === "grid") || (preset.kind === "mean" && form === "grid") ? "score" : "binary";
+}
+
+interface Margins {
+  readonly margin: PlannedSignal["margin"];
+  readonly shift: PlannedSignal["shift"];
+  readonly problems: readonly Problem[];
+}
+
+function percentileOrPlain(given: SignalSpec, preset: Preset, kind: PlannedSignal["kind"]): Margins {
+  const limit = given.margin?.limit ?? (kind === "score" ? (preset.scoreLimit ?? preset.limit) : preset.limit);
+  const tolerated = given.margin?.tolerated ?? limit / 5;
+  const problems: Problem[] = [];
+  if (tolerated >= limit) problems.push({ path: "margin.tolerated", message: `is ${tolerated}, not below the limit ${limit}; lower it (default limit / 5)` });
+  if (!preset.relative && limit >= 1)
+    problems.push({ path: "margin.limit", message: `is ${limit}: a rate cannot get worse by 100 points; give a fraction such as 0.05` });
+  if (kind !== "percentile") return { margin: { tolerated, limit, relative: preset.relative && kind === "mean" }, shift: null, problems };
+  const shift = { tolerated: bucketShift(1 + tolerated), limit: bucketShift(1 + limit) };
+  if (shift.limit <= shift.tolerated && problems.length === 0) {
+    problems.push({ path: "margin", message: "is narrower than what latencies are counted in (steps of 1.9 %); raise the limit, or lower tolerated" });
+  }
+  const ratio = (buckets: number) => exp(buckets * GAMMA_LN) - 1;
+  return { margin: { tolerated: ratio(shift.tolerated), limit: ratio(shift.limit), relative: true }, shift, problems };
+}
+
+function fieldProblems(
+  given: SignalSpec,
+  about: { readonly preset: Preset; readonly form: Form | null; readonly isJudged: boolean; readonly kind: PlannedSignal["kind"] },
+): Problem[] {
+  const problems: Problem[] = [];
+  if (given.form !== undefined && !about.isJudged) problems.push({ path: "form", message: "has no meaning: only judged signals have a form; remove it" });
+  if (given.form !== undefined && about.form !== null && (given.form === "score") !== (about.form === "grid")) {
+    problems.push({ path: "form", message: `is ${given.form}, but its rubric scores it as ${about.form === "grid" ? "score" : "binary"}; use the rubric's` });
+  }
+  if (given.floor !== undefined && about.kind !== "binary")
+    problems.push({ path: "floor", message: "has no meaning: only pass/fail signals have a floor; remove it" });
+  if (given.floor !== undefined && (given.floor <= 0 || given.floor >= 1))
+    problems.push({ path: "floor", message: `is ${given.floor}; give a rate between 0 and 1, for example 0.995` });
+  return problems;
+}
+
+/** statistics.md section 2: hard signals weigh 2, others 1, over all guardrails of the spec; `watch` has none. */
+function withWeights(signals: readonly Unweighted[]): PlannedSignal[] {
+  const weigh = (signal: Unweighted) => (signal.tier === "watch" ? 0 : signal.hard ? 2 : 1);
+  const sum = signals.reduce((total, signal) => total + weigh(signal), 0);
+  return signals.map((signal) => ({ ...signal, weight: sum === 0 ? 0 : weigh(signal) / sum }));
+}

@@ -1,0 +1,130 @@
+import type { Condition, Phase, RoutingTable, ServedVersion } from "../../../topics/index.ts";
+import type { SignalState } from "./evidence/signal-state.ts";
+import type { SilenceState } from "./evidence/silence.ts";
+import type { RolloutPlan } from "./spec/plan.ts";
+
+/** Layout number of the state; an unknown one pauses the task (DESIGN.md section 2). */
+export const STATE_LAYOUT = 1;
+
+/** Why a rollout is frozen, and since when. */
+export interface Frozen {
+  readonly cause: "breach" | "silence" | "operator";
+  readonly sinceMs: number;
+  /** The signal of the breach, or the group that is silent. */
+  readonly about: string;
+}
+
+/** One attempt of a rollout. Evidence is scoped to it. */
+export interface Attempt {
+  readonly plan: RolloutPlan;
+  readonly specDigest: string;
+  /** Number of the attempt within its rollout id, from 1. */
+  readonly attempt: number;
+  /** How many attempts of this pair of versions there were before: each halves the alpha to advance. */
+  readonly halvings: number;
+  readonly phase: Phase;
+  /** Rung of the ladder, from 0; -1 in shadow. */
+  readonly step: number;
+  readonly stepSinceMs: number;
+  readonly isPaused: boolean;
+  /** Times in which the rollout was paused, epoch ms; `toMs` null: still. The newest 50. */
+  readonly pauses: readonly { readonly fromMs: number; readonly toMs: number | null }[];
+  readonly frozen: Frozen | null;
+  /** After a thaw: A means A without the most incriminating blocks, for the rest of the attempt. */
+  readonly isSetAside: boolean;
+  readonly setAsidePanes: readonly number[];
+  readonly contractedAtMs: number | null;
+  /** Steps that a person approved, with who. */
+  readonly approved: Readonly<Record<string, string>>;
+  readonly signals: readonly SignalState[];
+  readonly silence: SilenceState;
+  /** Candidate's served requests in this step. */
+  readonly stepRequests: number;
+  /** Time of covered panes while observing, ms. */
+  readonly observedMs: number;
+  /** Panes of `calls` in which the candidate served, waiting for the judge's close: pane starts. Bounded. */
+  readonly unobservedPanes: readonly number[];
+  /** Newest closed pane per group, epoch ms of its start; -1: none in this attempt. */
+  readonly newestPane: { readonly calls: number; readonly judge: number };
+  readonly watermarkMs: number;
+  /** A bug in the evidence: held for the rest of the attempt, with what was wrong. */
+  readonly evaluationError: string | null;
+  /** Reasons of the newest gate event, sorted: an event follows when they change. */
+  readonly reasons: readonly string[];
+  readonly message: string;
+}
+
+/** Where rounds of panes stand, so that nothing is fed twice. */
+export interface FedPanes {
+  /** Start of the newest pane whose round 0 was fed, epoch ms; -1: none. */
+  readonly newestMs: number;
+  /** Newest round fed per pane start, for the newest panes. */
+  readonly rounds: Readonly<Record<string, number>>;
+}
+
+/** All that the decider knows of a route. JSON-serialisable. */
+export interface RouteState {
+  readonly layout: typeof STATE_LAYOUT;
+  readonly route: string;
+  /** Number of the newest evidence record, from 1; 0 before the first. */
+  readonly seq: number;
+  readonly atMs: number;
+  readonly epoch: number;
+  /** The version that serves the route; null before the first rollout. */
+  readonly serving: ServedVersion | null;
+  /** The version that served before the last `done`, one `undo` away. */
+  readonly fallback: ServedVersion | null;
+  readonly current: Attempt | null;
+  readonly fed: { readonly calls: FedPanes; readonly judge: FedPanes };
+  /** Calls per minute of the route: decayed sums of served calls and of the time they took. */
+  readonly callRate: { readonly calls: number; readonly ms: number };
+  /** Sampling rates of the newest table, and when they were set. */
+  readonly sampling: { readonly atMs: number; readonly callsPerMinute: number | null; readonly ppm: RoutingTable["samplePpm"] | null };
+  /** A brake on all routes is set. */
+  readonly isBrakedByAll: boolean;
+  /** Attempts so far per pair of versions, and the newest attempt number per rollout id. */
+  readonly tries: Readonly<Record<string, number>>;
+  readonly numbers: Readonly<Record<string, number>>;
+  /** Digests of specs that were started, newest last: applying one again does nothing. */
+  readonly startedDigests: readonly string[];
+  /** Ids of commands that were taken, newest last. */
+  readonly commandIds: readonly string[];
+  readonly lastEventId: string;
+  readonly lastHash: string;
+}
+
+const noPanes: FedPanes = { newestMs: -1, rounds: {} };
+
+/** The state of a route of which nothing is known. */
+export function initialState(route: string): RouteState {
+  return {
+    layout: STATE_LAYOUT,
+    route,
+    seq: 0,
+    atMs: 0,
+    epoch: 0,
+    serving: null,
+    fallback: null,
+    current: null,
+    fed: { calls: noPanes, judge: noPanes },
+    callRate: { calls: 0, ms: 0 },
+    sampling: { atMs: 0, callsPerMinute: null, ppm: null },
+    isBrakedByAll: false,
+    tries: {},
+    numbers: {},
+    startedDigests: [],
+    commandIds: [],
+    lastEventId: "",
+    lastHash: "",
+  };
+}
+
+/** Phases in which an attempt is under way. */
+export function isRunning(attempt: Attempt | null): attempt is Attempt {
+  return attempt !== null && (attempt.phase === "shadow" || attempt.phase === "canary" || attempt.phase === "observing");
+}
+
+export function conditionOf(attempt: Attempt): Condition {
+  if (attempt.frozen !== null) return "frozen";
+  return attempt.isPaused ? "paused" : "progressing";
+}

@@ -1,0 +1,66 @@
+import type { GateEvent, RoutingTable } from "../../../topics/index.ts";
+import { gateEvent, type ReducerDeps, type Telling } from "./gate-event.ts";
+import { callsPerMinute, routingTable, samplePpmOf } from "./routing-table.ts";
+import type { Attempt, RouteState } from "./state.ts";
+
+/** What the reducer decided, in order: an event, or a table that gateways obey. */
+export type Decision = { readonly kind: "gate-event"; readonly event: GateEvent } | { readonly kind: "routing"; readonly table: RoutingTable };
+
+export interface Step {
+  readonly state: RouteState;
+  readonly decisions: readonly Decision[];
+}
+
+/** What all parts of the reducer are given. `atMs` never runs backwards. */
+export interface Moment {
+  readonly atMs: number;
+  readonly seenEpoch: number;
+  readonly deps: ReducerDeps;
+}
+
+export const unchanged = (state: RouteState): Step => ({ state, decisions: [] });
+
+/** An epoch that is newer than anything seen (DESIGN.md section 3): it only grows, also after a state was lost. */
+function nextEpoch(state: RouteState, { atMs, seenEpoch }: Moment): number {
+  return Math.max(state.epoch, seenEpoch, atMs) + 1;
+}
+
+export type Told = Pick<Telling, "action" | "reasons" | "message"> & Partial<Omit<Telling, "index">>;
+
+/** Tells a change that moves no traffic: an event in the present epoch. */
+export function tell(before: Step, after: RouteState, told: Told, moment: Moment): Step {
+  return commit(before, after, told, moment, false);
+}
+
+/** Tells a change and publishes the table that carries it out. */
+export function publish(before: Step, after: RouteState, told: Told, moment: Moment): Step {
+  return commit(before, after, told, moment, true);
+}
+
+function commit(before: Step, after: RouteState, told: Told, moment: Moment, publishes: boolean): Step {
+  const { atMs, deps } = moment;
+  // Events of one input are numbered; they share the sequence number that the input will get.
+  const index = before.decisions.filter(({ kind }) => kind === "gate-event").length;
+  const epoch = publishes ? nextEpoch(before.state, moment) : before.state.epoch;
+  const telling: Telling = { actor: "headgate", withoutProof: false, look: null, about: null, setAsidePanes: [], ...told, index };
+  const stamped: RouteState = { ...after, epoch, seq: before.state.seq, atMs };
+  const numbered = { ...stamped, seq: stamped.seq + 1 };
+  const current = stamped.current === null ? null : { ...stamped.current, ...(told.about ? {} : { message: told.message }) };
+  const event = gateEvent(before.state, { ...numbered, current }, telling, deps);
+  const state: RouteState = { ...stamped, current, lastEventId: event.id, lastHash: event.hash };
+  const decisions: Decision[] = [...before.decisions, { kind: "gate-event", event }];
+  if (publishes && current !== null) {
+    decisions.push({ kind: "routing", table: routingTable(state, current, { reason: told.reasons.join(","), gateEventId: event.id, atMs }) });
+    return { state: { ...state, sampling: { atMs, callsPerMinute: callsPerMinute(state, current.plan.paneMs), ppm: samplePpmOf(state, current) } }, decisions };
+  }
+  return { state, decisions };
+}
+
+/** Publishes the present step again with new sampling rates: a new epoch, since an inclusion probability is a function of it. */
+export function publishRates(before: Step, attempt: Attempt, moment: Moment): Step {
+  const { atMs } = moment;
+  const rated: RouteState = { ...before.state, atMs, epoch: nextEpoch(before.state, moment) };
+  const table = routingTable(rated, attempt, { reason: "sampling_rates", gateEventId: rated.lastEventId, atMs });
+  const state = { ...rated, sampling: { atMs, callsPerMinute: callsPerMinute(rated, attempt.plan.paneMs), ppm: samplePpmOf(rated, attempt) } };
+  return { state, decisions: [...before.decisions, { kind: "routing", table }] };
+}

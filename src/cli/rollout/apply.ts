@@ -67,8 +67,9 @@ async function apply(cli: Cli, options: ApplyOptions): Promise<ExitCode> {
   let last: RouteView | undefined;
   const signal = deadline(parseDuration(options.timeout, "--timeout"), cli.interrupted);
   for await (const view of watchRoute(api, applied.route, signal)) {
-    // Until the decider has taken the new spec up, the state still tells of the former rollout.
-    if (applied.status !== "unchanged" && view.declared?.digest === applied.digest && (view.state?.atMs ?? 0) < view.declared.atMs) continue;
+    if (view.declared?.digest === applied.digest && view.declared.standing === "waiting") continue;
+    if (view.declared?.standing === "refused")
+      throw new KnownError("CONFLICT", `the decider refused the spec: ${plain(view.declared.refusal)}`, { fix: "correct what it names, then apply again" });
     last = view;
     const line = showStatusLine(view);
     if (line !== shown) cli.terminal.out(options.output === "json" ? JSON.stringify(view) : line);

@@ -37,6 +37,9 @@ export const verbDescriptions = {
   freeze: "stop the climb until it is thawed",
   thaw: "leave a freeze",
 } as const;
+/** How long a verb waits for the decider to carry it out or refuse it, ms. */
+const decisionMs = 5_000;
+
 type VerbName = keyof typeof verbDescriptions;
 
 export function verbCommand(command: Command, verb: VerbName, cli: Cli): Command {
@@ -54,8 +57,8 @@ async function send(cli: Cli, about: { readonly verb: VerbName; readonly route: 
   const expected = options.expectedAttempt === undefined ? {} : { expectedAttempt: wholeNumber(options.expectedAttempt, "--expected-attempt") };
   const timeoutMs = options.timeout === undefined ? 0 : parseDuration(options.timeout, "--timeout");
   const api = await connect(cli, options);
-  const wait = verb === "rollback" ? "" : "?wait=5s";
-  const commanded = await api.post<Commanded>(`${routePath(route)}/${verb}${wait}`, {
+  const waitMs = verb === "rollback" ? Math.min(timeoutMs, decisionMs) : decisionMs;
+  const commanded = await api.post<Commanded>(`${routePath(route)}/${verb}?wait=${waitMs}ms`, {
     ...(options.reason === undefined ? {} : { reason: options.reason }),
     ...expected,
   });

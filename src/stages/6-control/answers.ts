@@ -1,8 +1,9 @@
-import { brakeOfAll, brakeRecord, checkRoute, commandRecord, hasTakenEffect } from "./commands.ts";
+import { KnownError } from "../../errors/known-error.ts";
+import { answerTo, brakeOfAll, brakeRecord, checkRoute, commandRecord } from "./commands.ts";
 import { checkedSpec, declareRollout } from "./declare.ts";
 import { deadAfterMs, liveGateways, obedience } from "./obedience.ts";
 import { type BrakeBody, type CommandBody, type DeclareBody, type PageQuery, type Verb, verbNames, type WaitQuery } from "./operations.ts";
-import { routeSummary, routesOf, routeView, windowsOf } from "./route-view.ts";
+import { isSpecRefusal, routeSummary, routesOf, routeView, windowsOf } from "./route-view.ts";
 import type { Asked } from "./server.ts";
 import type { Views } from "./views.ts";
 import type { WriteLog } from "./write-log.ts";
@@ -50,18 +51,32 @@ async function declare(asked: Asked, control: Control): Promise<Answer> {
   const body = asked.body as DeclareBody;
   const { wait = 0 } = asked.query as WaitQuery;
   const spec = checkedSpec(body.spec);
-  const declared = await queue.run(spec.route, async () => {
+  const { route } = spec;
+  const { written, before } = await queue.run(route, async () => {
+    const before = views.gateEvents.newestId(route);
+    const nowMs = now();
     const written = await declareRollout(
       { spec, rubrics: body.rubrics ?? [], actor: asked.actor, expectedAttempt: body.expectedAttempt },
-      { views, write, nowMs: now() },
+      { views, write, nowMs },
     );
-    await views.until(() => views.rollouts.get(spec.route)?.digest === written.digest, readBackMs);
-    return written;
+    await views.until(() => written.kind === "unchanged" || views.rollouts.get(route)?.atMs === nowMs, readBackMs);
+    return { written, before };
   });
-  const { route, digest, warnings, kind } = declared;
+  const { digest, warnings, kind } = written;
   if (kind === "unchanged") return { status: 200, body: { route, digest, status: "unchanged", ...position(views, route), warnings } };
-  const sinceMs = views.rollouts.get(route)?.atMs ?? 0;
-  const isTakenUp = await views.until(() => (views.states.get(route)?.atMs ?? -1) >= sinceMs, wait);
+  const decision = () => views.gateEvents.since(route, before).find((event) => event.specDigest === digest);
+  const isShown = () => {
+    const event = decision();
+    return event !== undefined && (isSpecRefusal(event) || (views.states.get(route)?.epoch ?? -1) >= event.epoch);
+  };
+  const isTakenUp = await views.until(isShown, wait);
+  const decided = decision();
+  if (decided !== undefined && isSpecRefusal(decided)) {
+    throw new KnownError("CONFLICT", `the decider refused the spec: ${decided.message}`, {
+      fix: "correct what it names, then apply again",
+      details: { digest, gateEvent: decided.id },
+    });
+  }
   return { status: 202, body: { route, digest, status: isTakenUp ? "taken_up" : "declared", ...position(views, route), warnings } };
 }
 
@@ -81,15 +96,22 @@ function listEvents(asked: Asked, { views }: Control): Answer {
 
 function command(verb: Verb): Answering {
   return async (asked, { views, write, queue, now, newId }) => {
+    const { route, actor } = asked;
     const { id = newId(), reason = "", expectedAttempt, expectedEpoch } = asked.body as CommandBody;
     const { wait = 0 } = asked.query as WaitQuery;
-    const record = await queue.run(asked.route, async () => {
-      const checked = commandRecord({ route: asked.route, verb, id, reason, actor: asked.actor, expectedAttempt, expectedEpoch }, { views, nowMs: now() });
+    const { record, before } = await queue.run(route, async () => {
+      const checked = commandRecord({ route, verb, id, reason, actor, expectedAttempt, expectedEpoch }, { views, nowMs: now() });
+      const before = views.gateEvents.newestId(route);
       await write.command(checked);
-      return checked;
+      return { record: checked, before };
     });
-    const hasEffect = await views.until(() => hasTakenEffect(record, views), wait);
-    return { status: 202, body: { id, verb, route: asked.route, status: hasEffect ? "in_effect" : "written", ...position(views, asked.route) } };
+    const decision = () => answerTo(record, views.gateEvents.since(route, before));
+    await views.until(() => decision() !== undefined, wait);
+    const decided = decision();
+    if (decided?.kind === "refused")
+      throw new KnownError("CONFLICT", `the decider refused: ${decided.message}`, { fix: `headgate rollout get ${route}`, details: { id } });
+    const message = decided === undefined ? {} : { message: decided.message };
+    return { status: 202, body: { id, verb, route, status: decided?.kind ?? "written", ...position(views, route), ...message } };
   };
 }
 

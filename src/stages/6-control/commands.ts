@@ -1,7 +1,7 @@
-import type { Brake, Command, StateEntry } from "../../../topics/index.ts";
+import type { Brake, Command, GateEvent, StateEntry } from "../../../topics/index.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import type { Verb } from "./operations.ts";
-import { isKnown, runningPhases } from "./route-view.ts";
+import { isKnown, runningPhases, standingOf } from "./route-view.ts";
 import type { Views } from "./views.ts";
 
 export interface CommandRequest {
@@ -28,7 +28,10 @@ export function commandRecord(request: CommandRequest, at: { readonly views: Vie
   if (expectedAttempt !== undefined && expectedAttempt !== (state?.attempt ?? 0))
     throw elsewhere(route, "attempt", { is: state?.attempt ?? 0, expected: expectedAttempt });
   if (expectedEpoch !== undefined && expectedEpoch !== epoch) throw elsewhere(route, "epoch", { is: epoch, expected: expectedEpoch });
-  if (state !== undefined && !hasNewerDeclaration(at.views, state)) {
+  const declared = at.views.rollouts.get(route);
+  // Between a declaration and its first decision the state still tells of the rollout before.
+  const isCurrent = declared === undefined || standingOf(at.views, route, declared.digest).standing !== "waiting";
+  if (state !== undefined && isCurrent) {
     const refusal = refusalOf(verb, state);
     if (refusal !== undefined) throw new KnownError("CONFLICT", `cannot ${verb} route ${route}: ${refusal.problem}`, { fix: refusal.fix(route) });
   }
@@ -44,23 +47,15 @@ export function commandRecord(request: CommandRequest, at: { readonly views: Vie
   };
 }
 
-/** Whether the views show that a command took effect: what `?wait=` waits for. */
-export function hasTakenEffect(command: Command, views: Views): boolean {
-  const state = views.states.get(command.route);
-  if (state === undefined || state.atMs < command.atMs) return false;
-  switch (command.verb) {
-    case "pause":
-      return state.condition === "paused";
-    case "freeze":
-      return state.condition === "frozen";
-    case "resume":
-    case "thaw":
-      return state.condition === "progressing";
-    case "rollback":
-      return state.phase === "rolled_back";
-    default:
-      return views.gateEvents.newest(command.route, { limit: 20 }).some((event) => event.atMs >= command.atMs && event.actor === command.actor);
+/** The gate event with which the decider answered a command: it carried it out, or refused it. */
+export function answerTo(command: Command, events: readonly GateEvent[]): { readonly kind: "in_effect" | "refused"; readonly message: string } | undefined {
+  for (const { actor, reasons, message } of events) {
+    if (actor !== command.actor) continue;
+    // A refusal names the verb first; another command of the same actor may have been refused meanwhile.
+    if (reasons.includes("command_refused") && message.startsWith(`${command.verb} `)) return { kind: "refused", message };
+    if (reasons.includes("operator")) return { kind: "in_effect", message };
   }
+  return undefined;
 }
 
 /**
@@ -115,8 +110,8 @@ interface Refusal {
   readonly fix: (route: string) => string;
 }
 
-/** Why a verb can not apply to a state, if so. Rollback and freeze are never refused while anything is under way. */
-function refusalOf(verb: Verb, state: Pick<StateEntry, "phase" | "condition" | "rollout" | "attempt">): Refusal | undefined {
+/** Why a verb can not apply to a phase, if so. What depends on more than the phase is the decider's to refuse. */
+function refusalOf(verb: Verb, state: Pick<StateEntry, "phase" | "rollout">): Refusal | undefined {
   const isRunning = state.rollout !== "" && runningPhases.has(state.phase);
   if (verb === "retry") {
     return state.phase === "rolled_back"
@@ -132,14 +127,7 @@ function refusalOf(verb: Verb, state: Pick<StateEntry, "phase" | "condition" | "
     const fix = state.phase === "done" ? "to go back: headgate rollout undo" : "to start again: headgate rollout retry";
     return { problem: `no rollout is running (${state.phase})`, fix: (route) => `${fix} ${route}` };
   }
-  if (verb === "resume" && state.condition === "frozen") return { problem: "it is frozen, not paused", fix: (route) => `headgate rollout thaw ${route}` };
-  if (verb === "thaw" && state.condition === "paused") return { problem: "it is paused, not frozen", fix: (route) => `headgate rollout resume ${route}` };
   return undefined;
-}
-
-/** True between the declaration of a new spec and the moment the decider has taken it up. */
-function hasNewerDeclaration(views: Views, state: StateEntry): boolean {
-  return (views.rollouts.get(state.route)?.atMs ?? 0) > state.atMs;
 }
 
 function elsewhere(route: string, what: string, numbers: { readonly is: number; readonly expected: number }): KnownError {

@@ -1,9 +1,11 @@
-import type { CatalogEntry, FleetReport, RolloutSpec } from "../../../topics/index.ts";
+import type { CatalogEntry, DeclaredRollout, FleetReport, RolloutSpec } from "../../../topics/index.ts";
 import type { Problem } from "../../config/schema-problems.ts";
+import { canonicalJson } from "../../domain/rollout/canonical-json.ts";
+import { normaliseSpec } from "../../domain/rollout/spec/normalise.ts";
 import { KnownError } from "../../errors/known-error.ts";
-import { canonicalJson, digestOf } from "./canonical-json.ts";
+import { digestOf } from "./digest.ts";
 import { liveGateways } from "./obedience.ts";
-import { runningPhases } from "./route-view.ts";
+import { runningPhases, standingOf } from "./route-view.ts";
 import { type GivenRubric, resolveRubrics } from "./rubrics.ts";
 import { readSpec, readYaml } from "./spec-document.ts";
 import type { Views } from "./views.ts";
@@ -40,9 +42,12 @@ export async function declareRollout(
   const text = canonicalJson(spec);
   const digest = digestOf(text);
   const rubrics = resolveRubrics(spec, declaration.rubrics, { catalog: views.catalog, nowMs });
+  const notices = checkSense(spec, rubrics.wanted);
   checkVersions(spec, views);
   checkAttempt(spec.route, declaration.expectedAttempt, views);
-  if (views.rollouts.get(spec.route)?.digest === digest) return { kind: "unchanged", route: spec.route, digest, warnings: [] };
+  // A refused spec may be declared again: what stood in its way may be gone.
+  const isDeclared = views.rollouts.get(spec.route)?.digest === digest && standingOf(views, spec.route, digest).standing !== "refused";
+  if (isDeclared) return { kind: "unchanged", route: spec.route, digest, warnings: [] };
   checkNotRunning(spec.route, views);
   const live = liveGateways(
     [...views.fleet.entries()].map(([, report]) => report),
@@ -55,7 +60,22 @@ export async function declareRollout(
   // The texts first: whoever reads the record finds what it names.
   await write.catalog(unknown);
   await write.rollout({ route: spec.route, spec: text, digest, rubrics: rubrics.wanted, actor: declaration.actor, atMs: nowMs });
-  return { kind: "declared", route: spec.route, digest, warnings: live.length > 0 ? [] : ["no live gateway is known: the upstreams were not checked"] };
+  return {
+    kind: "declared",
+    route: spec.route,
+    digest,
+    warnings: live.length > 0 ? notices : [...notices, "no live gateway is known: the upstreams were not checked"],
+  };
+}
+
+/** What a schema cannot see; the decider judges a spec by the same function. */
+function checkSense(spec: RolloutSpec, rubrics: DeclaredRollout["rubrics"]): readonly string[] {
+  const normalised = normaliseSpec(spec, rubrics);
+  if (normalised.kind === "plan") return normalised.notices;
+  throw new KnownError("SPEC_INVALID", "the spec fits its schema but cannot be run", {
+    fix: "correct the fields listed",
+    details: { errors: normalised.problems },
+  });
 }
 
 /** The route that a declaration is about, before anything else of it is checked. */

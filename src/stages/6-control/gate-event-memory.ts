@@ -27,6 +27,16 @@ export class GateEventMemory {
     return all.slice(Math.max(0, end - page.limit), Math.max(0, end)).reverse();
   }
 
+  /** Events published since a moment that `newestId` named, oldest first; all that are in memory when it is undefined or gone. */
+  since(route: string, id: string | undefined): GateEvent[] {
+    const all = [...(this.#byRoute.get(route)?.values() ?? [])];
+    return id === undefined ? all : all.slice(all.findIndex((event) => event.id === id) + 1);
+  }
+
+  newestId(route: string): string | undefined {
+    return this.newest(route, { limit: 1 })[0]?.id;
+  }
+
   routes(): string[] {
     return [...this.#byRoute.keys()];
   }

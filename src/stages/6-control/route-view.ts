@@ -1,9 +1,16 @@
 import type { Brake, GateEvent, RoutingTable, SignalEvidence, StateEntry, WindowView } from "../../../topics/index.ts";
+import { DEFAULT_LADDER } from "../../domain/rollout/spec/normalise.ts";
 import { bindingBrake, candidateSharePct, liveGateways, type Obedience, obedience } from "./obedience.ts";
 import { headOf, type Views } from "./views.ts";
 
+/** What became of a declared spec: not taken up yet, an attempt was started with it, or the decider refused it. */
+export type Standing = "waiting" | "started" | "refused";
+
 /** The declared spec of a route, as it stands in `rollouts`. */
 export interface Declared {
+  readonly standing: Standing;
+  /** Why the decider refused it; empty when it did not. */
+  readonly refusal: string;
   readonly digest: string;
   readonly actor: string;
   readonly atMs: number;
@@ -59,8 +66,6 @@ export interface RouteView extends Omit<RouteSummary, "gateways"> {
 /** Phases in which an attempt is under way. */
 export const runningPhases: ReadonlySet<string> = new Set(["pending", "shadow", "canary", "observing"]);
 
-const defaultLadder = [1, 5, 10, 25, 50, 100];
-
 /** Routes that control has heard of, in alphabetical order. */
 export function routesOf(views: Views): string[] {
   const names = new Set([...keysOf(views.rollouts), ...keysOf(views.states), ...keysOf(views.routing), ...views.gateEvents.routes()]);
@@ -98,7 +103,7 @@ export function routeView(views: Views, route: string, nowMs: number): RouteView
     phase: entry?.phase ?? "none",
     condition: entry?.condition ?? "progressing",
     step: entry?.step ?? -1,
-    ladder: spec?.ladder ?? defaultLadder,
+    ladder: spec?.ladder ?? DEFAULT_LADDER,
     baseline: table?.baseline ?? spec?.baseline ?? "",
     candidate: table?.candidate ?? spec?.candidate ?? "",
     sharePct: candidateSharePct(table),
@@ -129,10 +134,21 @@ export function windowsOf(views: Views, route: string | undefined): WindowView[]
   return all.sort((a, b) => (order(a) < order(b) ? -1 : 1));
 }
 
+/** What the newest gate event about a digest says of it. */
+export function standingOf(views: Views, route: string, digest: string): Pick<Declared, "standing" | "refusal"> {
+  const event = views.gateEvents.newest(route, { limit: Number.MAX_SAFE_INTEGER }).find(({ specDigest }) => specDigest === digest);
+  if (event === undefined) return { standing: "waiting", refusal: "" };
+  return isSpecRefusal(event) ? { standing: "refused", refusal: event.message } : { standing: "started", refusal: "" };
+}
+
+export function isSpecRefusal({ reasons }: Pick<GateEvent, "reasons">): boolean {
+  return reasons.includes("spec_refused") || reasons.includes("spec_conflict");
+}
+
 function declaredOf(views: Views, route: string): Declared | undefined {
   const record = views.rollouts.get(route);
   if (record === undefined) return undefined;
-  return { digest: record.digest, actor: record.actor, atMs: record.atMs, spec: parsedOrText(record.spec) };
+  return { ...standingOf(views, route, record.digest), digest: record.digest, actor: record.actor, atMs: record.atMs, spec: parsedOrText(record.spec) };
 }
 
 /** Any system may write `rollouts`: a spec that is no JSON is shown as it is, so that people see what is wrong. */
@@ -145,8 +161,9 @@ function parsedOrText(text: string): unknown {
 }
 
 function messageOf(entry: StateEntry | undefined, declared: Declared | undefined): string {
-  if (entry !== undefined) return entry.message;
-  return declared === undefined ? "no rollout is declared" : "declared; the decider has not taken it up yet";
+  if (declared?.standing === "refused") return declared.refusal;
+  if (declared?.standing === "waiting") return "declared; the decider has not taken it up yet";
+  return entry?.message ?? "no rollout is declared";
 }
 
 function measuredShare(windows: readonly WindowView[]): number | null {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { CatalogEntry, DeclaredRollout, RolloutSpec } from "../../../topics/index.ts";
 import { type Problem, schemaProblems } from "../../config/schema-problems.ts";
 import { KnownError } from "../../errors/known-error.ts";
-import { digestOf } from "./canonical-json.ts";
+import { digestOf } from "./digest.ts";
 import { readYaml } from "./spec-document.ts";
 
 /** A rubric's text as a caller brings it; `name` is name@version. */

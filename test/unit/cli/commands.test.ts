@@ -110,7 +110,7 @@ describe("the command line", () => {
     const cli = fakeCli({ env: { HEADGATE_ACTOR: "ci", HEADGATE_CONTROL_URL: "http://control:1" }, answer: () => ({ status: 202, body: commanded }) });
     for (const verb of ["pause", "resume", "promote", "approve", "retry", "undo", "freeze", "thaw"]) {
       assert.equal(await run(["rollout", verb, "support-answer", "--reason", "incident"], cli), 0);
-      assert.deepEqual(cli.requests.at(-1)?.url, `http://control:1/v1/routes/support-answer/${verb}?wait=5s`);
+      assert.deepEqual(cli.requests.at(-1)?.url, `http://control:1/v1/routes/support-answer/${verb}?wait=5000ms`);
       assert.deepEqual(cli.requests.at(-1)?.body, { reason: "incident", actor: "ci" });
     }
     const unheard = fakeCli({ answer: () => ({ status: 202, body: { ...commanded, status: "written" } }) });
@@ -126,7 +126,7 @@ describe("the command line", () => {
       answer: (method, _path, nth) => (method === "POST" ? { status: 202, body: commanded } : ok(nth === 2 ? view() : nth === 3 ? half : all)),
     });
     assert.equal(await run(["rollout", "abort", "support-answer"], cli), 0);
-    assert.match(cli.requests[0]?.url ?? "", /\/rollback$/);
+    assert.match(cli.requests[0]?.url ?? "", /\/rollback\?wait=5000ms$/);
     assert.deepEqual(cli.lines.out, ["support-answer  rolled back: 2 of 2 gateways obey epoch 1764000000123"]);
     const stuck = fakeCli({ answer: (method) => (method === "POST" ? { status: 202, body: commanded } : ok(half)) });
     assert.equal(await run(["rollout", "rollback", "support-answer", "--timeout", "10ms"], stuck), 3);

@@ -19,7 +19,7 @@ export const view = (over: Partial<RouteView> = {}): RouteView => ({
   reasons: ["min_samples"],
   message: "task_completion 212/600 samples, about 14 min",
   changedAtMs: 1_000_000,
-  declared: { digest: "d", actor: "ann", atMs: 1, spec: {} },
+  declared: { standing: "started", refusal: "", digest: "d", actor: "ann", atMs: 1, spec: {} },
   state: head,
   routing: table(),
   brake: null,

@@ -48,8 +48,6 @@ describe("commands and brakes", () => {
       [{ phase: "done" }, "rollback", /undo/],
       [{ phase: "canary" }, "retry", /get/],
       [{ phase: "canary" }, "undo", /rollback/],
-      [{ condition: "frozen" }, "resume", /thaw/],
-      [{ condition: "paused" }, "thaw", /resume/],
     ];
     for (const [head, verb, fix] of refused) {
       log.put(rolloutState, route, state(head));
@@ -60,7 +58,7 @@ describe("commands and brakes", () => {
     assert.deepEqual(written("commands"), []);
   });
 
-  it("does not refuse by a state that is older than the newest declaration", async () => {
+  it("does not refuse by a state that the newest declaration has not reached yet", async () => {
     const { call, log } = await control();
     log.put(rolloutState, route, state({ phase: "done", atMs: 5 }));
     log.put(rollouts, route, { route, spec: "{}", digest: "d", rubrics: [], actor: "a", atMs: 6 });
@@ -76,16 +74,24 @@ describe("commands and brakes", () => {
     assert.deepEqual(written("commands"), []);
   });
 
-  it("waits until the state shows the effect", async () => {
+  it("waits until the decider answered: carried out, or refused with its reason", async () => {
     const { call, log } = await control();
     log.put(rolloutState, route, state());
-    log.openTable(commands).onChange(() => log.put(rolloutState, route, state({ condition: "paused", atMs: 1_000_600 })));
-    assert.equal((await call("POST", `/v1/routes/${route}/pause?wait=30s`)).json.status, "in_effect");
+    log.put(gateEvents, route, gateEvent({ id: "ge-0", actor: "ann", reasons: ["operator"] }));
+    let answered = 0;
     log.openTable(commands).onChange((_key, command) => {
-      if (command?.verb === "promote") log.put(gateEvents, route, gateEvent({ id: "ge-9", actor: command.actor, atMs: 1_000_700 }));
+      const id = `ge-${++answered}`;
+      const told = { id, action: "held", actor: command?.actor ?? "" } as const;
+      if (command?.verb === "pause") log.put(gateEvents, route, gateEvent({ ...told, reasons: ["operator"], message: "paused by ann" }));
+      if (command?.verb === "promote")
+        log.put(gateEvents, route, gateEvent({ ...told, reasons: ["command_refused"], message: "promote was refused: it is frozen" }));
     });
-    log.put(rolloutState, route, state({ atMs: 1_000_600 }));
-    assert.equal((await call("POST", `/v1/routes/${route}/promote?wait=30s`, { actor: "ann" })).json.status, "in_effect");
+    const paused = await call("POST", `/v1/routes/${route}/pause?wait=30s`, { actor: "ann" });
+    assert.deepEqual([paused.json.status, paused.json.message], ["in_effect", "paused by ann"]);
+    const refused = await call("POST", `/v1/routes/${route}/promote?wait=30s`, { actor: "ann" });
+    assert.deepEqual([refused.status, refused.json.detail], [409, "the decider refused: promote was refused: it is frozen"]);
+    const unheard = await call("POST", `/v1/routes/${route}/freeze?wait=1ms`, { actor: "ann" });
+    assert.deepEqual([unheard.status, unheard.json.status], [202, "written"]);
   });
 
   it("brakes the attempt that gateways route by, and tells how many obey", async () => {

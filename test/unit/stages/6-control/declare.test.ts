@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { stringify } from "yaml";
-import { catalog, fleet, rolloutState, rollouts, routing } from "../../../../topics/index.ts";
+import { catalog, fleet, gateEvents, rolloutState, rollouts, routing } from "../../../../topics/index.ts";
 import { control } from "./control.ts";
-import { baseline, candidate, gateway, route, rubricText, spec, state, table } from "./records.ts";
+import { baseline, candidate, gateEvent, gateway, route, rubricText, spec, state, table } from "./records.ts";
 
 const rubrics = [{ name: "task@1", text: rubricText }];
 const declare = (over: object = {}) => ({ spec: { ...spec, ...over }, rubrics, actor: "ann" });
@@ -126,13 +126,41 @@ describe("POST /v1/rollouts", () => {
     assert.deepEqual([stray.status, stray.json.code], [422, "RUBRIC_INVALID"]);
   });
 
-  it("waits for the decider to take the spec up when asked to", async () => {
+  it("waits for the decider to take the spec up when asked to, and passes on its refusal", async () => {
     const { call, log } = await control();
-    log.openTable(rollouts).onChange(() => log.put(rolloutState, route, state({ phase: "shadow", atMs: 1_000_600 })));
-    const answer = await call("POST", "/v1/rollouts?wait=30s", declare());
-    assert.deepEqual([answer.status, answer.json.status, answer.json.phase, answer.json.attempt], [202, "taken_up", "shadow", 1]);
-    const refused = await call("POST", "/v1/rollouts?wait=2h", declare());
-    assert.equal(refused.status, 400);
+    let isRefused = true;
+    log.openTable(rollouts).onChange((_key, record) => {
+      const specDigest = record?.digest ?? "";
+      if (isRefused)
+        return log.put(
+          gateEvents,
+          route,
+          gateEvent({ id: "ge-1", action: "held", specDigest, reasons: ["spec_refused"], message: "the spec was not started: odd" }),
+        );
+      log.put(gateEvents, route, gateEvent({ id: "ge-2", action: "started", specDigest, reasons: ["started"], epoch: 9 }));
+      log.put(rolloutState, route, state({ phase: "shadow", epoch: 9 }));
+    });
+    const refused = await call("POST", "/v1/rollouts?wait=30s", declare());
+    assert.equal(refused.status, 409);
+    assert.match(refused.json.detail, /the decider refused the spec: .*odd/);
+    assert.match((await call("GET", `/v1/routes/${route}`)).json.message, /not started: odd/);
+    isRefused = false;
+    const again = await call("POST", "/v1/rollouts?wait=30s", declare());
+    assert.deepEqual(
+      [again.status, again.json.status, again.json.phase, again.json.attempt],
+      [202, "taken_up", "shadow", 1],
+      "a refused spec may be declared again",
+    );
+    assert.equal((await call("POST", "/v1/rollouts", declare())).json.status, "unchanged");
+    assert.equal((await call("POST", "/v1/rollouts?wait=2h", declare())).status, 400);
+  });
+
+  it("refuses a spec that makes no sense although it fits its schema, as the decider would", async () => {
+    const { call, written } = await control();
+    const answer = await call("POST", "/v1/rollouts", declare({ ladder: [10, 5, 100], signals: ["error_rate"] }));
+    assert.equal(answer.status, 422);
+    assert.deepEqual([...errorsOf(answer.json).keys()].sort(), ["ladder[1]", "signals"]);
+    assert.deepEqual(written("rollouts"), []);
   });
 
   it("says 503 and that the outcome is unknown when Kafka does not acknowledge", async () => {

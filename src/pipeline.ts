@@ -33,5 +33,5 @@ export const pipeline: readonly Stage[] = [
   { stage: "aggregator (fold)", reads: [scores, outcomes], writes: [partials] },
   { stage: "aggregator (window)", reads: [partials, routing], writes: [aggregates, windows] },
   { stage: "decider", reads: [aggregates, commands, rollouts, brakes, fleet], writes: [evidence, gateEvents, rolloutState, routing] },
-  { stage: "control", reads: [rollouts, windows, gateEvents, rolloutState, routing, fleet], writes: [rollouts, commands, brakes, catalog] },
+  { stage: "control", reads: [rollouts, windows, gateEvents, rolloutState, routing, fleet, brakes, catalog], writes: [rollouts, commands, brakes, catalog] },
 ];

@@ -1,7 +1,7 @@
 import { hash32 } from "../hash/hash32.ts";
 
 const SAMPLE_SEED = 0x5a3317e5;
-const HASHES = 2 ** 32;
+const HASHES = 4_294_967_296;
 const PPM = 1_000_000;
 
 /**

@@ -1,0 +1,136 @@
+import { partials, type Request, requests, samples } from "../../../topics/index.ts";
+import { checkAnswer } from "../../domain/checks/check-answer.ts";
+import { defaultSchemaCheck, type schemaForms } from "../../domain/checks/schema-check.ts";
+import { clampToAppend, InstanceBook } from "../../domain/sampling/instance-book.ts";
+import { callContributions } from "../../domain/signals/call-contributions.ts";
+import { Fold } from "../../domain/signals/fold.ts";
+import { SeriesLimit } from "../../domain/signals/series-limit.ts";
+import type { Batch, Committed, Incoming, LogClient, Outgoing, Task, TaskContext, TaskRole } from "../../runtime/port.ts";
+import { FrameWriter } from "./frame-writer.ts";
+import type { SamplerMetrics } from "./metrics.ts";
+import { sampleOf } from "./sample-of.ts";
+import { type SamplerTable, TableGate } from "./table-gate.ts";
+
+export interface SamplerDeps {
+  readonly partitionFor: LogClient["partitionFor"];
+  readonly tableOf: (route: string) => SamplerTable | undefined;
+  readonly forms: ReturnType<typeof schemaForms>;
+  readonly metrics: SamplerMetrics;
+  /** Each running task's `wake`: a new table may be what it waits for. */
+  readonly waiting: Set<() => void>;
+}
+
+/** Records that a task holds while it waits for a table. */
+const HELD_RECORDS = 2_000;
+
+/** requests -> partials, samples: checks and folds every call, draws what the judges see. */
+export function sampler(deps: SamplerDeps): TaskRole {
+  return { name: "sampler", inputs: [requests], flushEveryMs: 250, flushRecords: 500, createTask: (context) => new SamplerTask(deps, context) };
+}
+
+interface Held {
+  readonly record: Incoming;
+  readonly request: Request;
+}
+
+class SamplerTask implements Task {
+  readonly #deps: SamplerDeps;
+  readonly #context: TaskContext;
+  readonly #fold = new Fold(new SeriesLimit());
+  readonly #gate: TableGate;
+  #frames: FrameWriter | null = null;
+  #book = new InstanceBook();
+  /** Records behind the first one that waits for its table, in order. */
+  readonly #held: Held[] = [];
+  #drawn: Outgoing[] = [];
+  /** First offset that is not counted yet. */
+  #position = 0;
+
+  constructor(deps: SamplerDeps, context: TaskContext) {
+    this.#deps = deps;
+    this.#context = context;
+    this.#gate = new TableGate(deps.tableOf, (route) => deps.metrics.tableTimeouts.inc({ route }));
+  }
+
+  start(committed: ReadonlyMap<string, Committed>): undefined {
+    const last = committed.get(requests.name);
+    this.#book = InstanceBook.decode(last?.metadata ?? "");
+    this.#position = last?.offset ?? 0;
+    this.#frames = new FrameWriter(this.#context.partition, {
+      partitions: this.#context.partitionsOf(partials),
+      fromOffset: this.#position,
+      partitionOf: (route) => this.#deps.partitionFor(partials, route),
+    });
+    this.#deps.waiting.add(this.#context.wake);
+  }
+
+  take(record: Incoming): void {
+    if (record.value === null) return;
+    this.#held.push({ record, request: record.value as Request });
+    if (this.#held.length === 1) this.#drain(this.#context.now());
+  }
+
+  isFull(): boolean {
+    return this.#held.length >= HELD_RECORDS;
+  }
+
+  stop(): void {
+    this.#deps.waiting.delete(this.#context.wake);
+  }
+
+  flush(nowMs: number): Batch | null {
+    this.#drain(nowMs);
+    const entries = this.#fold.drain();
+    const frames = this.#frames?.write(entries, { toOffset: this.#position, watermarkMs: this.#book.watermarkMs, nowMs }) ?? [];
+    const outputs = [...this.#drawn, ...frames];
+    if (outputs.length === 0) return null;
+    this.#drawn = [];
+    const { text, forgotten } = this.#book.encode();
+    if (forgotten > 0) this.#deps.metrics.forgottenInstances.inc(forgotten);
+    const first = this.#held[0];
+    // What waits for its table is read again by a successor.
+    return { outputs, offsets: { [requests.name]: first === undefined ? { metadata: text } : { metadata: text, offset: first.record.offset } } };
+  }
+
+  #drain(nowMs: number): void {
+    let done = 0;
+    for (const { record, request } of this.#held) {
+      const table = this.#gate.tableFor(request, nowMs);
+      if (table === "wait") break;
+      this.#count(record, request, table);
+      done++;
+    }
+    this.#held.splice(0, done);
+  }
+
+  #count(record: Incoming, request: Request, table: SamplerTable | undefined): void {
+    const { metrics } = this.#deps;
+    const { appendedAtMs } = record;
+    this.#position = record.offset + 1;
+    const arrival = this.#book.take({ instance: request.instance, seq: request.seq, markMs: request.markMs, appendedAtMs });
+    if (arrival.kind === "repeat") {
+      metrics.repeats.inc();
+      return;
+    }
+    if (arrival.kind === "unnumbered") metrics.unnumbered.inc();
+    else if (arrival.lost > 0) metrics.lost.inc(arrival.lost);
+    const ended = clampToAppend(request.endedAtMs, appendedAtMs);
+    if (ended.clamped || clampToAppend(request.markMs, appendedAtMs).clamped) metrics.skewed.inc();
+    if (request.kind === "call") this.#countCall({ ...request, endedAtMs: ended.atMs }, table);
+  }
+
+  #countCall(call: Request, table: SamplerTable | undefined): void {
+    const { metrics, forms } = this.#deps;
+    const about = { check: table?.schemaCheck ?? defaultSchemaCheck, responseFormat: call.responseFormat, bodyCut: call.cut };
+    const checked = { call: checkAnswer(call, about, forms), twin: call.twin === null ? null : checkAnswer(call.twin, about, forms) };
+    if (checked.call?.formBroken === true) metrics.brokenForms.inc({ route: call.route });
+    const rubrics = table?.rubrics ?? [];
+    const refused = this.#fold.add(call, callContributions(call, checked, rubrics));
+    if (refused > 0) metrics.refusedSeries.inc({ route: call.route }, refused);
+    metrics.calls.inc({ status: call.status });
+    const sample = sampleOf(call, rubrics);
+    if (sample === null) return;
+    metrics.samples.inc({ arm: call.arm });
+    this.#drawn.push({ topic: samples, partition: this.#deps.partitionFor(samples, call.subject), key: call.subject, value: sample });
+  }
+}

@@ -176,9 +176,11 @@ describe("the decider on a real Kafka", () => {
     await pane(route, good);
     const { blocks, closes } = paneRecords(route, good);
     await append(...blocks);
-    // Another route moves, so that the blocks that wait are behind a commit.
-    await declare(fastSpec("neighbour", { baseline: "old@1", candidate: "old@1" }));
-    await eventually("the refusal", () => events("neighbour")[0]);
+    // Another route of the same task moves, so that the blocks that wait are behind a commit.
+    const neighbour =
+      ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].find((name) => log.partitionFor(rollouts, name) === log.partitionFor(rollouts, route)) ?? "";
+    await declare(fastSpec(neighbour, { baseline: "old@1", candidate: "old@1" }));
+    await eventually("the refusal", () => events(neighbour)[0]);
     await one.stop();
     running.splice(0);
     await startDecider();

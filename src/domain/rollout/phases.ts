@@ -122,9 +122,11 @@ export function pause(attempt: Attempt, atMs: number): Attempt {
   return { ...attempt, isPaused: true, pauses: [...attempt.pauses, { fromMs: atMs, toMs: null }].slice(-MOST_PAUSES), reasons: ["operator"] };
 }
 
+/** Goes on where it was: the time of the pause is no time of the step. */
 export function resume(attempt: Attempt, atMs: number): Attempt {
+  const pausedMs = atMs - Math.max(attempt.pauses.at(-1)?.fromMs ?? atMs, attempt.stepSinceMs);
   const pauses = attempt.pauses.map((entry) => (entry.toMs === null ? { ...entry, toMs: atMs } : entry));
-  return { ...attempt, isPaused: false, pauses, reasons: ["operator"] };
+  return { ...attempt, isPaused: false, pauses, stepSinceMs: attempt.stepSinceMs + Math.max(0, pausedMs), reasons: ["operator"] };
 }
 
 /** Whether a pane overlaps a pause: then it is no evidence. */

@@ -49,7 +49,8 @@ export function addFreezeBlock(
 function withMark(marks: readonly BlockMark[], mark: BlockMark, windowMs: number): readonly BlockMark[] {
   const all = [...marks, mark].sort((a, b) => a.endMs - b.endMs);
   const newestMs = all.at(-1)?.endMs ?? 0;
-  return all.filter(({ endMs }, i) => i >= all.length - LEAST_RECENT || endMs > newestMs - windowMs).slice(-MOST_MARKS);
+  // Of older blocks only those that count are kept.
+  return all.filter(({ endMs, isHarm }, i) => i >= all.length - LEAST_RECENT || (isHarm && endMs > newestMs - windowMs)).slice(-MOST_MARKS);
 }
 
 /**

@@ -1,0 +1,264 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { describe, it } from "node:test";
+import type { Schema } from "avsc";
+import fc from "fast-check";
+import { type CheckedCall, callContributions } from "../../../../src/domain/signals/call-contributions.ts";
+import { Fold, subjectBucket } from "../../../../src/domain/signals/fold.ts";
+import { entryBytes, framesOf } from "../../../../src/domain/signals/frames.ts";
+import { scoreContributions } from "../../../../src/domain/signals/score-contributions.ts";
+import { seriesKey } from "../../../../src/domain/signals/series.ts";
+import { SeriesLimit } from "../../../../src/domain/signals/series-limit.ts";
+import { logBucket, OVERFLOW_BUCKET } from "../../../../src/domain/stats/log-bucket.ts";
+import { avro } from "../../../../src/runtime/avsc.ts";
+import type { Entry, Request, RoutingTable } from "../../../../topics/index.ts";
+import { callWith, scoreWith, twinWith } from "./call-fixture.ts";
+
+const good = { schemaValid: true, empty: false, cut: false, formBroken: false };
+const bad = { ...good, schemaValid: false };
+const rubrics: RoutingTable["rubrics"] = [
+  {
+    name: "task@1",
+    digest: "d",
+    signals: [
+      { name: "task_completion", form: "binary" },
+      { name: "factuality", form: "grid" },
+      { name: "error_rate", form: "binary" },
+    ],
+  },
+];
+
+function folded(calls: readonly Request[], checked: CheckedCall = { call: good, twin: null }, wanted: RoutingTable["rubrics"] = []): Entry[] {
+  const fold = new Fold(new SeriesLimit());
+  for (const call of calls) fold.add(call, callContributions(call, checked, wanted));
+  return fold.drain();
+}
+const of = (entries: readonly Entry[], signal: string, kind?: Entry["kind"]) =>
+  entries.filter((e) => e.signal === signal && (kind === undefined || e.kind === kind));
+const histogram = ({ values, counts }: Pick<Entry, "values" | "counts">) => values.map((value, i) => [value, counts[i]]);
+
+/** Everything additive of entries, by series and pane. */
+function totals(entries: readonly Entry[]): [string, number][] {
+  const sums = new Map<string, number>();
+  const add = (key: string, by: number) => by !== 0 && sums.set(key, (sums.get(key) ?? 0) + by);
+  for (const entry of entries) {
+    const key = `${seriesKey(entry)} ${entry.paneStartMs} ${entry.paneMs}`;
+    for (const name of ["records", "sampled", "scored", "abstained", "failed"] as const) add(`${key} ${name}`, entry[name]);
+    for (const [i, value] of entry.values.entries()) add(`${key} value ${value}`, entry.counts[i] ?? 0);
+    for (const [i, value] of entry.subjectCounts.entries()) add(`${key} subject ${i}`, value);
+    for (const [i, value] of entry.subjectSums.entries()) add(`${key} loss ${i}`, value);
+    add(
+      `${key} shown`,
+      entry.digestCounts.reduce((sum, n) => sum + n, 0),
+    );
+  }
+  return [...sums].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+const aCall: fc.Arbitrary<Request> = fc
+  .record({
+    requestId: fc.uuid(),
+    arm: fc.constantFrom("baseline", "candidate"),
+    status: fc.constantFrom("ok", "ok", "ok", "error", "timeout", "cancelled"),
+    latencyMs: fc.double({ min: 0, max: 60_000, noNaN: true }),
+    ttftMs: fc.option(fc.double({ min: 0, max: 1_000, noNaN: true })),
+    costUsd: fc.option(fc.double({ min: 0, max: 1, noNaN: true })),
+    outputTokens: fc.option(fc.nat(5_000)),
+    endedAtMs: fc.nat(40_000),
+    subject: fc.constantFrom("a", "b", "c", "d"),
+    slices: fc.subarray(["context=long", "domain=billing"]),
+    exposure: fc.constantFrom("served", "shadow"),
+    epoch: fc.constantFrom(7, 8),
+    samplePpm: fc.constantFrom(0, 500_000, 1_000_000),
+    isMirrored: fc.boolean(),
+  })
+  .map(({ isMirrored, ...call }) => callWith({ ...call, twin: isMirrored && call.exposure === "shadow" ? twinWith() : null }));
+
+describe("folding calls and scores", () => {
+  it("adds up to the same, however the records are ordered and split into flushes", () => {
+    const parts = fc.array(fc.array(aCall, { maxLength: 15 }), { maxLength: 5 });
+    fc.assert(
+      fc.property(parts, fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })), (split, dice) => {
+        const checked = (call: Request): CheckedCall => ({
+          call: call.status === "ok" ? (call.latencyMs < 30_000 ? good : bad) : null,
+          twin: call.twin === null ? null : good,
+        });
+        const fold = (calls: readonly Request[]) => calls.flatMap((call) => folded([call], checked(call), rubrics));
+        const shuffled = split
+          .flat()
+          .map((call) => ({ call, at: dice.next().value ?? 0 }))
+          .sort((a, b) => a.at - b.at)
+          .map(({ call }) => call);
+        const together = new Fold(new SeriesLimit());
+        for (const call of shuffled) together.add(call, callContributions(call, checked(call), rubrics));
+        assert.deepEqual(totals(together.drain()), totals(fold(split.flat())));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("counts a served call in each of its signals, in `all` and in its slices", () => {
+    const entries = folded([callWith({ slices: ["context=long"], ttftMs: 30, endedAtMs: 1_012_345 })]);
+    const signals = ["error_rate", "schema_validity", "empty_output", "cut_output", "latency_p95", "ttft_p95", "cost_per_request", "output_tokens"];
+    for (const slice of ["all", "context=long"])
+      assert.deepEqual(
+        entries.filter((e) => e.slice === slice).map(({ signal }) => signal),
+        signals,
+      );
+    for (const e of entries) assert.deepEqual([e.paneStartMs, e.records, e.sampled, e.scored, e.counts, e.samplePpm], [1_010_000, 1, 1, 1, [1], 1_000_000]);
+    assert.deepEqual(
+      of(entries, "latency_p95").map(({ digestMeans }) => digestMeans),
+      [[100], []],
+    );
+    assert.deepEqual(of(entries, "cost_per_request")[0]?.values, [logBucket(1_000)]);
+  });
+
+  it("counts errors and timeouts as errors, a cancelled call not at all, and both that never answered as an exceedance", () => {
+    const statuses = ["ok", "error", "timeout", "cancelled"] as const;
+    const entries = folded(
+      statuses.map((status) => callWith({ status })),
+      { call: null, twin: null },
+    );
+    assert.deepEqual(of(entries, "error_rate").map(histogram), [
+      [
+        [0, 1],
+        [1, 2],
+      ],
+    ]);
+    assert.deepEqual(of(entries, "latency_p95").map(histogram), [
+      [
+        [logBucket(100), 2],
+        [OVERFLOW_BUCKET, 2],
+      ],
+    ]);
+  });
+
+  it("counts a mirrored call as a difference to its twin, and its own side for floors", () => {
+    const shadow = callWith({ exposure: "shadow", twin: twinWith() });
+    const worse = folded([shadow], { call: bad, twin: good });
+    assert.deepEqual(
+      of(worse, "schema_validity", "paired").map(({ values, exposure }) => [values, exposure]),
+      [[[100], "shadow"]],
+    );
+    assert.deepEqual(of(worse, "schema_validity", "binary")[0]?.values, [1]);
+    assert.deepEqual(of(folded([shadow], { call: good, twin: bad }), "schema_validity", "paired")[0]?.values, [-100]);
+    assert.deepEqual(of(worse, "error_rate", "paired")[0]?.values, [0]);
+    const failed = folded([callWith({ exposure: "shadow", status: "error", twin: twinWith() })], { call: null, twin: good });
+    assert.deepEqual(of(failed, "error_rate", "paired")[0]?.values, [100]);
+    assert.deepEqual(of(failed, "schema_validity"), []);
+  });
+
+  it("counts for each judged signal what is in scope and what was drawn, but not under the name of a check", () => {
+    const calls = Array.from({ length: 400 }, (_, i) => callWith({ requestId: `r${i}`, samplePpm: 250_000 }));
+    const entries = folded([...calls, callWith({ status: "error", samplePpm: 250_000 })], { call: good, twin: null }, rubrics);
+    for (const [signal, kind] of [
+      ["task_completion", "binary"],
+      ["factuality", "grid"],
+    ] as const) {
+      const [entry] = of(entries, signal, kind);
+      assert.equal(entry?.records, 400);
+      assert.ok((entry?.sampled ?? 0) > 60 && (entry?.sampled ?? 0) < 140);
+      assert.deepEqual([entry?.scored, entry?.values, entry?.samplePpm], [0, [], 250_000]);
+    }
+    assert.equal(of(entries, "error_rate").length, 1);
+  });
+
+  it("counts subjects in 32 buckets with the sum of their losses", () => {
+    const [entry] = of(folded([callWith({ subject: "x" }), callWith({ subject: "x", status: "error" })], { call: null, twin: null }), "error_rate");
+    const bucket = subjectBucket("x");
+    assert.deepEqual([entry?.subjectCounts.length, entry?.subjectCounts[bucket], entry?.subjectSums[bucket]], [32, 2, 1]);
+  });
+
+  it("turns scores into losses; failures and abstentions are no scores", () => {
+    const result = { signal: "factuality", form: "grid" as const, status: "scored" as const, value: 0.93, twinValue: null, rationale: "" };
+    const values = (results: Parameters<typeof scoreWith>[0], exposure: "served" | "shadow" = "served") =>
+      scoreContributions(scoreWith({ exposure, ...results })).map((c) => [c.kind, c.value, c.abstained, c.failed]);
+    assert.deepEqual(
+      values({
+        results: [
+          result,
+          { ...result, form: "binary", value: 0 },
+          { ...result, status: "abstained", value: null },
+          { ...result, status: "failed", value: null },
+        ],
+      }),
+      [
+        ["grid", 7, 0, 0],
+        ["binary", 1, 0, 0],
+        ["grid", null, 1, 0],
+        ["grid", null, 0, 1],
+      ],
+    );
+    assert.deepEqual(
+      values(
+        {
+          results: [
+            { ...result, value: 0.5, twinValue: 0.9 },
+            { ...result, value: 0.5 },
+          ],
+        },
+        "shadow",
+      ),
+      [
+        ["paired", 40, 0, 0],
+        ["paired", null, 0, 1],
+      ],
+    );
+    assert.deepEqual(scoreContributions(scoreWith({ results: [{ ...result, signal: "error_rate" }] })), []);
+  });
+
+  it("refuses series beyond the limit of a route, and takes new ones when old ones are no longer live", () => {
+    const limit = new SeriesLimit(2);
+    assert.deepEqual(
+      ["a", "b", "c", "a"].map((name) => limit.admits("route", name, 60_000)),
+      [true, true, false, true],
+    );
+    assert.equal(limit.admits("other route", "c", 60_000), true);
+    assert.equal(limit.admits("route", "c", 120_001), true);
+  });
+
+  it("keeps raw values up to 64 and a digest above, for `all` only", () => {
+    const calls = Array.from({ length: 2_000 }, (_, i) => callWith({ requestId: `r${i}`, latencyMs: 1 + ((i * 7_919) % 2_000), slices: ["s"] }));
+    const [all, slice] = of(folded(calls), "latency_p95");
+    assert.equal(
+      all?.digestCounts.reduce((sum, n) => sum + n, 0),
+      2_000,
+    );
+    assert.ok((all?.digestMeans.length ?? 0) < 1_000);
+    assert.deepEqual(slice?.digestMeans, []);
+    assert.deepEqual(of(folded(calls.slice(0, 64)), "latency_p95")[0]?.digestCounts, new Array(64).fill(1));
+  });
+
+  it("never takes an entry for smaller than it is on the wire", () => {
+    const { type } = (
+      JSON.parse(readFileSync(resolve(import.meta.dirname, "../../../../topics/avro/partials.avsc"), "utf8")) as {
+        fields: { name: string; type: Schema }[];
+      }
+    ).fields.find(({ name }) => name === "entries") ?? { type: "null" };
+    const encoder = avro.Type.forSchema(type);
+    fc.assert(
+      fc.property(fc.array(aCall, { minLength: 1, maxLength: 80 }), (calls) => {
+        for (const entry of folded(calls, { call: good, twin: good }, rubrics)) assert.ok(encoder.toBuffer([entry]).length <= entryBytes(entry));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("packs entries into frames below the limit, in order, with the watermark on the last one only", () => {
+    const entries = folded(Array.from({ length: 300 }, (_, i) => callWith({ route: `route-${i}` })));
+    const source = { source: "requests", sourcePartition: 1, fromOffset: 5, toOffset: 9, watermarkMs: 77 };
+    const frames = framesOf(source, entries, 10_000);
+    assert.ok(frames.length > 5);
+    assert.deepEqual(
+      frames.flatMap((frame) => frame.entries),
+      entries,
+    );
+    for (const frame of frames) assert.ok(frame.entries.reduce((sum, entry) => sum + entryBytes(entry), 0) <= 10_000);
+    assert.deepEqual(
+      frames.map(({ watermarkMs }) => watermarkMs),
+      frames.map((_, i) => (i === frames.length - 1 ? 77 : null)),
+    );
+    assert.deepEqual(framesOf(source, []), [{ ...source, entries: [] }]);
+  });
+});

@@ -1,6 +1,6 @@
 import { type Assessment, assessAll } from "./evidence/assess.ts";
 import { type Crossing, crossing } from "./evidence/crossing.ts";
-import { silenceVerdict } from "./evidence/silence.ts";
+import { PIPELINE_MS, silenceVerdict } from "./evidence/silence.ts";
 import { cohortGate } from "./gates/cohort-gate.ts";
 import { confidenceGate } from "./gates/confidence-gate.ts";
 import type { Gate, GateOutcome, Mode } from "./gates/gate.ts";
@@ -22,9 +22,8 @@ export const blindLook: Look = {
 };
 
 const gates: readonly Gate[] = [confidenceGate, cohortGate];
-/** Panes, and time for the pipeline, after which the newest closed pane is no longer fresh. */
+/** Panes, beside grace and the pipeline's time, after which the newest closed pane is no longer fresh. */
 const FRESH_PANES = 5;
-const PIPELINE_MS = 15_000;
 
 /** Whether a pane of this step closed lately. */
 function isFresh(attempt: Attempt, group: "calls" | "judge", atMs: number): boolean {
@@ -50,8 +49,9 @@ export function lookAt(state: RouteState, attempt: Attempt, atMs: number): Look 
   const assessments = assessAll(attempt);
   const crossed = crossing(assessments, plan, attempt.isSetAside);
   const { calls, ms } = state.callRate;
-  const about = { plan, atMs, callsPerMs: ms === 0 ? 0 : calls / ms };
-  const silence = { calls: silenceVerdict(attempt.silence, "calls", about), judge: silenceVerdict(attempt.silence, "judge", about) };
+  const silent = (group: "calls" | "judge") =>
+    silenceVerdict(attempt.silence, group, { plan, atMs, callsPerMs: ms === 0 ? 0 : calls / ms, heardUntilMs: attempt.newestPane[group] + plan.paneMs });
+  const silence = { calls: silent("calls"), judge: silent("judge") };
   const fresh = { calls: isFresh(attempt, "calls", atMs), judge: isFresh(attempt, "judge", atMs) };
   const outcomes = gates.map((gate) =>
     gate.judge({

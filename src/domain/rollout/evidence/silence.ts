@@ -4,7 +4,7 @@ import type { RolloutPlan } from "../spec/plan.ts";
 
 /** How long an arm has been without a record, and how many it should have had. */
 export interface ArmSilence {
-  /** Start of the first silent pane; null while records come. */
+  /** Start of the first pane in which a record was due; null while records come. */
   readonly sinceMs: number | null;
   readonly expected: number;
 }
@@ -33,6 +33,8 @@ export const noSilence: SilenceState = { calls: { candidate: heard, baseline: he
 
 /** A silent judge is given four times as long as silent callers: 60 minutes instead of 15. */
 const JUDGE_PATIENCE = 4;
+/** Time that a record may take from a call's end to a closed pane, beside the grace. */
+export const PIPELINE_MS = 15_000;
 
 export interface ArmTotals {
   readonly candidate: number;
@@ -44,7 +46,7 @@ export interface ArmTotals {
  * Mirrored calls are the candidate's.
  */
 export function callTotals(blocks: readonly Block[]): ArmTotals {
-  return { candidate: mostRecords(blocks, "candidate"), baseline: Math.max(mostRecords(blocks, "baseline") + mostRecords(blocks, "holdback")) };
+  return { candidate: mostRecords(blocks, "candidate"), baseline: mostRecords(blocks, "baseline") + mostRecords(blocks, "holdback") };
 }
 
 function mostRecords(blocks: readonly Block[], arm: Block["arm"]): number {
@@ -58,7 +60,8 @@ function mostRecords(blocks: readonly Block[], arm: Block["arm"]): number {
 
 function listen(silence: ArmSilence, records: number, expected: number, paneStartMs: number): ArmSilence {
   if (records > 0) return heard;
-  return { sinceMs: silence.sinceMs ?? paneStartMs, expected: silence.expected + expected };
+  // Silence begins where a record was due: a quiet night is none.
+  return { sinceMs: silence.sinceMs ?? (expected > 0 ? paneStartMs : null), expected: silence.expected + expected };
 }
 
 /** A closed pane of calls. `share` of subjects (or of mirrored calls) planned for the candidate, 0 to 1; of all others for the baseline. */
@@ -104,21 +107,21 @@ export function heardJudge(state: SilenceState, blocks: readonly Block[], guardr
  * What silence asks for at a look. The candidate's or both arms' silence holds at once and freezes when it lasts; a silent
  * baseline holds.
  *
- * @param callsPerMs usual rate of the route; 0: unknown
+ * @param about `callsPerMs`: usual rate of the route, 0 when unknown; `heardUntilMs`: end of the group's newest closed pane
  */
 export function silenceVerdict(
   state: SilenceState,
   group: "calls" | "judge",
-  about: { readonly plan: RolloutPlan; readonly atMs: number; readonly callsPerMs: number },
+  about: { readonly plan: RolloutPlan; readonly atMs: number; readonly callsPerMs: number; readonly heardUntilMs: number },
 ): SilenceVerdict {
-  const { plan, atMs, callsPerMs } = about;
+  const { plan, atMs, callsPerMs, heardUntilMs } = about;
   const patienceMs = plan.sustain.windowMs * (group === "judge" ? JUDGE_PATIENCE : 1);
   if (group === "calls" && state.lastRecordMs !== null) {
-    const silentMs = atMs - state.lastRecordMs - plan.callsGraceMs;
+    const silentMs = atMs - state.lastRecordMs - plan.callsGraceMs - PIPELINE_MS;
     if (silentMs >= patienceMs && isSilent(0, silentMs * callsPerMs)) return { verdict: "freeze", who: "both arms" };
   }
   const { candidate, baseline } = state[group];
-  const lasts = candidate.sinceMs !== null && atMs - candidate.sinceMs >= patienceMs;
+  const lasts = candidate.sinceMs !== null && heardUntilMs - candidate.sinceMs >= patienceMs;
   if (isSilent(0, candidate.expected)) return { verdict: lasts ? "freeze" : "hold", who: "the candidate" };
   return isSilent(0, baseline.expected) ? { verdict: "hold", who: "the baseline" } : { verdict: "none", who: "" };
 }

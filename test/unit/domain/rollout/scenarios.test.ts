@@ -199,3 +199,37 @@ describe("a rollout", () => {
     );
   });
 });
+
+describe("silence", () => {
+  const running = (traffic: (world: World, atMs: number) => ReturnType<World["traffic"]>, minutes: number): World => {
+    const world = new World({ seed: 8, callsPerMinute: 600 });
+    world.apply(spec({ ...noShadow, dwell: { min: "10h", minLate: "10h", max: "24h" } }));
+    world.minutes(5);
+    const all = world.traffic.bind(world);
+    world.traffic = (atMs) => traffic(Object.assign(Object.create(world) as World, { traffic: all }), atMs);
+    world.minutes(minutes);
+    return world;
+  };
+
+  it("of the baseline holds, and never freezes", () => {
+    const world = running((found, atMs) => found.traffic(atMs).filter(({ arm }) => arm === "candidate"), 30);
+    assert.equal(world.state.current?.frozen, null, story(world));
+  });
+
+  it("of the judge holds with no_data, and freezes after an hour, as no evidence of harm", () => {
+    const dumb = (found: World, atMs: number) =>
+      found.traffic(atMs).map((block) => (block.signal === "task_completion" ? { ...block, evaluatorVersion: "", scored: 0, values: [], counts: [] } : block));
+    const world = running(dumb, 50);
+    assert.equal(world.state.current?.frozen, null, story(world));
+    const later = running(dumb, 70);
+    assert.deepEqual([later.state.current?.frozen?.cause, later.events.at(-1)?.reasons], ["silence", ["no_data"]], story(later));
+    assert.ok((later.events.at(-1)?.logA ?? 1) < 0);
+  });
+
+  it("of both arms freezes, though no pane closes any more", () => {
+    const world = running(() => [], 0);
+    world.atMs += 20 * MINUTE;
+    world.give({ kind: "tick", atMs: world.atMs });
+    assert.deepEqual([world.state.current?.frozen?.cause, world.state.current?.frozen?.about], ["silence", "calls"], story(world));
+  });
+});

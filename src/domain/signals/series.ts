@@ -24,8 +24,3 @@ export function judgedKey(s: Series): string {
 export function seriesKey(s: Series): string {
   return keyOfParts(judgedKey(s), s.evaluatorVersion);
 }
-
-/** Key of what people read as one series: across steps, epochs and sampling rates. */
-export function viewKey(s: Omit<Series, "step" | "epoch" | "samplePpm">): string {
-  return keyOfParts(s.route, s.rollout, s.attempt, s.version, s.arm, s.exposure, s.slice, s.signal, s.evaluatorVersion, s.kind);
-}

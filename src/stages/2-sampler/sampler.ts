@@ -1,4 +1,4 @@
-import { partials, type Request, requests, samples } from "../../../topics/index.ts";
+import { partials, type Request, requests, type Sample, samples } from "../../../topics/index.ts";
 import { checkAnswer } from "../../domain/checks/check-answer.ts";
 import { defaultSchemaCheck, type schemaForms } from "../../domain/checks/schema-check.ts";
 import { clampToAppend, InstanceBook } from "../../domain/sampling/instance-book.ts";
@@ -22,6 +22,12 @@ export interface SamplerDeps {
 
 /** Records that a task holds while it waits for a table. */
 const HELD_RECORDS = 2_000;
+/** Bodies in samples that are worth a transaction of their own, characters, and how many stop the task until it is committed. */
+const DRAWN_CHARS = 4_000_000;
+const MOST_DRAWN_CHARS = 4 * DRAWN_CHARS;
+
+const charsIn = ({ requestBody, responseBody, twin }: Sample): number =>
+  (requestBody?.length ?? 0) + (responseBody?.length ?? 0) + (twin?.responseBody?.length ?? 0);
 
 /** requests -> partials, samples: checks and folds every call, draws what the judges see. */
 export function sampler(deps: SamplerDeps): TaskRole {
@@ -43,6 +49,7 @@ class SamplerTask implements Task {
   /** Records behind the first one that waits for its table, in order. */
   readonly #held: Held[] = [];
   #drawn: Outgoing[] = [];
+  #drawnChars = 0;
   /** First offset that is not counted yet. */
   #position = 0;
 
@@ -71,7 +78,7 @@ class SamplerTask implements Task {
   }
 
   isFull(): boolean {
-    return this.#held.length >= HELD_RECORDS;
+    return this.#held.length >= HELD_RECORDS || this.#drawnChars >= MOST_DRAWN_CHARS;
   }
 
   stop(): void {
@@ -85,6 +92,7 @@ class SamplerTask implements Task {
     const outputs = [...this.#drawn, ...frames];
     if (outputs.length === 0) return null;
     this.#drawn = [];
+    this.#drawnChars = 0;
     const { text, forgotten } = this.#book.encode();
     if (forgotten > 0) this.#deps.metrics.forgottenInstances.inc(forgotten);
     const first = this.#held[0];
@@ -132,5 +140,7 @@ class SamplerTask implements Task {
     if (sample === null) return;
     metrics.samples.inc({ arm: call.arm });
     this.#drawn.push({ topic: samples, partition: this.#deps.partitionFor(samples, call.subject), key: call.subject, value: sample });
+    this.#drawnChars += charsIn(sample);
+    if (this.#drawnChars >= DRAWN_CHARS) this.#context.wake();
   }
 }

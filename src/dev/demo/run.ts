@@ -18,6 +18,8 @@ import { eventLine, evidenceLines, finalTable, liveLines, settingsOf } from "./v
 
 /** The judge of the demo is wrong in this share of its calls, independently. */
 const judgeErrorRate = 0.05;
+/** Calls per route that are answered before the first rollout is applied. */
+const warmUpCalls = 100;
 /** Recorded latencies are divided by this. */
 const latencyFactor = 10;
 
@@ -68,6 +70,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     reader.follow(observedTopics, { from: "beginning", fields: observedFields, onRecord: (record) => observer.take(record) });
     say(`${since(startedAtMs)} roles up: gateway ${addresses.gateway}, control ${addresses.control}`);
     traffic.push(...startTraffic(options, addresses));
+    await warmUp(traffic, alive);
     await applySpecs(options, addresses, say);
     await watch(options, observer, traffic, startedAtMs, alive);
     if (options.keep) await keepUp(addresses, cluster, say);
@@ -169,6 +172,14 @@ function startTraffic(options: DemoOptions, addresses: Addresses): Traffic[] {
     callers.start();
     return callers;
   });
+}
+
+/** Lets callers and roles run warm before the first comparison, so that the cold start of the processes is in nobody's latency. */
+async function warmUp(traffic: readonly Traffic[], alive: () => void): Promise<void> {
+  while (traffic.some((callers) => callers.answered < warmUpCalls)) {
+    alive();
+    await sleep(100);
+  }
 }
 
 /** Declares the rollouts through the control API, as a user would; retries only while no gateway has reported yet. */

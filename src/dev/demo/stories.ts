@@ -41,7 +41,7 @@ export const wideSignals = {
   schema: { name: "schema_validity", floor: 0.85, margin: { limit: 0.15, tolerated: 0.05 } },
   task: { name: "task_completion", margin: { limit: 0.2, tolerated: 0.05 } },
   errors: { name: "error_rate", margin: { limit: 0.15, tolerated: 0.05 } },
-  latency: { name: "latency_p95", margin: { limit: 1.0, tolerated: 0.5 } },
+  latency: { name: "latency_p95", margin: { limit: 1.0 } },
 } satisfies Record<string, Exclude<RolloutSpec["signals"][number], string>>;
 
 const routePool = ["support-answer", "order-lookup", "contract-review", "lead-triage", "claims-intake", "release-notes"];

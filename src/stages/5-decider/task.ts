@@ -25,7 +25,7 @@ export interface DeciderParts {
   readonly restore: () => Promise<Restored>;
   readonly partitionFor: (topic: Topic, key: string) => number;
   readonly deps: ReducerDeps;
-  /** Told of each decision when it is taken, for metrics and logs. */
+  /** Told of each decision once it is committed, for metrics and logs. */
   readonly onDecision: (decision: Decision) => void;
 }
 
@@ -39,6 +39,8 @@ export class DeciderTask implements Task {
   readonly #collector = new PaneCollector();
   readonly #waiting: Waiting[] = [];
   readonly #forwards: Outgoing[] = [];
+  /** Decisions of the transaction under way. */
+  readonly #untold: Decision[] = [];
   #states = new Map<string, RouteState>();
   #epochs = new Map<string, number>();
   #isAllBraked = false;
@@ -109,6 +111,8 @@ export class DeciderTask implements Task {
   }
 
   flush(nowMs: number): Batch | null {
+    // Asked again only after the last transaction succeeded.
+    for (const decision of this.#untold.splice(0)) this.#parts.onDecision(decision);
     const outputs: Outgoing[] = this.#forwards.splice(0);
     const touched = new Set<string>();
     const give = (route: string, input: ReducerInput) => this.#give(route, input, { outputs, touched });
@@ -150,7 +154,7 @@ export class DeciderTask implements Task {
     into.touched.add(route);
     for (const decision of step.decisions) {
       if (decision.kind === "routing") this.#epochs.set(route, decision.table.epoch);
-      this.#parts.onDecision(decision);
+      this.#untold.push(decision);
     }
   }
 

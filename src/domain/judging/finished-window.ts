@@ -44,11 +44,18 @@ export class FinishedWindow {
 
   /** Notes a record that was read; offsets rise. @returns false when it was finished before and there is nothing to do */
   take(offset: number): boolean {
-    this.#nextOffset = offset + 1;
-    const isGap = this.#gaps.delete(offset);
+    const isGap = this.#gaps.has(offset);
+    this.skip(offset);
     if (offset < this.#frontier && !isGap) return false;
     this.#open.add(offset);
     return true;
+  }
+
+  /** Notes a record that needs no work (it went to the dead-letter topic). */
+  skip(offset: number): void {
+    this.#nextOffset = Math.max(this.#nextOffset, offset + 1);
+    // Gaps that were passed over are gone from the log, or taken now.
+    for (const gap of this.#gaps) if (gap <= offset) this.#gaps.delete(gap);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { CatalogEntry, DeclaredRollout, RolloutSpec } from "../../../topics/index.ts";
 import { type Problem, schemaProblems } from "../../config/schema-problems.ts";
+import { builtinRubrics } from "../../domain/judging/builtin.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import { digestOf } from "./digest.ts";
 import { readYaml } from "./spec-document.ts";
@@ -22,8 +23,9 @@ const rubricHead = z.looseObject({
 });
 
 /**
- * Resolves the rubrics that a spec names: texts given beside the spec, else what the catalog holds under that name. A
- * name@version is one text for good: the same name with another text is refused.
+ * Resolves the rubrics that a spec names: texts given beside the spec, else what the catalog holds under that name, else
+ * the rubric of that name that comes with headgate. A name@version is one text for good: the same name with another text
+ * is refused.
  *
  * @throws {KnownError} RUBRIC_INVALID; CONFLICT when a name is taken by another text; SPEC_INVALID when a name is unknown
  */
@@ -43,7 +45,7 @@ export function resolveRubrics(
     const text = given.find((rubric) => rubric.name === name)?.text;
     const known = stored.get(name);
     if (text !== undefined && known !== undefined && known.digest !== digestOf(text)) throw takenName(name, known);
-    const found = text ?? known?.text;
+    const found = text ?? known?.text ?? builtinRubrics.find((rubric) => rubric.name === name)?.text;
     if (found === undefined) {
       errors.push({
         path: "judge.rubric",

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { stringify } from "yaml";
+import { builtinRubrics } from "../../../../src/domain/judging/builtin.ts";
 import { catalog, fleet, gateEvents, rolloutState, rollouts, routing } from "../../../../topics/index.ts";
 import { control } from "./control.ts";
 import { baseline, candidate, gateEvent, gateway, route, rubricText, spec, state, table } from "./records.ts";
@@ -116,14 +117,21 @@ describe("POST /v1/rollouts", () => {
 
   it("finds a rubric in the catalog by name, and refuses another text under a name that is taken", async () => {
     const { call, log } = await control();
-    const unknown = await call("POST", "/v1/rollouts", { spec });
+    const unknown = await call("POST", "/v1/rollouts", { spec: { ...spec, judge: { rubric: "tone@1" } } });
     assert.equal(unknown.status, 422);
-    assert.match(errorsOf(unknown.json).get("judge.rubric") ?? "", /task@1/);
+    assert.match(errorsOf(unknown.json).get("judge.rubric") ?? "", /tone@1/);
     log.put(catalog, "d1", { digest: "d1", kind: "rubric", name: "task@1", text: rubricText, atMs: 1 });
     const taken = await call("POST", "/v1/rollouts", { spec, rubrics: [{ name: "task@1", text: rubricText.replace("solve", "spoil") }] });
     assert.deepEqual([taken.status, taken.json.code], [409, "CONFLICT"]);
     const stray = await call("POST", "/v1/rollouts", { spec, rubrics: [{ name: "tone@1", text: rubricText }] });
     assert.deepEqual([stray.status, stray.json.code], [422, "RUBRIC_INVALID"]);
+  });
+
+  it("needs no text of a rubric that comes with headgate, and puts it into the catalog", async () => {
+    const { call, written } = await control();
+    assert.equal((await call("POST", "/v1/rollouts", { spec })).status, 202);
+    const texts = (written("catalog") as { text: string }[]).map(({ text }) => text);
+    assert.ok(texts.includes(builtinRubrics[0]?.text ?? ""));
   });
 
   it("waits for the decider to take the spec up when asked to, and passes on its refusal", async () => {

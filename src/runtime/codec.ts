@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import { zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from "node:zlib";
 import kafkajs from "kafkajs";
-import { repairReadCommitted } from "./kafka/aborted-records.ts";
+import { repairFetch } from "./kafka/repair-kafkajs.ts";
 
 // Node finds only some of kafkajs's names in a named import.
 const { CompressionCodecs, CompressionTypes } = kafkajs;
@@ -23,13 +23,13 @@ export const zstdCodec = {
 let isRegistered = false;
 
 /**
- * Teaches kafkajs zstd by Node's own zlib (kafkajs only brings gzip), repairs how it reads aborted transactions, and silences exactly one process warning: kafkajs
+ * Teaches kafkajs zstd by Node's own zlib (kafkajs only brings gzip), repairs how it reads, and silences exactly one process warning: kafkajs
  * 2.2.4 sets a timer with a negative delay on Node >= 20, which becomes 1 ms and harms nothing.
  */
 export function prepareKafkajs(): void {
   if (isRegistered) return;
   isRegistered = true;
-  repairReadCommitted();
+  repairFetch();
   CompressionCodecs[CompressionTypes.ZSTD] = () => zstdCodec;
   const emitWarning = process.emitWarning.bind(process) as (warning: string | Error, ...rest: unknown[]) => void;
   process.emitWarning = (warning: string | Error, ...rest: unknown[]): void => {

@@ -40,7 +40,8 @@ export interface Batch {
   readonly outputs: readonly Outgoing[];
   /**
    * Next offset and metadata per input topic. An input that is absent is committed at the position up to which records
-   * were handed to the task; give it explicitly when the task still needs older records after a restart.
+   * were handed to the task; give it explicitly when the task still needs older records after a restart. Metadata that is
+   * not given is empty from then on. An offset never goes back.
    */
   readonly offsets?: Readonly<Record<string, { readonly offset?: number; readonly metadata?: string }>>;
 }
@@ -66,7 +67,10 @@ export interface Task {
   flush(nowMs: number): Batch | null;
   /** True while the task can take no more: its partitions are paused until `wake` is called or a flush empties it. */
   isFull?(): boolean;
-  /** A record of this input was dead-lettered before it reached `take` (it could not be decoded). */
+  /**
+   * A record of this input did not and will not reach `take`, because it is in the dead-letter topic: it could not be decoded, or
+   * it was parked (also by `take` itself) before a restart and is read again because an older offset was committed.
+   */
   parked?(topic: string, offset: number): void;
   /** Ownership is gone or the process stops: abort outstanding work. Called at most once. */
   stop?(): void;
@@ -97,7 +101,10 @@ export interface TaskRole {
   createTask(context: TaskContext): Task;
 }
 
-/** Thrown by `Task.take` for a record that is deterministically bad: it goes to `<topic>.dlq` in the next transaction. */
+/**
+ * Thrown by `Task.take` for a record that is deterministically bad: it goes to `<topic>.dlq` in the next transaction. The task
+ * must not have changed its state by then.
+ */
 export class ParkError extends Error {
   override readonly name = "ParkError";
 }

@@ -1,9 +1,11 @@
 import type { Consumer, EachBatchPayload } from "kafkajs";
 import { KnownError } from "../errors/known-error.ts";
 import { pause, type RuntimeDeps } from "./deps.ts";
+import { unreachable } from "./kafka/admin.ts";
 import { copartitioned } from "./kafka/assigner.ts";
 import { type Client, openClient } from "./kafka/client.ts";
-import { reasonOf } from "./kafka/errors.ts";
+import { causesOf, isKafka, reasonOf } from "./kafka/errors.ts";
+import { PositionLostError } from "./kafka/repair-kafkajs.ts";
 import type { Running, TaskRole } from "./port.ts";
 import { gapError, type TaskHost, TaskLifecycle } from "./tasks/lifecycle.ts";
 
@@ -49,6 +51,7 @@ class RoleRunner implements Running, TaskHost {
   readonly #proofs = new Set<() => void>();
   #settle: { resolve: () => void; reject: (error: Error) => void };
   #isStopping = false;
+  #ending: Promise<void> | null = null;
   #lastSignAt = 0;
   #watch: NodeJS.Timeout | null = null;
 
@@ -78,16 +81,21 @@ class RoleRunner implements Running, TaskHost {
 
   async begin(): Promise<void> {
     this.#listen();
-    await this.#consumer.connect();
-    await this.#consumer.subscribe({ topics: this.#role.inputs.map(({ name }) => this.#deps.prefix + name), fromBeginning: true });
-    this.#sign();
-    this.#watch = setInterval(() => void this.#look(), watchEveryMs);
-    await this.#consumer.run({
-      autoCommit: false,
-      eachBatchAutoResolve: false,
-      partitionsConsumedConcurrently: 4,
-      eachBatch: async (payload) => this.#enqueue(payload),
-    });
+    try {
+      await this.#consumer.connect();
+      await this.#consumer.subscribe({ topics: this.#role.inputs.map(({ name }) => this.#deps.prefix + name), fromBeginning: true });
+      this.#sign();
+      this.#watch = setInterval(() => void this.#look(), watchEveryMs);
+      await this.#consumer.run({
+        autoCommit: false,
+        eachBatchAutoResolve: false,
+        partitionsConsumedConcurrently: 4,
+        eachBatch: async (payload) => this.#enqueue(payload),
+      });
+    } catch (error) {
+      await this.stop();
+      throw isKafka(error) ? unreachable(this.#deps.connection.brokers, error) : error;
+    }
   }
 
   owned(): readonly number[] {
@@ -95,18 +103,17 @@ class RoleRunner implements Running, TaskHost {
   }
 
   async stop(): Promise<void> {
-    await this.#end();
-    this.#settle.resolve();
+    this.#ending ??= this.#end().finally(() => this.#settle.resolve());
+    await this.#ending;
   }
 
   crash(error: Error): void {
     if (this.#isStopping) return;
     this.#deps.log.error({ role: this.#role.name, err: error }, "the role cannot go on");
-    void this.#end().finally(() => this.#settle.reject(error));
+    this.#ending ??= this.#end().finally(() => this.#settle.reject(error));
   }
 
   async #end(): Promise<void> {
-    if (this.#isStopping) return;
     this.#isStopping = true;
     if (this.#watch !== null) clearInterval(this.#watch);
     await Promise.all([...this.#tasks.values()].map((task) => task.stop()));
@@ -134,8 +141,20 @@ class RoleRunner implements Running, TaskHost {
     this.#consumer.on(events.CRASH, ({ payload }) => {
       this.#sign();
       this.#deps.log.warn({ role: this.#role.name, error: reasonOf(payload.error), restart: payload.restart }, "the consumer crashed");
-      if (!payload.restart && !this.#isStopping) this.crash(new Error(`the consumer of ${this.#role.name} crashed`, { cause: payload.error }));
+      if (!payload.restart) void this.#crashed(payload.error);
     });
+  }
+
+  async #crashed(error: Error): Promise<void> {
+    const lost = causesOf(error).find((cause) => cause instanceof PositionLostError);
+    if (lost === undefined) {
+      this.crash(new Error(`the consumer of ${this.#role.name} crashed`, { cause: error }));
+      return;
+    }
+    const { topic, partition } = lost;
+    const bounds = await this.#deps.admin.bounds(topic).catch(() => undefined);
+    const { low, high } = bounds?.get(partition) ?? { low: Number.NaN, high: Number.NaN };
+    this.crash(gapError(this.#role.name, topic, partition, { offset: this.#expected.get(`${topic}\n${partition}`) ?? 0, low, high }));
   }
 
   /** A new generation of the group: start what is new, stop what is gone, go on with the rest. */

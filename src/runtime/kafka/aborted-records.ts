@@ -1,5 +1,3 @@
-import { createRequire } from "node:module";
-
 /** An aborted transaction in a partition's log, as a Fetch response lists it; numbers as decimal text. */
 export interface AbortedTransaction {
   readonly producerId: string;
@@ -15,7 +13,7 @@ export interface FetchedRecord {
   readonly batchContext: { readonly producerId: string; readonly inTransaction: boolean };
 }
 
-interface FetchedPartition {
+export interface FetchedPartition {
   abortedTransactions?: readonly AbortedTransaction[] | null;
   readonly messages: readonly FetchedRecord[];
 }
@@ -47,28 +45,4 @@ export function markAborted(records: readonly FetchedRecord[], aborted: readonly
 /** Key of a control record: version (two bytes), type (two bytes; 0 abort, 1 commit). */
 function isAbortMarker(key: Buffer | null): boolean {
   return key !== null && key.length >= 4 && key.readInt16BE(2) === 0;
-}
-
-let isRepaired = false;
-
-/** Puts `markAborted` between kafkajs's network and its consumer. The one place where kafkajs is changed; its version is pinned. */
-export function repairReadCommitted(): void {
-  if (isRepaired) return;
-  isRepaired = true;
-  const Broker = createRequire(import.meta.url)("kafkajs/src/broker") as {
-    prototype: { fetch?: (...args: unknown[]) => Promise<{ responses: { partitions: FetchedPartition[] }[] }> };
-  };
-  const fetch = Broker.prototype.fetch;
-  if (typeof fetch !== "function") throw new Error("kafkajs has changed inside: its reading of aborted transactions cannot be repaired");
-  Broker.prototype.fetch = async function (...args) {
-    const answer = await fetch.apply(this, args);
-    for (const { partitions } of answer.responses) {
-      for (const partition of partitions) {
-        if (!partition.abortedTransactions?.length) continue;
-        markAborted(partition.messages, partition.abortedTransactions);
-        partition.abortedTransactions = [];
-      }
-    }
-    return answer;
-  };
 }

@@ -79,7 +79,7 @@ export class Tail {
     }
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        if (this.#positions.size === 0) await this.#findBounds();
+        await this.#findBounds();
         await this.#read();
         failures = 0;
       } catch (error) {
@@ -94,9 +94,12 @@ export class Tail {
     const all = await Promise.all(this.#options.topics.map(async (topic) => [topic, await this.#deps.admin.bounds(topic)] as const));
     for (const [topic, bounds] of all) {
       for (const [partition, { low, high }] of bounds) {
-        const start = this.#options.from === "beginning" ? low : high;
-        this.#positions.set(placeOf(topic, partition), start);
-        if (start < high) this.#missing.set(placeOf(topic, partition), high);
+        const place = placeOf(topic, partition);
+        const position = this.#positions.get(place);
+        // Positions that are no longer in the log (deleted, compacted, created anew) go on at its beginning.
+        const start = position === undefined ? (this.#options.from === "beginning" ? low : high) : position;
+        this.#positions.set(place, start < low || start > high ? low : start);
+        if (position === undefined && start < high) this.#missing.set(place, high);
       }
     }
     this.#look();

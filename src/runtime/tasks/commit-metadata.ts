@@ -14,15 +14,23 @@ const opening = "dlq1:";
 /** @returns the text to commit, and how many of the oldest parked offsets found no room (they may be parked twice) */
 export function writeMetadata(committed: number, parked: readonly number[], own: string): { text: string; forgotten: number } {
   const runs = runsOf([...new Set(parked)].filter((offset) => offset >= committed).sort((a, b) => a - b));
-  const room = brokerMaxBytes - Buffer.byteLength(own);
-  let forgotten = 0;
-  while (runs.length > 0) {
-    const text = `${opening}${runs.map(([first, more]) => runText(first - committed, more)).join(",")};`;
-    if (text.length <= room) return { text: text + own, forgotten };
-    const dropped = runs.shift();
-    forgotten += dropped === undefined ? 0 : dropped[1] + 1;
+  let room = brokerMaxBytes - Buffer.byteLength(own) - opening.length - 1;
+  const kept: string[] = [];
+  // The newest first: what is oldest is the likeliest to be committed soon.
+  for (let run = runs.pop(); run !== undefined; run = runs.pop()) {
+    const text = runText(run[0] - committed, run[1]);
+    room -= text.length + (kept.length === 0 ? 0 : 1);
+    if (room < 0) {
+      const forgotten = [...runs, run].reduce((sum, [, more]) => sum + more + 1, 0);
+      return { text: join(kept, own), forgotten };
+    }
+    kept.push(text);
   }
-  return { text: own, forgotten };
+  return { text: join(kept, own), forgotten: 0 };
+}
+
+function join(newestFirst: readonly string[], own: string): string {
+  return newestFirst.length === 0 ? own : `${opening}${newestFirst.toReversed().join(",")};${own}`;
 }
 
 /** Takes apart what `writeMetadata` wrote; text without our part is all the task's own. */

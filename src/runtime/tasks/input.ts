@@ -24,14 +24,14 @@ export class TaskInput {
   #committed: { readonly offset: number; readonly own: string };
   /** The committed offset covers everything that was handed over when it was committed. */
   #isCovered = true;
-  #parked: number[];
+  #parked: Set<number>;
 
   /** @param start where reading starts: the committed offset unless the task asked for another */
   constructor(topic: Topic, name: string, about: { readonly start: number; readonly committed: number; readonly metadata: string; readonly high: number }) {
     this.topic = topic;
     this.name = name;
     const { parked, own } = readMetadata(about.committed, about.metadata);
-    this.#parked = parked;
+    this.#parked = new Set(parked);
     this.#committed = { offset: about.committed, own };
     this.position = about.start;
     this.#handedEnd = about.start;
@@ -40,7 +40,7 @@ export class TaskInput {
 
   /** True for a record that an earlier transaction already put into the dead-letter topic. */
   wasParked(offset: number): boolean {
-    return this.#parked.includes(offset);
+    return this.#parked.has(offset);
   }
 
   handed(offset: number): void {
@@ -49,7 +49,7 @@ export class TaskInput {
   }
 
   park(offset: number): void {
-    this.#parked.push(offset);
+    this.#parked.add(offset);
     this.handed(offset);
   }
 
@@ -82,13 +82,13 @@ export class TaskInput {
   }
 
   #write(offset: number, own: string, isCovered: boolean): InputCommit {
-    const { text, forgotten } = writeMetadata(offset, this.#parked, own);
+    const { text, forgotten } = writeMetadata(offset, [...this.#parked], own);
     return { offset, own, text, isCovered, forgotten };
   }
 
   committed(commit: InputCommit): void {
     this.#committed = { offset: commit.offset, own: commit.own };
     this.#isCovered = commit.isCovered;
-    if (this.#parked.length > 0) this.#parked = this.#parked.filter((offset) => offset >= commit.offset);
+    for (const offset of this.#parked) if (offset < commit.offset) this.#parked.delete(offset);
   }
 }

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { Harness, until, type Worker } from "../fixtures/worker-harness.ts";
+
+describe("a role's process", () => {
+  let harness: Harness;
+  const directory = mkdtempSync(join(tmpdir(), "headgate-process-"));
+  const canary = "canary-7b1f";
+  before(async () => {
+    harness = await Harness.start();
+    writeFileSync(join(directory, "secret"), `${canary}\n`);
+  });
+  after(async () => {
+    await harness.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  const start = (env: Readonly<Record<string, string>>) => {
+    const { brokers, registryUrl } = harness.connection;
+    return harness.worker("worker-program", { KAFKA_BROKERS: brokers.join(","), SCHEMA_REGISTRY_URL: registryUrl, HEADGATE_PORT: "0", ...env });
+  };
+  const urlOf = async (worker: Worker) => {
+    const port = () => /"port":(\d+),"msg":"health/.exec(worker.output())?.[1];
+    await until("it serves", () => port() !== undefined);
+    return `http://127.0.0.1:${port()}`;
+  };
+  const statusOf = async (url: string) => (await fetch(url)).status;
+
+  it("serves health, readiness and metrics, reads secrets from files, logs none of them, and ends with 0 on SIGTERM", async () => {
+    const worker = start({ PROGRAMS: "one,two", WORKER_SECRET_FILE: join(directory, "secret") });
+    const url = await urlOf(worker);
+    await until("it is ready", async () => (await statusOf(`${url}/readyz`)) === 200);
+    assert.equal(await statusOf(`${url}/healthz`), 200);
+    assert.equal(await statusOf(`${url}/nothing`), 404);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    for (const name of ["process_cpu_seconds_total", "headgate_transactions_total", "headgate_task_lag_records"]) assert.match(metrics, new RegExp(name));
+    worker.child.kill("SIGTERM");
+    assert.equal(await worker.ended, "0", worker.output());
+    assert.match(worker.output(), /one stopped.*two stopped|two stopped.*one stopped/s);
+    assert.match(worker.output(), new RegExp(`secret has ${canary.length} characters`));
+    assert.doesNotMatch(worker.output() + metrics, new RegExp(`${canary}|a secret text`));
+  });
+
+  it("ends with 2 and names every wrong variable when it is configured wrongly", async () => {
+    const worker = start({ KAFKA_BROKERS: "nowhere", WORKER_SIZE: "many", KAFKA_SSL: "perhaps" });
+    assert.equal(await worker.ended, "2");
+    assert.match(worker.output(), /CONFIG_INVALID.*KAFKA_BROKERS is not valid.*KAFKA_SSL is not valid/s);
+  });
+
+  it("ends with 2 when the topics are not there, and with 3 when no broker is", async () => {
+    const missing = start({ HEADGATE_PREFIX: "hgtest-nowhere." });
+    const unreachable = start({ KAFKA_BROKERS: "127.0.0.1:1" });
+    assert.equal(await missing.ended, "2");
+    assert.match(missing.output(), /error TOPIC_MISSING.*topics apply/s);
+    assert.equal(await unreachable.ended, "3");
+    assert.match(unreachable.output(), /error KAFKA_UNREACHABLE/);
+  });
+
+  it("ends with 3 when a program cannot go on, and stops the others", async () => {
+    const worker = start({ BEHAVIOUR: "fail" });
+    assert.equal(await worker.ended, "3");
+    assert.match(worker.output(), /error GAP: records are gone/);
+    assert.match(worker.output(), /one stopped/);
+  });
+
+  it("ends with 3 at once on an error that nobody handles", async () => {
+    const worker = start({ BEHAVIOUR: "forget" });
+    assert.equal(await worker.ended, "3");
+    assert.match(worker.output(), /nobody handles this/);
+  });
+
+  it("ends with 3 when it is asked a second time to stop", async () => {
+    const worker = start({ BEHAVIOUR: "hang" });
+    const url = await urlOf(worker);
+    await until("it is ready", async () => (await statusOf(`${url}/readyz`)) === 200);
+    worker.child.kill("SIGTERM");
+    await until("it stops", () => worker.output().includes("stopping"));
+    assert.equal(await statusOf(`${url}/readyz`), 503);
+    worker.child.kill("SIGTERM");
+    assert.equal(await worker.ended, "3");
+  });
+});

@@ -2,15 +2,20 @@ import type { CatalogEntry } from "../../../topics/index.ts";
 import { builtinRubrics } from "../../domain/judging/builtin.ts";
 import type { Rubric } from "../../domain/judging/rubric.ts";
 import { KnownError } from "../../errors/known-error.ts";
-import type { Table } from "../../runtime/port.ts";
 import { rubricDigest } from "./digest.ts";
 import { parseRubric } from "./rubric-file.ts";
 
 export type FoundRubric = { readonly kind: "rubric"; readonly rubric: Rubric; readonly text: string } | { readonly kind: "missing"; readonly problem: string };
 
+/** What we need of the table of `catalog`. */
+export interface Catalog {
+  get(digest: string): CatalogEntry | undefined;
+  onChange(listener: (digest: string) => void): void;
+}
+
 /** Rubrics by the digest of their text: from the catalog, else those that come with headgate. */
 export class RubricSource {
-  readonly #catalog: Pick<Table<CatalogEntry>, "get">;
+  readonly #catalog: Catalog;
   readonly #waitMs: number;
   readonly #now: () => number;
   readonly #builtin: ReadonlyMap<string, string>;
@@ -19,7 +24,7 @@ export class RubricSource {
   readonly #missingSince = new Map<string, number>();
   readonly #waiting = new Map<string, Set<() => void>>();
 
-  constructor(catalog: Pick<Table<CatalogEntry>, "get" | "onChange">, options: { readonly waitMs: number; readonly now: () => number }) {
+  constructor(catalog: Catalog, options: { readonly waitMs: number; readonly now: () => number }) {
     this.#catalog = catalog;
     this.#waitMs = options.waitMs;
     this.#now = options.now;

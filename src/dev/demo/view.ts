@@ -13,6 +13,9 @@ function shown(signal: string, value: number | null): string {
   return `${(100 * value).toFixed(1)} %`;
 }
 
+const harm = (delta: number | null, relative: boolean) =>
+  delta === null ? "-" : `${delta > 0 ? "+" : ""}${(100 * delta).toFixed(1)} ${relative ? "%" : "points"}`;
+
 /** The evidence of an event: what each signal showed. */
 export function evidenceLines(event: GateEvent): string[] {
   return event.signals
@@ -20,7 +23,7 @@ export function evidenceLines(event: GateEvent): string[] {
     .map(
       (signal) =>
         `    ${signal.signal.padEnd(18)} ${signal.verdict.padEnd(13)} baseline ${shown(signal.signal, signal.baselineValue)} (${signal.baselineN})` +
-        `  candidate ${shown(signal.signal, signal.candidateValue)} (${signal.candidateN})  alpha spent ${signal.alphaSpent.toPrecision(2)}`,
+        `  candidate ${shown(signal.signal, signal.candidateValue)} (${signal.candidateN})  harm ${harm(signal.delta, signal.relative)}  alpha spent ${signal.alphaSpent.toPrecision(2)}`,
     );
 }
 

@@ -118,8 +118,6 @@ export const alphaAdvanceOf = (attempt: Attempt): number => attempt.plan.alphaAd
 
 function signalEvidence(found: Assessment, attempt: Attempt, look: Look): SignalEvidence {
   const { planned, state } = found;
-  const candidateValue = shownValue(state.shown.candidate, planned);
-  const baselineValue = shownValue(state.shown.baseline, planned);
   const { tolerated, limit, relative } = planned.margin;
   const { alpha } = attempt.plan;
   return {
@@ -132,9 +130,9 @@ function signalEvidence(found: Assessment, attempt: Attempt, look: Look): Signal
     exposure: attempt.phase === "shadow" ? "shadow" : "served",
     candidateN: found.candidateN,
     baselineN: found.baselineN,
-    candidateValue,
-    baselineValue,
-    delta: shownDelta(candidateValue, baselineValue, planned),
+    candidateValue: shownValue(state.shown.candidate, planned),
+    baselineValue: shownValue(state.shown.baseline, planned),
+    delta: shownDelta(state.shown, planned),
     bound: boundOf(found, alpha),
     tolerated,
     limit,

@@ -8,24 +8,29 @@ import type { ArmShown, SignalState } from "./signal-state.ts";
 /** Micro-dollars per dollar: costs are counted in the former and shown in the latter. */
 const MICRO = 1e6;
 
-/** Adds a pane of this step to what people see. In shadow the candidate's own side is shown, and pairs are counted. */
+/** Adds a pane of this step to what people see. In shadow the candidate's own side is shown, or the differences where only pairs are known. */
 export function show(signal: SignalState, part: Part, planned: PlannedSignal): SignalState {
   const candidate = part.step >= 0 ? part.candidate : (part.shadow ?? part.pairs);
   const isPairsOnly = part.step < 0 && part.shadow === null;
   return {
     ...signal,
     shown: {
-      candidate: candidate === null ? signal.shown.candidate : addShown(signal.shown.candidate, candidate, planned, isPairsOnly ? "count" : "sum"),
-      baseline: part.baseline === null ? signal.shown.baseline : addShown(signal.shown.baseline, part.baseline, planned, "sum"),
+      candidate: candidate === null ? signal.shown.candidate : addShown(signal.shown.candidate, candidate, planned, isPairsOnly ? "pairs" : "own"),
+      baseline: part.baseline === null ? signal.shown.baseline : addShown(signal.shown.baseline, part.baseline, planned, "own"),
     },
   };
 }
 
-function addShown(shown: ArmShown, side: Side, planned: PlannedSignal, how: "count" | "sum"): ArmShown {
+function addShown(shown: ArmShown, side: Side, planned: PlannedSignal, what: "own" | "pairs"): ArmShown {
   const n = shown.n + total(side.values);
-  if (how === "count") return { ...shown, n };
+  if (what === "pairs") return { ...shown, n, sum: shown.sum + differencesOf(side), isPaired: true };
   if (planned.kind === "percentile") return { ...shown, n, buckets: mergeHistograms(shown.buckets, side.values) };
   return { ...shown, n, sum: shown.sum + sumOf(side, planned) };
+}
+
+/** Sum of the differences in loss; they are counted in hundredths. */
+function differencesOf({ values: { values, counts } }: Side): number {
+  return values.reduce((sum, value, i) => sum + (value * (counts[i] ?? 0)) / 100, 0);
 }
 
 function sumOf({ values: { values, counts } }: Side, planned: PlannedSignal): number {
@@ -39,9 +44,9 @@ function sumOf({ values: { values, counts } }: Side, planned: PlannedSignal): nu
   return sum;
 }
 
-/** The value of an arm as shown: a rate or mean score (of bad where higher is worse), ms, USD, tokens; null without data. */
-export function shownValue({ n, sum, buckets }: ArmShown, planned: PlannedSignal): number | null {
-  if (n === 0) return null;
+/** The value of an arm as shown: a rate or mean score (of bad where higher is worse), ms, USD, tokens; null without data, and where only pairs are known. */
+export function shownValue({ n, sum, isPaired, buckets }: ArmShown, planned: PlannedSignal): number | null {
+  if (n === 0 || isPaired) return null;
   switch (planned.kind) {
     case "percentile":
       return percentileOf(buckets.values, buckets.counts);
@@ -64,7 +69,10 @@ function percentileOf(values: readonly number[], counts: readonly number[]): num
 }
 
 /** Candidate minus baseline as harm, a fraction of the baseline where the margin is relative; null without data. */
-export function shownDelta(candidate: number | null, baseline: number | null, planned: PlannedSignal): number | null {
+export function shownDelta(shown: { readonly candidate: ArmShown; readonly baseline: ArmShown }, planned: PlannedSignal): number | null {
+  const { n, sum, isPaired } = shown.candidate;
+  if (isPaired) return n === 0 ? null : sum / n;
+  const [candidate, baseline] = [shownValue(shown.candidate, planned), shownValue(shown.baseline, planned)];
   if (candidate === null || baseline === null) return null;
   if (planned.margin.relative || planned.kind === "mean") return baseline === 0 ? null : candidate / baseline - 1;
   return planned.direction === "higher_is_worse" ? candidate - baseline : baseline - candidate;

@@ -83,8 +83,10 @@ export interface BaselineHistograms {
 /** What is shown of one arm in this step. */
 export interface ArmShown {
   readonly n: number;
-  /** Sum of losses, or of quantities for means. */
+  /** Sum of losses, or of quantities for means; of pairs, the sum of the differences in loss. */
   readonly sum: number;
+  /** Only differences on the same prompts are known, not the arm's own values. */
+  readonly isPaired: boolean;
   /** Of percentiles: the buckets. */
   readonly buckets: Histogram;
 }
@@ -110,7 +112,7 @@ export interface SignalState {
 }
 
 const noTest: TestState = { freeze: [], advance: [], marks: [], worst: [] };
-export const noneShown: ArmShown = { n: 0, sum: 0, buckets: { values: [], counts: [] } };
+export const noneShown: ArmShown = { n: 0, sum: 0, isPaired: false, buckets: { values: [], counts: [] } };
 
 export function initialSignal(name: string): SignalState {
   return {

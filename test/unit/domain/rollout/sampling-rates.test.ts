@@ -29,6 +29,12 @@ describe("sampling rates", () => {
     assert.deepEqual(samplingRates(60, { candidate: 0, baseline: 600, mirrored: 600 }, "shadow"), { baseline: 0, candidate: 0, holdback: 0, shadow: 100_000 });
   });
 
+  it("hold the budget before the traffic is known, as if the route were a busy one", () => {
+    assert.deepEqual(samplingRates(600, null, "shadow"), { baseline: 0, candidate: 0, holdback: 0, shadow: 100_000 });
+    const { candidate, baseline } = samplingRates(600, null, "served");
+    assert.ok(((candidate + baseline) / 1e6) * 6_000 <= 600);
+  });
+
   it("never exceed the budget, and never draw nothing of an arm that has calls", () => {
     const rate = fc.double({ min: 0.01, max: 1e5, noNaN: true });
     fc.assert(

@@ -8,7 +8,9 @@ export function sha256(text: string): string {
 }
 
 /** Name of a rubric in `catalog`: the SHA-256 of its text. */
-export const rubricDigest = sha256;
+export function rubricDigest(text: string): string {
+  return sha256(text);
+}
 
 /**
  * Version of an evaluator: rubric, judge model, parameters and the wording of our prompt. Scores of different versions are

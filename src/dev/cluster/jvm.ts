@@ -90,7 +90,7 @@ function formatted(jars: Jars, dataDir: string, settings: Readonly<Record<string
       cause: format.error,
     });
   }
-  return ["-Xmx384m", "-Xms384m", "-XX:+UseSerialGC", "-XX:-UsePerfData", ...classes, "kafka.Kafka", file];
+  return ["-Xmx384m", "-Xms384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", ...classes, "kafka.Kafka", file];
 }
 
 /** A new directory for this cluster's logs; only the newest few are kept. */

@@ -21,7 +21,7 @@ const judgeErrorRate = 0.05;
 /** Calls per route that are answered before the first rollout is applied. */
 const warmUpCalls = 100;
 /** Recorded latencies are divided by this. */
-const latencyFactor = 10;
+const latencyFactor = 4;
 
 export interface DemoOptions {
   readonly stories: readonly Story[];

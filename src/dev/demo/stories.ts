@@ -27,11 +27,11 @@ export const compressed = {
   pane: "2s",
   grace: { calls: "1s", judge: "5s" },
   ladder: [30, 60, 100],
-  shadow: { share: 100, minDwell: "5s" },
+  shadow: { share: 50, minDwell: "5s" },
   dwell: { min: "6s", minLate: "6s", max: "10m" },
   observation: "16s",
   holdback: 10,
-  minSamples: 60,
+  minSamples: 50,
   sustain: { panes: 3, window: "12s" },
   advanced: { percentileMinRecords: 200 },
 } satisfies Partial<RolloutSpec>;
@@ -96,7 +96,7 @@ export function builtInStories(seed: number, swapGood: boolean): Story[] {
         ...names,
         versions: versionsOf(names),
         signals: [wideSignals.schema, wideSignals.task, wideSignals.errors, wideSignals.latency, "cost_per_request", "output_tokens"],
-        judge: { rubric: "task@1", budget: "600/min" },
+        judge: { rubric: "task@1", budget: "900/min" },
         schema: { source: "json", jsonSchema: answerSchema, fence: "forbidden" },
         ...compressed,
       },
@@ -107,8 +107,8 @@ export function builtInStories(seed: number, swapGood: boolean): Story[] {
     };
   };
   return [
-    story("as good", good, asGood, "done", 26, 0),
-    swapGood ? story("as good (swapped in)", bad, asGood, "done", 22, 1) : story("worse in reality", bad, june, "rolled_back", 22, 1),
-    story("as good, but slower", slow, slower, "frozen_by_cohort", 18, 2),
+    story("as good", good, asGood, "done", 34, 0),
+    swapGood ? story("as good (swapped in)", bad, asGood, "done", 30, 1) : story("worse in reality", bad, june, "rolled_back", 22, 1),
+    story("as good, but slower", slow, slower, "frozen_by_cohort", 16, 2),
   ];
 }

@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
 import type { Item } from "../../domain/judging/item.ts";
 import { judgePrompt } from "../../domain/judging/prompt.ts";
 import { fullJitterMs } from "../../domain/judging/retry-delay.ts";
 import type { Rubric } from "../../domain/judging/rubric.ts";
-import { type Answers, criterionAnswers } from "../../domain/judging/verdict.ts";
 import type { EndpointGate } from "./endpoint-gate.ts";
 import type { JudgeMetrics } from "./metrics.ts";
 import type { AskOnce, CallOutcome, Form } from "./model-client.ts";
+import { type ReadVerdict, type SignalAnswer, verdictForm } from "./verdict-form.ts";
 
 /** Why an item could not be judged. Each is a failure of the judge. */
 export type FailureClass = "refused" | "too_long" | "rejected" | "unparsable" | "deadline";
@@ -16,9 +15,7 @@ export type FailureClass = "refused" | "too_long" | "rejected" | "unparsable" | 
 export type Asked =
   | {
       readonly kind: "answered";
-      /** Per signal. */
-      readonly answers: Readonly<Record<string, Answers>>;
-      readonly reasoning: string;
+      readonly signals: Readonly<Record<string, SignalAnswer>>;
       readonly costUsd: number | null;
       readonly latencyMs: number;
     }
@@ -41,17 +38,6 @@ const reAsks = 2;
 /** Endpoint-wide pause when a rate limit names none. */
 const busyPauseMs = 500;
 
-/** The form that the judge fills in: evidence and reasoning before the answers, since what is written first is thought first. */
-function formOf(rubric: Rubric) {
-  const signals = rubric.signals.map(({ name, criteria }) => [
-    name,
-    z.strictObject(Object.fromEntries(criteria.map(({ id }) => [id, z.enum(criterionAnswers)]))),
-  ]);
-  const shape = z.strictObject({ evidence: z.string(), reasoning: z.string(), criteria: z.strictObject(Object.fromEntries(signals)) });
-  const { $schema: _, ...schema } = z.toJSONSchema(shape, { reused: "inline" });
-  return { shape: shape as unknown as z.ZodType<{ reasoning: string; criteria: Record<string, Answers> }>, form: { name: "verdict", schema } satisfies Form };
-}
-
 interface Spent {
   latencyMs: number;
   costUsd: number | null;
@@ -59,7 +45,7 @@ interface Spent {
 
 /** Asks the judge about one item until it is answered, cannot be, or has taken too long. Rejects only when the signal aborts. */
 export async function ask(parts: AskParts, rubric: Rubric, item: Item, signal: AbortSignal): Promise<Asked> {
-  const { shape, form } = formOf(rubric);
+  const { form, read: readForm } = verdictForm(rubric);
   const spent: Spent = { latencyMs: 0, costUsd: null };
   let unread = 0;
   let failures = 0;
@@ -67,8 +53,8 @@ export async function ask(parts: AskParts, rubric: Rubric, item: Item, signal: A
     if (attempt > 0) parts.metrics.retries.inc();
     const { outcome, tookMs } = await callOnce(parts, judgePrompt(rubric, item, parts.nonce()), form, signal);
     account(spent, outcome, tookMs, parts.gate);
-    const read = outcome.kind === "answered" ? readVerdict(outcome.text, shape) : outcome;
-    if (read.kind === "verdict") return { kind: "answered", ...read.verdict, ...spent };
+    const read = outcome.kind === "answered" ? readForm(outcome.text) : outcome;
+    if (read.kind === "verdict") return { kind: "answered", signals: read.signals, ...spent };
     if (read.kind === "unparsable" && ++unread <= reAsks) continue;
     if (read.kind !== "busy" && read.kind !== "outage") return { kind: "failed", ...failureOf(read), ...spent };
     if (spent.latencyMs >= parts.deadlineMs) return { kind: "failed", reason: "deadline", problem: `not judged within ${parts.deadlineMs} ms`, ...spent };
@@ -82,7 +68,7 @@ function account(spent: Spent, outcome: CallOutcome, tookMs: number, gate: Endpo
   if ("costUsd" in outcome && outcome.costUsd !== null) spent.costUsd = (spent.costUsd ?? 0) + outcome.costUsd;
 }
 
-type Final = Exclude<Read | CallOutcome, { kind: "verdict" | "answered" | "busy" | "outage" }>;
+type Final = Exclude<ReadVerdict | CallOutcome, { kind: "verdict" | "answered" | "busy" | "outage" }>;
 
 function failureOf(read: Final): { reason: FailureClass; problem: string } {
   // Aborted calls never get here: `callOnce` has thrown.
@@ -123,23 +109,4 @@ async function callOnce(parts: AskParts, prompt: Parameters<AskOnce>[0], form: F
   if ("costUsd" in outcome && outcome.costUsd !== null) metrics.costUsd.inc(outcome.costUsd);
   if (outcome.kind === "outage") parts.onOutage(outcome.problem, outcome.isConfiguration);
   return { outcome, tookMs };
-}
-
-type Read =
-  | { readonly kind: "verdict"; readonly verdict: { readonly answers: Readonly<Record<string, Answers>>; readonly reasoning: string } }
-  | { readonly kind: "unparsable"; readonly problem: string };
-
-/** Some judges put their JSON into a markdown fence, whatever they were asked for. */
-function readVerdict(text: string, shape: z.ZodType<{ reasoning: string; criteria: Record<string, Answers> }>): Read {
-  const bare = /^\s*```(?:json)?\s*\n([\s\S]*?)\n\s*```\s*$/.exec(text)?.[1] ?? text;
-  let value: unknown;
-  try {
-    value = JSON.parse(bare);
-  } catch {
-    return { kind: "unparsable", problem: "the verdict is not JSON" };
-  }
-  const result = shape.safeParse(value);
-  if (result.success) return { kind: "verdict", verdict: { answers: result.data.criteria, reasoning: result.data.reasoning } };
-  const where = [...new Set(result.error.issues.map(({ path }) => path.join(".")))].slice(0, 3).join(", ");
-  return { kind: "unparsable", problem: `the verdict does not fit its form (${where === "" ? "not an object" : where})` };
 }

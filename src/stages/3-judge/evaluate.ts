@@ -1,6 +1,6 @@
 import type { Sample, Score } from "../../../topics/index.ts";
 import { hash32 } from "../../domain/hash/hash32.ts";
-import { itemOf } from "../../domain/judging/item.ts";
+import { type Item, type ItemResult, itemOf } from "../../domain/judging/item.ts";
 import type { Rubric, RubricSignal } from "../../domain/judging/rubric.ts";
 import { failedVerdict, pairVerdict, type SideVerdict, verdictOf } from "../../domain/judging/verdict.ts";
 import { type Asked, type AskParts, ask } from "./ask.ts";
@@ -53,10 +53,22 @@ async function evaluateBy(parts: EvaluateParts, sample: Sample, digest: string, 
   });
 }
 
-/** What one side came to: what was asked, or why it could not be. */
-type Side = Asked | { readonly kind: "nothing"; readonly problem: string; readonly costUsd: null; readonly latencyMs: 0 };
+/** A side that nobody was asked about, and why. */
+interface Unasked {
+  readonly kind: "nothing" | "unasked";
+  readonly problem: string;
+  readonly costUsd: null;
+  readonly latencyMs: 0;
+}
+/** What one side came to. */
+type Side = Asked | Unasked;
 
-/** A pair is two calls by the same rubric, in an order that a hash draws; when the first cannot be judged, the second is not asked. */
+const unasked: Unasked = { kind: "unasked", problem: "the other side of the pair could not be judged", costUsd: null, latencyMs: 0 };
+
+/**
+ * A pair is two calls by the same rubric, in an order that a hash draws. Both sides or neither: nothing is asked about a
+ * pair with a side that there is nothing to ask about, and not about the second side when the first cannot be judged.
+ */
 async function judgeSides(
   parts: EvaluateParts,
   rubric: Rubric,
@@ -64,28 +76,28 @@ async function judgeSides(
   sample: Sample,
   signal: AbortSignal,
 ): Promise<{ side: Side; twin: Side | null }> {
-  const own = () => judgeSide(parts, rubric, version, sample, sample.responseBody, signal);
   const { twin } = sample;
-  if (twin === null) return { side: await own(), twin: null };
-  const other = () =>
-    twin.status === "ok" ? judgeSide(parts, rubric, version, sample, twin.responseBody, signal) : Promise.resolve(nothing("the twin was not answered"));
-  const ownFirst = (hash32(sample.requestId, orderSeed) & 1) === 0;
-  const first = await (ownFirst ? own() : other());
-  const second = first.kind === "answered" ? await (ownFirst ? other() : own()) : nothing("the other side of the pair could not be judged");
-  return ownFirst ? { side: first, twin: second } : { side: second, twin: first };
+  const itemIn = (response: string | null) => itemOf(sample.requestBody, response, { context: rubric.context, reference: sample.reference });
+  const own = itemIn(sample.responseBody);
+  const other: ItemResult | null =
+    twin === null ? null : twin.status === "ok" ? itemIn(twin.responseBody) : { kind: "nothing", problem: "the twin was not answered" };
+  if (own.kind === "nothing" || other?.kind === "nothing") {
+    parts.metrics.failures.inc({ reason: "nothing_to_judge" });
+    return { side: own.kind === "nothing" ? nothing(own.problem) : unasked, twin: other && (other.kind === "nothing" ? nothing(other.problem) : unasked) };
+  }
+  const judge = ({ item }: { readonly item: Item }) => judgeItem(parts, rubric, version, item, signal);
+  if (other === null) return { side: await judge(own), twin: null };
+  const isOwnFirst = (hash32(sample.requestId, orderSeed) & 1) === 0;
+  const first = await judge(isOwnFirst ? own : other);
+  const second = first.kind === "answered" ? await judge(isOwnFirst ? other : own) : unasked;
+  return isOwnFirst ? { side: first, twin: second } : { side: second, twin: first };
 }
 
-function nothing(problem: string): Side {
+function nothing(problem: string): Unasked {
   return { kind: "nothing", problem, costUsd: null, latencyMs: 0 };
 }
 
-async function judgeSide(parts: EvaluateParts, rubric: Rubric, version: string, sample: Sample, response: string | null, signal: AbortSignal): Promise<Side> {
-  const result = itemOf(sample.requestBody, response, { context: rubric.context, reference: sample.reference });
-  if (result.kind === "nothing") {
-    parts.metrics.failures.inc({ reason: "nothing_to_judge" });
-    return nothing(result.problem);
-  }
-  const { item } = result;
+async function judgeItem(parts: EvaluateParts, rubric: Rubric, version: string, item: Item, signal: AbortSignal): Promise<Asked> {
   const askIt = async () => {
     const asked = await ask(parts, rubric, item, signal);
     if (asked.kind === "failed") parts.metrics.failures.inc({ reason: asked.reason });
@@ -99,7 +111,7 @@ async function judgeSide(parts: EvaluateParts, rubric: Rubric, version: string, 
 }
 
 function sideVerdict(signal: RubricSignal, side: Side): SideVerdict {
-  return side.kind === "answered" ? verdictOf(signal, side.answers[signal.name] ?? {}) : failedVerdict;
+  return side.kind === "answered" ? verdictOf(signal, side.signals[signal.name]?.criteria ?? {}) : failedVerdict;
 }
 
 function resultOf(signal: RubricSignal, side: Side, twin: Side | null): Score["results"][number] {
@@ -109,14 +121,14 @@ function resultOf(signal: RubricSignal, side: Side, twin: Side | null): Score["r
 }
 
 function rationaleOf(signal: RubricSignal, side: Side, twin: Side | null): string {
-  // Of a pair that could not be judged, the side that was asked says why.
+  // Of a pair that could not be judged, the side that stood in the way says why.
   const unjudged = [side, twin].flatMap((each) => (each === null || each.kind === "answered" ? [] : [each]));
-  const reason = unjudged.find(({ kind }) => kind === "failed") ?? unjudged[0];
+  const reason = unjudged.find(({ kind }) => kind !== "unasked");
   if (reason !== undefined) return reason.problem;
   if (side.kind !== "answered") return "";
-  const answers = side.answers[signal.name] ?? {};
-  const open = signal.criteria.filter(({ id }) => answers[id] !== "yes").map(({ id }) => `${id}: ${answers[id] ?? "unsure"}`);
-  return [...(open.length === 0 ? [] : [`[${open.join(", ")}]`]), side.reasoning.trim()].join(" ");
+  const { criteria, reasoning } = side.signals[signal.name] ?? { criteria: {}, reasoning: "" };
+  const open = signal.criteria.filter(({ id }) => criteria[id] !== "yes").map(({ id }) => `${id}: ${criteria[id] ?? "unsure"}`);
+  return [...(open.length === 0 ? [] : [`[${open.join(", ")}]`]), reasoning.trim()].join(" ");
 }
 
 function scoreOf(

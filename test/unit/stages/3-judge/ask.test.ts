@@ -52,7 +52,7 @@ describe("asking the judge", () => {
   });
 
   it("asks again, twice, what it cannot read, and then fails: never a low score", async (t) => {
-    const broken = ["{nonsense", '{"evidence":"e","reasoning":"r","criteria":{"task_completion":{"correct":"maybe"}}}', "[]"];
+    const broken = ["{nonsense", '{"task_completion":{"evidence":"e","reasoning":"r","criteria":{"correct":"maybe"}}}', "[]"];
     const { url, questions } = await judgeServer(t, ({ index }) => completion(broken[index] ?? null));
     const { parts, counted } = partsFor(url);
     const result = await resultOf(parts);

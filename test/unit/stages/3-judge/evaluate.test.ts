@@ -48,8 +48,10 @@ describe("judging a sample", () => {
     assert.ok(plain && configured);
     const { type, json_schema: form } = plain.request.response_format;
     assert.deepEqual([type, form.strict, plain.request.model, plain.headers.authorization], ["json_schema", true, "judge-1", "Bearer secret-key"]);
-    assert.deepEqual(Object.keys(form.schema.properties ?? {}), ["evidence", "reasoning", "criteria"]);
-    const answers = form.schema.properties?.criteria?.properties?.task_completion;
+    assert.deepEqual(Object.keys(form.schema.properties ?? {}), ["task_completion"]);
+    const { properties } = form.schema.properties?.task_completion ?? {};
+    assert.deepEqual(Object.keys(properties ?? {}), ["evidence", "reasoning", "criteria"]);
+    const answers = properties?.criteria;
     assert.deepEqual([answers?.required, answers?.additionalProperties], [["addresses_task", "correct", "complete"], false]);
     assert.deepEqual(answers?.properties?.correct?.enum, ["yes", "no", "na", "unsure"]);
     assert.ok(!JSON.stringify(form.schema).includes("$"));
@@ -99,7 +101,7 @@ describe("judging a sample", () => {
     });
 
     it("scores neither side when one cannot be, and says which failure it was", async (t) => {
-      const { url, questions } = await judgeServer(t, ({ item, ...question }) =>
+      const { url } = await judgeServer(t, ({ item, ...question }) =>
         item.answer === "refuse" ? completion(null, { refusal: "I will not" }) : completion(filled({ item, ...question }, item.answer)),
       );
       const { parts } = partsFor(url);
@@ -109,10 +111,23 @@ describe("judging a sample", () => {
       }
       const abstained = (await evaluate(parts, pair("unsure", "yes", "a"), never))[0]?.results[0];
       assert.deepEqual([abstained?.status, abstained?.value, abstained?.twinValue], ["abstained", null, null]);
-      const before = questions.length;
-      const unanswered = sampleWith({ requestId: "u-1", answer: "fresh", twin: twinWith({ status: "timeout", responseBody: null }) });
-      assert.deepEqual(pick((await evaluate(parts, unanswered, never))[0]?.results[0]), ["failed", null]);
-      assert.ok(questions.length - before <= 1);
+    });
+
+    it("asks about neither side when there is nothing to ask about one of them", async (t) => {
+      const { url, questions } = await judgeServer(t, (question) => completion(filled(question, "yes")));
+      const { parts, counted } = partsFor(url);
+      const rationales = {
+        "the twin was not answered": { twin: twinWith({ status: "timeout", responseBody: bodyWith("half an answer") }) },
+        "the bodies of the call are not logged": { twin: twinWith({ responseBody: null }) },
+        "the response holds no answer": { responseBody: "{}", twin: twinWith({ responseBody: bodyWith("Yes") }) },
+      };
+      for (const [rationale, changes] of Object.entries(rationales))
+        for (let i = 0; i < 4; i++) {
+          const [score] = await evaluate(parts, sampleWith({ requestId: `u-${i}`, exposure: "shadow", ...changes }), never);
+          assert.deepEqual(score?.results, [{ signal: "task_completion", form: "binary", status: "failed", value: null, twinValue: null, rationale }]);
+        }
+      assert.equal(questions.length, 0);
+      assert.equal(await counted("failures_total", { reason: "nothing_to_judge" }), 12);
     });
   });
 

@@ -28,9 +28,11 @@ type Reply = { readonly status?: number; readonly headers?: Readonly<Record<stri
 
 /** A verdict in the form that was asked for, with the same answer to every criterion. */
 export function filled(question: Question, answer: string, reasoning = "because"): string {
-  const signals = question.request.response_format.json_schema.schema.properties?.criteria?.properties ?? {};
-  const criteria = Object.entries(signals).map(([name, { properties = {} }]) => [name, Object.fromEntries(Object.keys(properties).map((id) => [id, answer]))]);
-  return JSON.stringify({ evidence: "a quotation", reasoning, criteria: Object.fromEntries(criteria) });
+  const signals = Object.entries(question.request.response_format.json_schema.schema.properties ?? {}).map(([name, { properties }]) => {
+    const ids = Object.keys(properties?.criteria?.properties ?? {});
+    return [name, { evidence: "a quotation", reasoning, criteria: Object.fromEntries(ids.map((id) => [id, answer])) }];
+  });
+  return JSON.stringify(Object.fromEntries(signals));
 }
 
 export const completion = (content: string | null, over: { readonly finish_reason?: string; readonly refusal?: string } = {}): Reply => ({

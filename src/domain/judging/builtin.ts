@@ -2,6 +2,8 @@
 export interface BuiltinRubric {
   readonly name: string;
   readonly text: string;
+  /** What the text says that it scores, for whoever has no YAML at hand; `grid` is a score of 0..1. A test compares both. */
+  readonly signals: readonly { readonly name: string; readonly form: "binary" | "grid" }[];
 }
 
 const task = `name: task@1
@@ -59,7 +61,7 @@ signals:
 
 /** Rubrics that need not be brought along with a spec. */
 export const builtinRubrics: readonly BuiltinRubric[] = [
-  { name: "task@1", text: task },
-  { name: "grounded@1", text: grounded },
-  { name: "factual@1", text: factual },
+  { name: "task@1", text: task, signals: [{ name: "task_completion", form: "binary" }] },
+  { name: "grounded@1", text: grounded, signals: [{ name: "groundedness", form: "binary" }] },
+  { name: "factual@1", text: factual, signals: [{ name: "factuality", form: "grid" }] },
 ];

@@ -22,10 +22,10 @@ export const configuration = z.object({
   ),
   HEADGATE_JUDGE_RUBRIC_WAIT_MS: wholeMs(10_000).describe("Longest wait for the text of a rubric that is not in the catalog yet, ms."),
   HEADGATE_JUDGE_CACHE: z.enum(["0", "1"]).default("1").describe("1: an item that this process has judged before is not asked again; 0: every item is asked."),
-  HEADGATE_JUDGE_PRICE_INPUT: number()
+  HEADGATE_JUDGE_PRICE_INPUT_PER_MTOK: number()
     .pipe(z.number().min(0))
     .optional()
     .describe("Price of the judge in USD per million input tokens; with both prices, scores carry their cost."),
-  HEADGATE_JUDGE_PRICE_OUTPUT: number().pipe(z.number().min(0)).optional().describe("Price of the judge in USD per million output tokens."),
+  HEADGATE_JUDGE_PRICE_OUTPUT_PER_MTOK: number().pipe(z.number().min(0)).optional().describe("Price of the judge in USD per million output tokens."),
 });
 export type JudgeConfig = z.output<typeof configuration>;

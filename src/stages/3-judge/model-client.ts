@@ -91,7 +91,7 @@ function readCompletion(completion: OpenAI.ChatCompletion | undefined, config: J
 }
 
 function costOf(usage: OpenAI.CompletionUsage | undefined, config: JudgeConfig): number | null {
-  const { HEADGATE_JUDGE_PRICE_INPUT: input, HEADGATE_JUDGE_PRICE_OUTPUT: output } = config;
+  const { HEADGATE_JUDGE_PRICE_INPUT_PER_MTOK: input, HEADGATE_JUDGE_PRICE_OUTPUT_PER_MTOK: output } = config;
   if (usage === undefined || usage === null || input === undefined || output === undefined) return null;
   const cost = (usage.prompt_tokens * input + usage.completion_tokens * output) / 1e6;
   return Number.isFinite(cost) ? cost : null;

@@ -29,7 +29,7 @@ describe("the judge's configuration", () => {
       HEADGATE_JUDGE_SEED: "1.5",
       HEADGATE_JUDGE_CONCURRENCY: "0",
       HEADGATE_JUDGE_CACHE: "yes",
-      HEADGATE_JUDGE_PRICE_INPUT: "-1",
+      HEADGATE_JUDGE_PRICE_INPUT_PER_MTOK: "-1",
     };
     for (const [name, value] of Object.entries(wrong)) assert.throws(() => config({ [name]: value }), new RegExp(`${name} is not valid`));
   });

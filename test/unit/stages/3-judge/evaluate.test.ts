@@ -9,7 +9,7 @@ import { digestOf, FakeCatalog, never, partsFor, sampleWith } from "./parts.ts";
 describe("judging a sample", () => {
   it("gives one score per rubric with the sample's attribution, and sends the judge nothing of it", async (t) => {
     const { url, questions } = await judgeServer(t, (question) => completion(filled(question, "yes")));
-    const { parts } = partsFor(url, { env: { HEADGATE_JUDGE_PRICE_INPUT: "2", HEADGATE_JUDGE_PRICE_OUTPUT: "10" } });
+    const { parts } = partsFor(url, { env: { HEADGATE_JUDGE_PRICE_INPUT_PER_MTOK: "2", HEADGATE_JUDGE_PRICE_OUTPUT_PER_MTOK: "10" } });
     const sample = sampleWith({ samplePpm: 250_000, rubrics: [digestOf("task@1"), digestOf("factual@1"), digestOf("task@1")], reference: "yes" });
     const judged = await evaluate(parts, sample, never);
     for (const score of judged) scores.shape.parse(score);
@@ -183,7 +183,7 @@ describe("judging a sample", () => {
 
   it("asks about identical items once, unless the cache is off", async (t) => {
     const { url, questions } = await judgeServer(t, (question) => completion(filled(question, "yes")));
-    const { parts, counted } = partsFor(url, { env: { HEADGATE_JUDGE_PRICE_INPUT: "2", HEADGATE_JUDGE_PRICE_OUTPUT: "10" } });
+    const { parts, counted } = partsFor(url, { env: { HEADGATE_JUDGE_PRICE_INPUT_PER_MTOK: "2", HEADGATE_JUDGE_PRICE_OUTPUT_PER_MTOK: "10" } });
     const judged = await Promise.all([1, 2, 3].map((i) => evaluate(parts, sampleWith({ requestId: `r-${i}` }), never)));
     assert.equal(questions.length, 1);
     assert.equal(await counted("cache_hits_total"), 2);

@@ -32,9 +32,13 @@ describe("rubric files", () => {
   });
 
   it("come with headgate for task completion, groundedness and factuality, and their texts do not change under their names", () => {
-    const rubrics = builtinRubrics.map(({ name, text }) => {
+    const rubrics = builtinRubrics.map(({ name, text, signals }) => {
       const rubric = parseRubric(text);
       assert.equal(rubric.name, name);
+      assert.deepEqual(
+        signals,
+        rubric.signals.map((signal) => ({ name: signal.name, form: signal.form === "score" ? "grid" : "binary" })),
+      );
       return [name, rubric.signals.map((signal) => `${signal.name} ${signal.form}`), rubricDigest(text).slice(0, 16)];
     });
     assert.deepEqual(rubrics, [

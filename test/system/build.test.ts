@@ -26,7 +26,8 @@ describe("the published package", () => {
   });
 
   it("carries the contracts that foreign teams read, and none of the development tools", () => {
-    for (const path of ["topics/avro", "topics/asyncapi.json", "topics/rollout.schema.json", "src/cli/main.d.ts"]) assert.ok(existsSync(join(dist, path)), path);
+    for (const path of ["topics/avro", "topics/asyncapi.json", "topics/rollout.schema.json", "src/cli/main.d.ts"])
+      assert.ok(existsSync(join(dist, path)), path);
     for (const path of ["src/dev", "test", "topics/generate.js"]) assert.ok(!existsSync(join(dist, path)), path);
   });
 });

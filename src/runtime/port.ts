@@ -88,7 +88,7 @@ export interface TaskContext {
 
 /** A role whose unit of work is the task: partition p of all its inputs, with one transactional producer. */
 export interface TaskRole {
-  /** Group is `<prefix><name>`, transactional ids `<prefix><name>-<p>`; changing the inputs needs a new name (rule 9). */
+  /** Transactional ids are `<prefix><name>-<p>`; the group is `<prefix><name>.<hash of inputs and assigner>` (rule 9). */
   readonly name: string;
   /** Inputs; all must have the same partition count. */
   readonly inputs: readonly Topic[];

@@ -7,6 +7,7 @@ import { type Client, openClient } from "./kafka/client.ts";
 import { causesOf, isKafka, reasonOf } from "./kafka/errors.ts";
 import { PositionLostError } from "./kafka/repair-kafkajs.ts";
 import type { Running, TaskRole } from "./port.ts";
+import { groupIdOf } from "./tasks/group-id.ts";
 import { gapError, type TaskHost, TaskLifecycle } from "./tasks/lifecycle.ts";
 
 const fetchWaitMs = 150;
@@ -65,7 +66,7 @@ class RoleRunner implements Running, TaskHost {
     const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 };
     this.#client = openClient(deps.connection, retry);
     this.#consumer = this.#client.kafka.consumer({
-      groupId: deps.prefix + role.name,
+      groupId: groupIdOf(deps.prefix, role),
       partitionAssigners: [copartitioned(() => partitions)],
       sessionTimeout: deps.sessionTimeoutMs,
       rebalanceTimeout: Math.max(deps.sessionTimeoutMs, 15_000),

@@ -10,6 +10,7 @@ import { hash32 } from "../../src/domain/hash/hash32.ts";
 import { builtinRubrics } from "../../src/domain/judging/builtin.ts";
 import { connectLog } from "../../src/runtime/log-client.ts";
 import type { Incoming, LogClient } from "../../src/runtime/port.ts";
+import { groupIdOf } from "../../src/runtime/tasks/group-id.ts";
 import { applyTopics, deletePrefix } from "../../src/runtime/topic-admin.ts";
 import { rubricDigest } from "../../src/stages/3-judge/digest.ts";
 import { catalog, type Sample, type Score, samples, scores } from "../../topics/index.ts";
@@ -90,7 +91,10 @@ async function world(t: TestContext) {
     const admin = new Kafka({ brokers: connection.brokers, clientId: "judge-test-admin", logLevel: logLevel.NOTHING }).admin();
     await admin.connect();
     try {
-      const offsets = await admin.fetchOffsets({ groupId: `${connection.prefix}judge`, topics: [`${connection.prefix}samples`] });
+      const offsets = await admin.fetchOffsets({
+        groupId: groupIdOf(connection.prefix, { name: "judge", inputs: [samples] }),
+        topics: [`${connection.prefix}samples`],
+      });
       return offsets.flatMap(({ partitions }) => partitions.map((partition) => partition.metadata ?? ""));
     } finally {
       await admin.disconnect();

@@ -1,4 +1,5 @@
 import { AssignerProtocol, type PartitionAssigner } from "kafkajs";
+import { ASSIGNER, ASSIGNER_VERSION } from "../tasks/group-id.ts";
 
 const { MemberAssignment, MemberMetadata } = AssignerProtocol;
 
@@ -20,10 +21,10 @@ export function dealPartitions(members: readonly string[], partitions: number): 
  * @param partitions common partition count of all topics; the largest when they differ (only for readers without tasks)
  */
 export function copartitioned(partitionsOf: (topic: string) => number): PartitionAssigner {
-  const name = "headgate-copartitioned";
+  const name = ASSIGNER;
   return () => ({
     name,
-    version: 1,
+    version: ASSIGNER_VERSION,
     async assign({ members, topics }) {
       const counts = new Map(topics.map((topic) => [topic, partitionsOf(topic)]));
       const dealt = dealPartitions(

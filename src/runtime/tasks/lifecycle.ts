@@ -4,6 +4,7 @@ import { isFenced, isKafka, isRefused, reasonOf } from "../kafka/errors.ts";
 import { TransactionalProducer } from "../kafka/producer.ts";
 import type { Committed, Task, TaskRole } from "../port.ts";
 import { readMetadata } from "./commit-metadata.ts";
+import { groupIdOf, transactionalIdOf } from "./group-id.ts";
 import { TaskInput } from "./input.ts";
 import { TaskQueue } from "./queue.ts";
 import { TaskSession } from "./session.ts";
@@ -62,7 +63,7 @@ export class TaskLifecycle {
     this.#deps = deps;
     this.#role = role;
     this.#partition = partition;
-    this.#groupId = deps.prefix + role.name;
+    this.#groupId = groupIdOf(deps.prefix, role);
     this.#host = host;
     this.#names = role.inputs.map(({ name }) => deps.prefix + name);
     this.queue = new TaskQueue({ maxRecords: Math.max(2_000, role.flushRecords * 4), maxBytes: 32 * 1024 * 1024 });
@@ -168,12 +169,12 @@ export class TaskLifecycle {
   }
 
   async #live(): Promise<void> {
-    const { faults, connection, log } = this.#deps;
+    const { faults, connection, log, prefix } = this.#deps;
     this.#hold();
     this.queue.clear();
     let task: Task | null = null;
     try {
-      const producer = await TransactionalProducer.open(connection, `${this.#groupId}-${this.#partition}`);
+      const producer = await TransactionalProducer.open(connection, transactionalIdOf(prefix, this.#role, this.#partition));
       this.#producer = producer;
       await faults?.("fenced", this.#partition);
       const inputs = await this.#readCommitted();

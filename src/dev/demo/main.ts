@@ -42,12 +42,28 @@ function parse(): { seed: number; swap: string | undefined; data: string | undef
   }
 }
 
+/** A real judge when OPENAI_API_KEY or OPENAI_BASE_URL is set; only for built-in traffic, since recorded outputs are not ours to send. */
+function realJudge(recorded: boolean): Record<string, string> | undefined {
+  const { OPENAI_API_KEY: key, OPENAI_BASE_URL: url, HEADGATE_JUDGE_MODEL: model } = process.env;
+  if (recorded || (!key && !url)) return undefined;
+  if (!model) {
+    throw new KnownError("CONFIG_INVALID", "OPENAI_API_KEY or OPENAI_BASE_URL is set, so a real judge is asked, but HEADGATE_JUDGE_MODEL is not set", {
+      fix: "set HEADGATE_JUDGE_MODEL to the model that judges, or unset both to use the local judge",
+    });
+  }
+  return { HEADGATE_JUDGE_MODEL: model, HEADGATE_JUDGE_API_KEY: key || "none", ...(url ? { HEADGATE_JUDGE_BASE_URL: url } : {}) };
+}
+
+/** Far more than it takes on two quiet cores (2 to 3 minutes): a slow machine is not a wrong decision. */
+const deadlineS = 480;
+
 const options = parse();
 const directory = options.logs ?? mkdtempSync(join(tmpdir(), "headgate-demo-"));
 try {
   const stories = options.data === undefined ? builtInStories(options.seed, options.swap === "good") : await dataStories(options.data, options.seed);
   const calls = stories.flatMap((story) => story.calls);
   await writeFile(join(directory, "calls.jsonl"), `${calls.map((call) => JSON.stringify(call)).join("\n")}\n`);
+  const judge = realJudge(options.data !== undefined);
   const arrivalTimes = options.data === undefined ? undefined : await recordedArrivalTimes(options.data);
   const demo: DemoOptions = {
     stories,
@@ -56,9 +72,9 @@ try {
     recorded: options.data !== undefined,
     keep: options.keep,
     json: options.json,
-    // Far more than it takes on two quiet cores: a slow machine is not a wrong decision.
-    deadlineS: options.data === undefined ? 400 : 1000,
+    deadlineS,
     ...(arrivalTimes === undefined ? {} : { arrivalTimes }),
+    ...(judge === undefined ? {} : { realJudge: judge }),
   };
   process.exitCode = (await runDemo(demo)) ? 0 : 1;
 } catch (error) {

@@ -12,10 +12,8 @@ export interface Seen {
   readonly calls: Map<string, number>;
   readonly exposedSubjects: Set<string>;
   firstCandidateCallMs: number | undefined;
-  /** Latest start of a call that the candidate answered to a user. */
-  lastCandidateStartMs: number | undefined;
-  /** Candidate calls assigned by a table of the stop's epoch or a later one: must be none. */
-  candidateCallsAfterStop: number;
+  /** Starts of the candidate's calls, mirrored ones included, epoch ms. */
+  readonly candidateStartsMs: number[];
 }
 
 export const observedTopics: readonly Topic[] = [gateEvents, rolloutState, requests];
@@ -60,11 +58,8 @@ export class Observer {
     seen.calls.set(key, (seen.calls.get(key) ?? 0) + 1);
     if (call.arm !== "candidate") return;
     seen.firstCandidateCallMs = Math.min(seen.firstCandidateCallMs ?? Number.POSITIVE_INFINITY, call.endedAtMs);
-    if (call.exposure !== "served") return;
-    seen.exposedSubjects.add(call.subject);
-    seen.lastCandidateStartMs = Math.max(seen.lastCandidateStartMs ?? 0, call.startedAtMs);
-    const rollback = seen.events.find((event) => event.action === "rolled_back");
-    if (rollback && call.epoch >= rollback.epoch) seen.candidateCallsAfterStop++;
+    seen.candidateStartsMs.push(call.startedAtMs);
+    if (call.exposure === "served") seen.exposedSubjects.add(call.subject);
   }
 }
 
@@ -76,8 +71,7 @@ function emptySeen(story: Story): Seen {
     calls: new Map(),
     exposedSubjects: new Set(),
     firstCandidateCallMs: undefined,
-    lastCandidateStartMs: undefined,
-    candidateCallsAfterStop: 0,
+    candidateStartsMs: [],
   };
 }
 
@@ -90,6 +84,9 @@ export function frozenByCohortAlone(seen: Seen): GateEvent | undefined {
     (event) => event.condition === "frozen" && gateVerdict(event, "cohort") === "freeze" && confidencePasses.includes(gateVerdict(event, "confidence") ?? ""),
   );
 }
+
+/** Gateways obey within milliseconds; a call that began this long after the decision was not stopped by it. */
+const obeyedWithinMs = 5000;
 
 /** Where a story ended so far, or undefined while it runs. */
 export function endingOf(seen: Seen): "done" | "rolled_back" | "frozen_by_cohort" | undefined {
@@ -119,11 +116,13 @@ export function rowOf(seen: Seen): Row {
   const ended = endingOf(seen);
   const stop = seen.events.find(isOver);
   const rollback = seen.events.find((event) => event.action === "rolled_back");
+  const firstStepPpm = 10_000 * (story.spec.ladder?.[0] ?? 0);
   const highestSharePpm = Math.max(0, ...seen.events.map((event) => event.toSharePpm));
+  const late = rollback === undefined ? 0 : seen.candidateStartsMs.filter((startMs) => startMs > rollback.atMs + obeyedWithinMs).length;
   const problems = [
     ...(ended === story.ending ? [] : [`ended ${ended ?? seen.state?.phase ?? "without a state"}`]),
-    ...(seen.candidateCallsAfterStop > 0 ? [`${seen.candidateCallsAfterStop} candidate calls after the rollback's epoch`] : []),
-    ...(story.ending === "rolled_back" && highestSharePpm > 600_000 ? ["caught only above the low steps"] : []),
+    ...(late > 0 ? [`${late} candidate calls began more than ${obeyedWithinMs / 1000} s after the rollback`] : []),
+    ...(story.ending === "rolled_back" && highestSharePpm > firstStepPpm ? ["caught only above the first step"] : []),
   ];
   const decisive = story.ending === "frozen_by_cohort" ? frozenByCohortAlone(seen) : (rollback ?? seen.events.at(-1));
   return {
@@ -136,7 +135,7 @@ export function rowOf(seen: Seen): Row {
     exposedSubjects: seen.exposedSubjects.size,
     highestSharePercent: highestSharePpm / 10_000,
     breachToDecisionS: stop && seen.firstCandidateCallMs !== undefined ? (stop.atMs - seen.firstCandidateCallMs) / 1000 : undefined,
-    decisionToLastCallS: rollback && seen.lastCandidateStartMs !== undefined ? (seen.lastCandidateStartMs - rollback.atMs) / 1000 : undefined,
+    decisionToLastCallS: rollback && seen.candidateStartsMs.length > 0 ? (Math.max(...seen.candidateStartsMs) - rollback.atMs) / 1000 : undefined,
     calls: Object.fromEntries(seen.calls),
   };
 }

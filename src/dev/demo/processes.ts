@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const root = new URL("../../../", import.meta.url).pathname;
+const endWithParent = new URL("end-with-parent.ts", import.meta.url).pathname;
 
 /** A child process of the demo: a role, or one of the simulated endpoints. Its output goes to a file. */
 export interface Child {
@@ -30,7 +31,10 @@ export class Children {
     const logFile = join(this.#directory, `${name}.log`);
     const log = createWriteStream(logFile);
     const inherited = { PATH: process.env.PATH ?? "", HOME: process.env.HOME ?? "", NODE_NO_WARNINGS: "1" };
-    const child = spawn(process.execPath, [join(root, script), ...args], { env: { ...inherited, ...env }, stdio: ["ignore", "pipe", "pipe", "ipc"] });
+    const child = spawn(process.execPath, [`--import=${endWithParent}`, join(root, script), ...args], {
+      env: { ...inherited, ...env },
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    });
     child.stdout?.pipe(log);
     child.stderr?.pipe(log);
     const entry: Child = { name, process: child, logFile, stopped: false };

@@ -34,6 +34,8 @@ export interface DemoOptions {
   /** The stories must have ended by then, counted from the first rollout. */
   readonly deadlineS: number;
   readonly arrivalTimes?: readonly number[];
+  /** Environment of the judge role when a real endpoint judges; absent: the local one that knows the truth. */
+  readonly realJudge?: Readonly<Record<string, string>>;
 }
 
 interface Addresses {
@@ -51,6 +53,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   const alive = () => {
     if (failures.length > 0) throw new Error(`${failures.join("; ")}\n${children.tail(failures[0]?.split(" ")[0] ?? "")}\nlogs: ${options.directory}`);
   };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => failures.push(`demo was interrupted by ${signal}`));
   const cluster = await startCluster({ say });
   const prefix = `hgdemo-${randomBytes(4).toString("hex")}.`;
   const connection = { brokers: cluster.brokers, registryUrl: cluster.registryUrl, prefix };
@@ -111,11 +114,10 @@ async function startRoles(
   const calls = join(options.directory, "calls.jsonl");
   const seed = ["--seed", String(options.seed)];
   const truth = options.recorded ? ["--calls", calls] : [];
-  const realJudge = !options.recorded && process.env.OPENAI_API_KEY !== undefined;
   const [upstream, judge] = await Promise.all([
     children.endpoint("upstream", "src/dev/demo/replay-upstream.ts", ["--calls", calls, "--factor", String(latencyFactor), ...seed]),
-    realJudge
-      ? (process.env.OPENAI_BASE_URL ?? "")
+    options.realJudge
+      ? undefined
       : children.endpoint("judge-endpoint", "src/dev/demo/judge-endpoint.ts", [...truth, "--error-rate", String(judgeErrorRate), ...seed]),
   ]);
   const [gatewayPort, controlPort] = [await freePort(), await freePort()];
@@ -130,14 +132,10 @@ async function startRoles(
   const role = (name: string, env: Readonly<Record<string, string>> = {}) => children.start(name, "src/cli/main.ts", [name], { ...shared, ...env });
   role("gateway", { HEADGATE_GATEWAY_CONFIG: gatewayConfig, HEADGATE_GATEWAY_PORT: String(gatewayPort), HEADGATE_SUBJECT_KEY: "demo" });
   role("sampler");
-  role("judge", {
-    HEADGATE_JUDGE_API_KEY: process.env.OPENAI_API_KEY ?? "none",
-    HEADGATE_JUDGE_MODEL: process.env.HEADGATE_JUDGE_MODEL ?? "demo-judge",
-    // Each call of the noisy judge must err by itself.
-    HEADGATE_JUDGE_CACHE: realJudge ? "1" : "0",
-    ...(judge === "" ? {} : { HEADGATE_JUDGE_BASE_URL: judge }),
-  });
-  role("aggregator", { HEADGATE_WINDOW_REFRESH_MS: "2000" });
+  // The noisy judge must err anew in each call: its answers are not remembered.
+  const localJudge = { HEADGATE_JUDGE_BASE_URL: judge ?? "", HEADGATE_JUDGE_API_KEY: "none", HEADGATE_JUDGE_MODEL: "demo-judge", HEADGATE_JUDGE_CACHE: "0" };
+  role("judge", options.realJudge ?? localJudge);
+  role("aggregator");
   role("decider");
   role("control", { HEADGATE_CONTROL_PORT: String(controlPort) });
   const addresses = { gateway: `http://127.0.0.1:${gatewayPort}`, control: `http://127.0.0.1:${controlPort}` };

@@ -1,4 +1,6 @@
 import type { GateEvent } from "../../../topics/index.ts";
+import { showDuration } from "../../domain/rollout/spec/duration.ts";
+import { normaliseSpec } from "../../domain/rollout/spec/normalise.ts";
 import type { Row, Seen } from "./observe.ts";
 import type { Story } from "./stories.ts";
 
@@ -75,24 +77,32 @@ export function finalTable(rows: readonly Row[]): string {
   return [line(header), line(widths.map((width) => "-".repeat(width))), ...cells.map(line)].join("\n");
 }
 
-const defaults: Readonly<Record<string, string>> = {
-  pane: "60s",
-  grace: "calls 5s, judge 2m",
-  ladder: "1, 5, 10, 25, 50, 100",
-  shadow: "share 100, minDwell 30m",
-  dwell: "min 30m, minLate 4h, max 3 x plan",
-  observation: "72h",
-  holdback: "planned",
-  minSamples: "100",
-  sustain: "3 panes in 15m",
-  advanced: "percentileMinRecords 1000",
-  judge: "no budget",
-  schema: "response_format",
-  confidence: "a quality guardrail is required",
-};
+/** The defaults as the code has them: a spec that says nothing, made complete. */
+function defaultSettings(): Readonly<Record<string, string>> {
+  const versions = { "a@1": { upstream: "u", model: "a" }, "b@1": { upstream: "u", model: "b" } };
+  const normalised = normaliseSpec({ route: "r", baseline: "a@1", candidate: "b@1", versions, signals: ["error_rate"], confidence: "none" }, []);
+  if (normalised.kind !== "plan") throw new Error(`the smallest spec is refused: ${JSON.stringify(normalised.problems)}`);
+  const { plan } = normalised;
+  return {
+    pane: showDuration(plan.paneMs),
+    grace: `calls ${showDuration(plan.callsGraceMs)}, judge ${showDuration(plan.judgeGraceMs)}`,
+    ladder: plan.ladder.map(({ percent }) => percent).join(", "),
+    shadow: plan.shadow === null ? "none" : `share ${plan.shadow.ppm / 10_000}, minDwell ${showDuration(plan.shadow.minDwellMs)}`,
+    dwell: `min ${showDuration(plan.dwell.minMs)}, minLate ${showDuration(plan.dwell.minLateMs)}, max ${showDuration(plan.dwell.maxMs)}`,
+    observation: showDuration(plan.observationMs),
+    holdback: String(plan.holdback.percent),
+    minSamples: String(plan.minSamples),
+    sustain: `${plan.sustain.panes} panes in ${showDuration(plan.sustain.windowMs)}`,
+    advanced: `percentileMinRecords ${plan.percentileMinRecords}`,
+    judge: "no budget",
+    schema: plan.schemaCheck.source,
+    confidence: "a quality guardrail is required",
+  };
+}
 
 /** Every setting by which a story's spec differs from the defaults. */
 export function settingsOf(story: Story): string[] {
+  const defaults = defaultSettings();
   const { route, baseline, candidate, versions, signals, ...settings } = story.spec;
   const named = signals.map((signal) => (typeof signal === "string" ? signal : JSON.stringify(signal)));
   return [

@@ -78,7 +78,7 @@ function afterCalls(attempt: Attempt, blocks: readonly Block[], input: PaneInput
   const heard = {
     ...attempt,
     silence: heardCalls(attempt.silence, totals, { ...shares, paneStartMs: input.paneStartMs, paneEndMs }),
-    stepRequests: attempt.stepRequests + served,
+    stepRequests: attempt.stepRequests + (isEvidence ? (isShadow ? totals.candidate : served) : 0),
   };
   if (attempt.phase !== "observing" || served === 0 || !isEvidence || attempt.frozen !== null) return heard;
   return judgedGuardrails(attempt).size === 0

@@ -2,7 +2,7 @@ import type { Crossing } from "./evidence/crossing.ts";
 import type { GateOutcome, GateVerdict } from "./gates/gate.ts";
 import type { Reason } from "./reasons.ts";
 import { showDuration } from "./spec/duration.ts";
-import { LATE_PERCENT } from "./spec/plan.ts";
+import { isRequiredInShadow, LATE_PERCENT } from "./spec/plan.ts";
 import type { Attempt, Frozen } from "./state.ts";
 
 /** What is to be done now. `hold` leaves everything as it is. */
@@ -135,12 +135,14 @@ function goingUp(input: PolicyInput): Resolution {
   }
   const below = outcomes.length > 0 && attempt.signals.some(({ baselineFloor }) => baselineFloor.isBelow);
   const proof: Reason = isWithoutProof(attempt) ? "advance_without_proof" : "safe";
-  const message = proof === "safe" ? "every guardrail is proven within its limit in this step" : "no harm was seen; safety is not proven at this size of step";
+  const unproven = attempt.phase === "shadow" ? "nothing can be proven in shadow of these guardrails" : "safety is not proven at this size of step";
+  const message = proof === "safe" ? "every guardrail is proven within its limit in this step" : `no harm was seen; ${unproven}`;
   return { kind: "advance", reasons: below ? [proof, "baseline_below_floor"] : [proof], message };
 }
 
-/** Whether this step may be left without proof: declared, and small enough. */
+/** Whether this step may be left without proof: declared, and small enough; or a shadow in which no guardrail can be proven. */
 export function isWithoutProof({ plan, phase, step }: Attempt): boolean {
+  if (phase === "shadow") return !plan.signals.some(isRequiredInShadow);
   return plan.advanceOn === "not_breached" && phase === "canary" && (plan.ladder[step]?.percent ?? 100) <= 5;
 }
 

@@ -38,7 +38,7 @@ export interface Attempt {
   readonly approved: Readonly<Record<string, string>>;
   readonly signals: readonly SignalState[];
   readonly silence: SilenceState;
-  /** Candidate's served requests in this step. */
+  /** Candidate's served requests in this step; in shadow its mirrored ones. Those of a pause do not count. */
   readonly stepRequests: number;
   /** Time of covered panes while observing, ms. */
   readonly observedMs: number;

@@ -2,7 +2,7 @@ import { advanceLogE } from "../../stats/advance-process.ts";
 import { advanceLimit } from "../../stats/combine.ts";
 import { setAsideOf } from "../../stats/freeze-process.ts";
 import { mix, NANO_MIN } from "../../stats/nano-nats.ts";
-import type { PlannedSignal, RolloutPlan } from "../spec/plan.ts";
+import { isRequiredInShadow, type PlannedSignal, type RolloutPlan } from "../spec/plan.ts";
 import type { Attempt } from "../state.ts";
 import { thresholdOf } from "./baseline.ts";
 import type { SignalState, TestState } from "./signal-state.ts";
@@ -103,7 +103,6 @@ export function assess(planned: PlannedSignal, state: SignalState, attempt: Atte
   const floor = advanceOf(state.floor, step);
   const advances = [relative, ...(isFloorBinding ? [floor] : [])];
   const isShadow = phase === "shadow";
-  const isGuardrail = planned.tier === "guardrail";
   const newestMs = attempt.newestPane[planned.group] + plan.paneMs;
   const windowMs = plan.sustain.windowMs;
   const baselineN = isShadow ? state.shown.candidate.n : state.shown.baseline.n;
@@ -114,7 +113,7 @@ export function assess(planned: PlannedSignal, state: SignalState, attempt: Atte
     logE: processes.length === 0 ? 0 : mixed(processes, logEOf),
     logEMinus: processes.length === 0 ? 0 : mixed(processes, logEMinusOf),
     logEAdvance: planned.weight === 0 ? 0 : Math.min(...advances.map((process) => (process === undefined ? 0 : advanceLogE(process)))),
-    isRequired: isGuardrail && (!isShadow || (planned.kind === "binary" && (planned.gate === "confidence" || planned.name === "error_rate"))),
+    isRequired: isShadow ? isRequiredInShadow(planned) : planned.tier === "guardrail",
     isSafe: advances.every((process) => process?.safe === true),
     isFloorSafe: !isFloorBinding || floor?.safe === true,
     stepLogE: Math.max(stepEvidence(state.relative, step), isFloorBinding ? stepEvidence(state.floor, step) : 0),

@@ -1,6 +1,6 @@
 import type { Gate, GateInput, GateOutcome } from "./gate.ts";
 import { harmOf } from "./harm.ts";
-import { firstHold } from "./holds.ts";
+import { firstHold, stepHold } from "./holds.ts";
 
 /** Exposure: do the users of the candidate get answers, in time, at the price agreed? Errors, latency, cost, and whether both arms are heard. */
 export const cohortGate: Gate = {
@@ -14,11 +14,8 @@ export const cohortGate: Gate = {
     if (verdict !== "none")
       return { ...outcome, verdict, reasons: ["stale"], about: ["calls"], message: `${who} sent no record where at least 12 were expected` };
     if (input.mode === "observe") return { ...outcome, verdict: "pass", reasons: [], about: [], message: "" };
-    const hold = firstHold(
-      input,
-      input.assessments.filter(({ isRequired }) => isRequired),
-      [],
-    );
+    const required = input.assessments.filter(({ isRequired }) => isRequired);
+    const hold = stepHold(input) ?? firstHold(input, required, []);
     if (hold !== null) return { ...outcome, verdict: "hold", reasons: [hold.reason], about: hold.about, message: hold.message };
     return { ...outcome, verdict: "pass", reasons: [], about: [], message: "" };
   },

@@ -69,9 +69,14 @@ export interface RolloutPlan {
   readonly percentileMinRecords: number;
 }
 
+/** Whether a signal must be safe before shadow is left: of mirrored calls only pass/fail differences on the same prompts are proof. */
+export function isRequiredInShadow({ tier, kind, gate, name }: PlannedSignal): boolean {
+  return tier === "guardrail" && kind === "binary" && (gate === "confidence" || name === "error_rate");
+}
+
 /** Share from which on a step dwells for `minLateMs`. */
 export const LATE_PERCENT = 25;
 /** Largest share that may be left without proof of safety, percent. */
 export const WITHOUT_PROOF_PERCENT = 5;
-/** Candidate requests that a step must have seen to be left without proof. */
+/** Candidate requests (in shadow: mirrored calls) that a step must have seen to be left without proof. */
 export const WITHOUT_PROOF_REQUESTS = 200;

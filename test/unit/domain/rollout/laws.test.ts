@@ -187,6 +187,36 @@ describe("the laws of DESIGN.md section 6, over random histories", () => {
     });
   });
 
+  it("1: no evidence never advances, also where shadow demands no proof of any guardrail", () => {
+    const unproven = ["latency_p95", "ttft_p95", { name: "schema_validity", gate: "cohort" as const }];
+    fc.assert(
+      fc.property(
+        fc.record({
+          signals: fc.subarray<RolloutSpec["signals"][number]>(unproven, { minLength: 1 }),
+          share: fc.constantFrom(0.01, 10, 100),
+          advanceOn: fc.constantFrom("safe" as const, "not_breached" as const),
+          minSamples: fc.constantFrom(1, 100),
+          panes: fc.constantFrom("none" as const, "empty" as const, "baseline only" as const),
+        }),
+        ({ signals, share, advanceOn, minSamples, panes }) => {
+          const world = new World();
+          world.apply(spec({ signals, confidence: "none", minSamples, advanceOn, ladder: [5, 50, 100], shadow: { share, minDwell: "1m", maxDwell: "5m" } }));
+          assert.equal(world.state.current?.phase, "shadow");
+          for (let i = 0; i < 40; i++) {
+            const paneStartMs = world.atMs;
+            const blocks = panes === "baseline only" ? world.traffic(paneStartMs).filter(({ arm }) => arm !== "candidate") : [];
+            world.atMs += MINUTE;
+            const pane = { kind: "pane", group: "calls", atMs: world.atMs, paneStartMs, paneMs: MINUTE, round: 0, watermarkMs: world.atMs, blocks } as const;
+            if (panes !== "none") world.give(pane);
+            world.give({ kind: "tick", atMs: world.atMs });
+          }
+          assert.deepEqual([world.state.current?.phase, world.events.filter(({ action }) => action === "advanced")], ["shadow", []]);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
   it("1: going down needs nothing: a rollback or a brake acts in any running phase and condition", () => {
     law((world) => {
       if (!isRunning(world.state.current)) return;

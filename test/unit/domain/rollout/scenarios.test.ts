@@ -51,6 +51,14 @@ describe("a rollout", () => {
     );
   });
 
+  it("leaves a shadow in which nothing can be proven only after 200 mirrored calls, and never calls it safe", () => {
+    const world = run({ callsPerMinute: 30 }, { signals: ["latency_p95"], confidence: "none" }, 8);
+    const event = world.events.find(({ action }) => action === "advanced");
+    assert.deepEqual([event?.toStep, event?.reasons, event?.advanceWithoutProof], [0, ["advance_without_proof"], true], story(world));
+    assert.equal(event?.atMs, startMs + 7 * MINUTE, "30 calls a minute are 200 after the seventh");
+    assert.match(event?.message ?? "", /nothing can be proven in shadow/);
+  });
+
   it("of a candidate that breaks the schema ends in shadow, by the confidence gate alone", () => {
     const world = run({ candidate: { ...good, schemaFail: 0.05 } });
     const end = world.events.at(-1);

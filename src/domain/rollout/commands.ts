@@ -191,14 +191,24 @@ function thawByHand(attempt: Attempt): Attempt {
   return { ...attempt, frozen: null, signals, isSetAside: false, reasons: ["operator"] };
 }
 
-/** An operator's stop that gateways obeyed already: it becomes the end of the attempt. Only `*` can be cleared, and that raises nothing. */
+/**
+ * An operator's stop that gateways obeyed already: it becomes the end of the attempt. Only `*` can be cleared, and that raises
+ * nothing: the topic keeps only its newest record, so one that is cleared also tells that it was set before, and ends
+ * every attempt that started earlier.
+ */
 export function takeBrake(state: RouteState, { brake }: BrakeInput, moment: Moment): Step {
   const isAll = brake.route === "*";
-  const noted: RouteState = isAll ? { ...state, isBrakedByAll: !brake.cleared } : state;
+  if (isAll && state.isBrakedByAll === !brake.cleared && state.allBrakeAtMs === brake.atMs) return unchanged(state);
+  const noted: RouteState = isAll ? { ...state, isBrakedByAll: !brake.cleared, allBrakeAtMs: brake.atMs } : state;
   const attempt = state.current;
-  const isMeant = isAll ? !brake.cleared : attempt?.plan.rollout === brake.rollout && attempt.attempt === brake.attempt;
-  if (!isMeant || !isRunning(attempt)) return unchanged(noted.isBrakedByAll === state.isBrakedByAll ? state : noted);
-  const message = `stopped by a brake of ${brake.actor}${brake.reason === "" ? "" : `: ${brake.reason}`}`;
+  if (!isRunning(attempt) || !isMeant(attempt, brake)) return unchanged(noted);
+  const what = brake.cleared ? "a brake on all routes that was set and cleared meanwhile, by" : "a brake of";
+  const message = `stopped by ${what} ${brake.actor}${brake.reason === "" ? "" : `: ${brake.reason}`}`;
   const over = { ...noted, current: rollBack(attempt, ["brake"]) };
   return publish(unchanged(noted), over, { action: "rolled_back", reasons: ["brake"], message, actor: brake.actor }, moment);
+}
+
+function isMeant({ plan, attempt, startedAtMs }: Attempt, brake: BrakeInput["brake"]): boolean {
+  if (brake.route !== "*") return plan.rollout === brake.rollout && attempt === brake.attempt;
+  return !brake.cleared || startedAtMs <= brake.atMs;
 }

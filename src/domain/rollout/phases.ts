@@ -41,6 +41,7 @@ export function begin(
     plan,
     specDigest: about.specDigest,
     attempt: number,
+    startedAtMs: about.atMs,
     halvings: tries - 1,
     phase: plan.shadow === null ? "canary" : "shadow",
     step: plan.shadow === null ? 0 : -1,

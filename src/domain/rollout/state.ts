@@ -4,7 +4,7 @@ import type { SilenceState } from "./evidence/silence.ts";
 import type { RolloutPlan } from "./spec/plan.ts";
 
 /** Layout number of the state; an unknown one pauses the task (DESIGN.md section 2). */
-export const STATE_LAYOUT = 1;
+export const STATE_LAYOUT = 2;
 
 /** Why a rollout is frozen, and since when. */
 export interface Frozen {
@@ -20,6 +20,8 @@ export interface Attempt {
   readonly specDigest: string;
   /** Number of the attempt within its rollout id, from 1. */
   readonly attempt: number;
+  /** Decision time of its start, epoch ms. */
+  readonly startedAtMs: number;
   /** How many attempts of this pair of versions there were before: each halves the alpha to advance. */
   readonly halvings: number;
   readonly phase: Phase;
@@ -82,6 +84,8 @@ export interface RouteState {
   readonly sampling: { readonly atMs: number; readonly callsPerMinute: number | null; readonly ppm: RoutingTable["samplePpm"] | null };
   /** A brake on all routes is set. */
   readonly isBrakedByAll: boolean;
+  /** Time of the newest record about all routes that was taken, set or cleared, epoch ms; 0: none. */
+  readonly allBrakeAtMs: number;
   /** Attempts so far per pair of versions, and the newest attempt number per rollout id. */
   readonly tries: Readonly<Record<string, number>>;
   readonly numbers: Readonly<Record<string, number>>;
@@ -110,6 +114,7 @@ export function initialState(route: string): RouteState {
     callRate: { calls: 0, ms: 0 },
     sampling: { atMs: 0, callsPerMinute: null, ppm: null },
     isBrakedByAll: false,
+    allBrakeAtMs: 0,
     tries: {},
     numbers: {},
     startedDigests: [],

@@ -43,7 +43,6 @@ export class DeciderTask implements Task {
   readonly #untold: Decision[] = [];
   #states = new Map<string, RouteState>();
   #epochs = new Map<string, number>();
-  #isAllBraked = false;
   #isReadAhead = false;
   #committedAtMs: number;
 
@@ -167,23 +166,22 @@ export class DeciderTask implements Task {
 
   /** The brake on a route's attempt, if it is the running one's. */
   #brakeOne(route: string, nowMs: number, give: (route: string, input: ReducerInput) => void): void {
-    const state = this.#states.get(route);
-    if (this.#isAllBraked && state !== undefined && !state.isBrakedByAll) this.#brakeByAll(route, nowMs, give);
+    this.#brakeByAll(route, nowMs, give);
     const brake = this.#parts.brakes.get(route);
     const attempt = this.#states.get(route)?.current ?? null;
     if (brake === undefined || !isRunning(attempt) || brake.rollout !== attempt.plan.rollout || brake.attempt !== attempt.attempt) return;
     give(route, { kind: "brake", atMs: nowMs, brake } as const);
   }
 
-  /** The brake on all routes, when it was set or cleared since the last look. */
   #brakeAll(nowMs: number, give: (route: string, input: ReducerInput) => void): void {
-    const brake = this.#parts.brakes.get("*");
-    this.#isAllBraked = brake !== undefined && !brake.cleared;
-    for (const [route, state] of [...this.#states]) if (state.isBrakedByAll !== this.#isAllBraked) this.#brakeByAll(route, nowMs, give);
+    for (const route of [...this.#states.keys()]) this.#brakeByAll(route, nowMs, give);
   }
 
+  /** The brake on all routes, when its record is another than the route has taken: also one that was set and cleared in between. */
   #brakeByAll(route: string, nowMs: number, give: (route: string, input: ReducerInput) => void): void {
     const brake = this.#parts.brakes.get("*");
-    if (brake !== undefined) give(route, { kind: "brake", atMs: nowMs, brake } as const);
+    const state = this.#states.get(route);
+    if (brake === undefined || state === undefined || state.allBrakeAtMs === brake.atMs) return;
+    give(route, { kind: "brake", atMs: nowMs, brake } as const);
   }
 }

@@ -161,6 +161,30 @@ describe("brakes", () => {
   });
 });
 
+describe("a brake on all routes that was set and cleared unseen", () => {
+  const all = { route: "*", rollout: "", attempt: 0 };
+
+  it("ends what ran since before it was cleared: gateways stopped it, and nothing goes up again by clearing", () => {
+    const world = started();
+    world.atMs += 60_000;
+    brake(world, { ...all, cleared: true });
+    assert.deepEqual([last(world)?.action, last(world)?.reasons, last(world)?.actor], ["rolled_back", ["brake"], "bob"]);
+    assert.match(last(world)?.message ?? "", /set and cleared/);
+    assert.equal(world.state.isBrakedByAll, false);
+    world.command("retry");
+    assert.equal(last(world)?.action, "started");
+    const { length } = world.inputs;
+    brake(world, { ...all, cleared: true });
+    assert.deepEqual([world.inputs.length, world.state.current?.phase], [length, "canary"], "a brake that was taken is not taken again");
+  });
+
+  it("does not touch an attempt that started later", () => {
+    const world = started();
+    brake(world, { ...all, cleared: true, atMs: world.atMs - 1 });
+    assert.equal(world.state.current?.phase, "canary");
+  });
+});
+
 describe("declaring", () => {
   it("the same spec again does nothing, also after a rollback", () => {
     const world = started();

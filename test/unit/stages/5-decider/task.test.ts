@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { reduce } from "../../../../src/domain/rollout/reduce.ts";
+import { initialState, type RouteState } from "../../../../src/domain/rollout/state.ts";
+import { DeciderTask } from "../../../../src/stages/5-decider/task.ts";
+import { type Brake, type GateEvent, gateEvents } from "../../../../topics/index.ts";
+import { deps, route, spec, specInput, startMs } from "../../../fixtures/rollout-world.ts";
+
+const running = (): RouteState => reduce(initialState(route), specInput(spec({ shadow: { share: 0 } }), startMs), deps).state;
+const all = (over: Partial<Brake>): Brake => ({
+  route: "*",
+  rollout: "",
+  attempt: 0,
+  cleared: false,
+  reason: "",
+  actor: "bob",
+  atMs: startMs + 1_000,
+  ...over,
+});
+
+function table<V>(values: Map<string, V>) {
+  return {
+    get: (key: string) => values.get(key),
+    entries: () => values.entries(),
+    size: values.size,
+    onChange: () => undefined,
+    freshAtMs: () => 0,
+    ready: Promise.resolve(),
+    close: async () => undefined,
+  };
+}
+
+/** A task over a restored state and a table of brakes, with the events of each flush. */
+async function task(state: RouteState, brakes: Map<string, Brake>) {
+  const made = new DeciderTask(
+    { partition: 0, wake: () => undefined, partitionsOf: () => 1, now: () => startMs },
+    {
+      brakes: table(brakes),
+      fleet: table(new Map()),
+      restore: async () => ({ states: new Map([[route, state]]), epochs: new Map() }),
+      partitionFor: () => 0,
+      deps,
+      onDecision: () => undefined,
+    },
+  );
+  await made.start();
+  return (nowMs: number) => (made.flush(nowMs)?.outputs ?? []).filter(({ topic }) => topic === gateEvents).map(({ value }) => (value as GateEvent).action);
+}
+
+describe("the decider's task", () => {
+  it("ends what ran while a brake on all routes was set and cleared without it", async () => {
+    const flush = await task(running(), new Map([["*", all({ cleared: true })]]));
+    assert.deepEqual(flush(startMs + 5_000), ["rolled_back"]);
+    assert.deepEqual(flush(startMs + 6_000), []);
+  });
+
+  it("takes a brake on all routes that was cleared and set again between two looks", async () => {
+    const brakes = new Map([["*", all({ cleared: true, atMs: startMs - 1_000 })]]);
+    const flush = await task(running(), brakes);
+    assert.deepEqual(flush(startMs + 500), []);
+    brakes.set("*", all({ cleared: true, atMs: startMs + 700 }));
+    assert.deepEqual(flush(startMs + 1_000), ["rolled_back"]);
+  });
+
+  it("leaves an attempt that started after the brake was cleared", async () => {
+    const flush = await task(running(), new Map([["*", all({ cleared: true, atMs: startMs - 1 })]]));
+    assert.deepEqual(flush(startMs + 5_000), []);
+  });
+});

@@ -100,8 +100,26 @@ function timingOf(spec: RolloutSpec): Timing {
   };
 }
 
+const HOUR_MS = 3_600_000;
+/**
+ * How long a route may keep panes open, ms. While a pane or a window is open its `partials` must still be in the log, and they
+ * are kept for one day: the longest of these together leave half of it for an outage.
+ */
+const LONGEST = { windowMs: 6 * HOUR_MS, callsGraceMs: HOUR_MS, judgeGraceMs: 6 * HOUR_MS };
+
+function openProblems(timing: Timing): Problem[] {
+  const fields = [
+    { path: "window", field: "windowMs", like: "15m" },
+    { path: "grace.calls", field: "callsGraceMs", like: "5s" },
+    { path: "grace.judge", field: "judgeGraceMs", like: "2m" },
+  ] as const;
+  return fields
+    .filter(({ field }) => timing[field] > LONGEST[field])
+    .map(({ path, field, like }) => ({ path, message: `is ${timing[field]} ms; give at most ${LONGEST[field] / HOUR_MS}h, for example ${like}` }));
+}
+
 function timingProblems(timing: Timing): Problem[] {
-  const problems: Problem[] = [];
+  const problems = openProblems(timing);
   if (timing.paneMs < 100 || timing.paneMs > 3_600_000) {
     problems.push({ path: "pane", message: `is ${timing.paneMs} ms; give 100ms to 1h, for example 60s` });
   }
@@ -142,10 +160,17 @@ function schemaCheckProblems({ schema }: RolloutSpec): Problem[] {
   if (schema?.pattern === undefined) return [];
   try {
     new RegExp(schema.pattern);
-    return [];
+    if (!isRepeatedRepetition(schema.pattern)) return [];
+    return [{ path: "schema.pattern", message: "repeats a repetition, such as (a+)+, which can take forever to fail on an answer; write a+ instead" }];
   } catch {
     return [{ path: "schema.pattern", message: "is not a valid regular expression; correct it" }];
   }
+}
+
+/** A group that is one repeated character (or class) and is repeated itself: ambiguous at every character, so never needed. */
+function isRepeatedRepetition(pattern: string): boolean {
+  const plain = pattern.replace(/\\.|\[(?:\\.|[^\]\\])*\]/gs, "x");
+  return /\((?:\?:|\?<[^>]*>)?[^()|?](?:[+*]|\{\d+,\})\??\)(?:[+*]|\{\d+,\})/.test(plain);
 }
 
 function schemaCheckOf({ schema }: RolloutSpec): RolloutPlan["schemaCheck"] {

@@ -108,6 +108,11 @@ describe("normalising a spec", () => {
     ["a step into the holdback", { ladder: [10, 97, 100], holdback: 5 }, /ladder\[1\]: is 97, but 5 % are held back/],
     ["no guardrail for quality", { signals: ["error_rate"] }, /signals: holds no guardrail of the confidence gate.*confidence: none/],
     ["well-formedness alone", { signals: ["schema_validity", "error_rate"] }, /signals: holds schema_validity as the only guardrail.*well-formed is not right/],
+    ["a window that outlives what it is made of", { window: "7h" }, /^window: is 25200000 ms.*at most 6h/],
+    ["a pane of calls that stays open for hours", { grace: { calls: "61m" } }, /^grace\.calls: is 3660000 ms.*at most 1h/],
+    ["a judge that is waited for too long", { grace: { judge: "7h" } }, /^grace\.judge: is 25200000 ms.*at most 6h/],
+    ["a pattern that repeats a repetition", { schema: { source: "pattern", pattern: "^(a+)+$" } }, /^schema\.pattern: .*\(a\+\)\+/],
+    ["a pattern that repeats a repeated class", { schema: { source: "pattern", pattern: "(?:[\\w)]*)*x" } }, /^schema\.pattern: /],
     ["no guardrail at all", { signals: ["cost_per_request"], confidence: "none" }, /signals: holds no guardrail: nothing could ever stop/],
     ["the same signal twice", { signals: ["task_completion", { name: "task_completion" }] }, /signals\[1\]: signal task_completion is named twice/],
     ["the baseline as candidate", { candidate: "gpt-a@2026-05", versions: { "gpt-a@2026-05": { upstream: "a", model: "m" } } }, /candidate: is the baseline/],
@@ -152,6 +157,11 @@ describe("normalising a spec", () => {
       );
     });
   }
+
+  it("takes the longest grace and window, and patterns that repeat a group without ambiguity", () => {
+    assert.equal(planOf({ window: "6h", grace: { calls: "1h", judge: "6h" } }).judgeGraceMs, 21_600_000);
+    for (const pattern of ["^\\d{1,3}(?:,\\d+)*$", "(\\(a+)+", "[(a+)+]", "(a\\+)+", "(a+){1,3}"]) planOf({ schema: { source: "pattern", pattern } });
+  });
 
   it("accepts schema validity alone from who writes confidence: none", () => {
     assert.equal(planOf({ signals: ["schema_validity", "error_rate"], confidence: "none" }).signals.length, 2);

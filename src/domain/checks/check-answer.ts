@@ -9,6 +9,8 @@ export interface CheckedAnswer {
   readonly cut: boolean;
   /** The form that was asked for is not a schema or pattern, so it was not checked. */
   readonly formBroken: boolean;
+  /** The check was started, or would have been, and took too long: nothing is known about the form. */
+  readonly timedOut: boolean;
 }
 
 /** The side of a call that is checked: the call itself or its twin. */
@@ -17,11 +19,12 @@ export type Side = Pick<Request, "status" | "responseBody" | "finishReason">;
 /** A limit ended the answer: OpenAI's `length`, Responses' `max_output_tokens`, Anthropic's and Gemini's words for it. */
 const cutReasons = new Set(["length", "max_output_tokens", "max_tokens", "MAX_TOKENS"]);
 
-function schemaValidity(form: Form, answer: Answer): boolean | null {
-  if (form.kind !== "check") return null;
+function schemaValidity(form: Form, answer: Answer): Pick<CheckedAnswer, "schemaValid" | "timedOut"> {
+  if (form.kind !== "check") return { schemaValid: null, timedOut: false };
   // An answer that calls tools is not the structured answer yet.
-  if (answer.text === null) return answer.toolCalls ? null : false;
-  return form.isValid(answer.text);
+  if (answer.text === null) return { schemaValid: answer.toolCalls ? null : false, timedOut: false };
+  const schemaValid = form.isValid(answer.text);
+  return { schemaValid, timedOut: schemaValid === null };
 }
 
 /**
@@ -38,10 +41,10 @@ export function checkAnswer(
   if (side.status !== "ok") return null;
   const cut = cutReasons.has(side.finishReason);
   // Without a body there is nothing to say about its form, and a cut one can no longer be parsed.
-  if (side.responseBody === null) return { schemaValid: null, empty: null, cut, formBroken: false };
+  if (side.responseBody === null) return { schemaValid: null, empty: null, cut, formBroken: false, timedOut: false };
   const answer = answerOf(side.responseBody);
-  if (about.bodyCut && answer.text === null && !answer.toolCalls) return { schemaValid: null, empty: null, cut, formBroken: false };
+  if (about.bodyCut && answer.text === null && !answer.toolCalls) return { schemaValid: null, empty: null, cut, formBroken: false, timedOut: false };
   const form = forms(about.check, about.responseFormat);
   const empty = (answer.text === null || answer.text.trim() === "") && !answer.toolCalls;
-  return { schemaValid: schemaValidity(form, answer), empty, cut, formBroken: form.kind === "broken" };
+  return { ...schemaValidity(form, answer), empty, cut, formBroken: form.kind === "broken" };
 }

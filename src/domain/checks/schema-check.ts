@@ -1,22 +1,25 @@
 import type { SchemaCheck } from "../../../topics/index.ts";
 import { payloadOf } from "./fence.ts";
 
-/** Whether a parsed JSON value fits a schema. */
-export type Validator = (value: unknown) => boolean;
-/** Compiles a JSON Schema (as text); throws when it cannot be compiled. Given from outside: the domain has no compiler. */
-export type CompileJsonSchema = (schema: string) => Validator;
+/** Whether a parsed JSON value fits a schema; null: it could not be found out within the time that a check may take. */
+export type Validator = (value: unknown) => boolean | null;
+/**
+ * Makes the checks that are not the domain's own to run: schemas and patterns come from callers and specs, so whoever runs them
+ * bounds their time. Each throws when its text cannot be compiled.
+ */
+export interface CheckCompilers {
+  readonly jsonSchema: (schema: string) => Validator;
+  readonly pattern: (pattern: string) => (text: string) => boolean | null;
+}
 
 /**
  * A form that answers are checked for. `none`: nothing was asked for. `broken`: something was, but it cannot be checked (not a
- * schema, not a pattern): such calls are not counted as valid or invalid, the caller counts them apart.
+ * schema, not a pattern): such calls are not counted as valid or invalid, the caller counts them apart. `isValid` gives null when the check took too long: that
+ * says nothing about the answer.
  */
-export type Form = { readonly kind: "check"; readonly isValid: (text: string) => boolean } | { readonly kind: "none" } | { readonly kind: "broken" };
+export type Form = { readonly kind: "check"; readonly isValid: (text: string) => boolean | null } | { readonly kind: "none" } | { readonly kind: "broken" };
 
-/**
- * Longest answer that a pattern is run on, in characters. A longer one is invalid: a pattern describes short answers, and the
- * time of a careless pattern grows with the length. This bounds polynomial patterns only; an exponential one, such as (a+)+$,
- * is dangerous at any length and must be refused where specs are accepted.
- */
+/** Longest answer that a pattern is run on, in characters. A longer one is invalid: a pattern describes short answers. */
 export const PATTERN_INPUT_LIMIT = 65_536;
 
 /** Longest JSON Schema that is compiled, in characters. */
@@ -27,7 +30,7 @@ const KEPT_FORMS = 500;
 
 const none: Form = { kind: "none" };
 const broken: Form = { kind: "broken" };
-const isObject: Validator = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
 
 function jsonForm(fence: string, isValid: Validator): Form {
   return {
@@ -35,40 +38,42 @@ function jsonForm(fence: string, isValid: Validator): Form {
     isValid: (text) => {
       const payload = payloadOf(text, fence);
       if (payload === null) return false;
+      let value: unknown;
       try {
-        return isValid(JSON.parse(payload));
+        value = JSON.parse(payload);
       } catch {
         return false;
       }
+      return isValid(value);
     },
   };
 }
 
-function schemaForm(schema: string, fence: string, compile: CompileJsonSchema): Form {
+function schemaForm(schema: string, fence: string, compile: CheckCompilers): Form {
   if (schema.length > SCHEMA_LIMIT) return broken;
   try {
-    return jsonForm(fence, compile(schema));
+    return jsonForm(fence, compile.jsonSchema(schema));
   } catch {
     return broken;
   }
 }
 
-function patternForm(pattern: string, fence: string): Form {
-  let compiled: RegExp;
+function patternForm(pattern: string, fence: string, compile: CheckCompilers): Form {
+  let matches: (text: string) => boolean | null;
   try {
-    compiled = new RegExp(pattern);
+    matches = compile.pattern(pattern);
   } catch {
     return broken;
   }
   const isValid = (text: string) => {
     // A pattern speaks about the answer as it is. Only a fence that was asked for is taken off.
     const payload = fence === "required" ? payloadOf(text, fence) : text;
-    return payload !== null && payload.length <= PATTERN_INPUT_LIMIT && compiled.test(payload);
+    return payload !== null && payload.length <= PATTERN_INPUT_LIMIT && matches(payload);
   };
   return { kind: "check", isValid };
 }
 
-function responseFormatForm(responseFormat: string | null, fence: string, compile: CompileJsonSchema): Form {
+function responseFormatForm(responseFormat: string | null, fence: string, compile: CheckCompilers): Form {
   if (responseFormat === null || responseFormat === "") return none;
   let format: unknown;
   try {
@@ -84,12 +89,12 @@ function responseFormatForm(responseFormat: string | null, fence: string, compil
   return schema === undefined ? jsonForm(fence, isObject) : schemaForm(JSON.stringify(schema), fence, compile);
 }
 
-function formOf(check: SchemaCheck, responseFormat: string | null, compile: CompileJsonSchema): Form {
+function formOf(check: SchemaCheck, responseFormat: string | null, compile: CheckCompilers): Form {
   switch (check.source) {
     case "off":
       return none;
     case "pattern":
-      return check.pattern === null ? broken : patternForm(check.pattern, check.fence);
+      return check.pattern === null ? broken : patternForm(check.pattern, check.fence, compile);
     case "json":
       return check.jsonSchema === null ? jsonForm(check.fence, () => true) : schemaForm(check.jsonSchema, check.fence, compile);
     default:
@@ -103,9 +108,9 @@ export const defaultSchemaCheck: SchemaCheck = { source: "response_format", patt
 /**
  * Finds the form that a call's answer must have; schemas and patterns are compiled once and kept by their text.
  *
- * @param compile compiles JSON Schemas
+ * @param compile compiles JSON Schemas and patterns, and bounds the time that they run
  */
-export function schemaForms(compile: CompileJsonSchema): (check: SchemaCheck, responseFormat: string | null) => Form {
+export function schemaForms(compile: CheckCompilers): (check: SchemaCheck, responseFormat: string | null) => Form {
   const kept = new Map<string, Form>();
   return (check, responseFormat) => {
     const asked = check.source === "response_format" ? responseFormat : null;

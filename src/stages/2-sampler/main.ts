@@ -2,7 +2,7 @@ import { z } from "zod";
 import { routing } from "../../../topics/index.ts";
 import { schemaForms } from "../../domain/checks/schema-check.ts";
 import type { Program } from "../../runtime/program.ts";
-import { compileJsonSchema } from "./json-schema.ts";
+import { checkCompilers } from "./check-compilers.ts";
 import { SamplerMetrics } from "./metrics.ts";
 import { sampler } from "./sampler.ts";
 
@@ -10,7 +10,7 @@ import { sampler } from "./sampler.ts";
 export const program: Program = {
   name: "sampler",
   configuration: z.object({}),
-  async start({ connect, metrics, readiness }) {
+  async start({ connect, log: logger, metrics, readiness }) {
     const log = await connect();
     const waiting = new Set<() => void>();
     const tables = log.openTable(routing, { fields: ["route", "epoch", "schemaCheck", "rubrics"] });
@@ -22,7 +22,7 @@ export const program: Program = {
       sampler({
         partitionFor: (topic, key) => log.partitionFor(topic, key),
         tableOf: (route) => tables.get(route),
-        forms: schemaForms(compileJsonSchema),
+        forms: schemaForms(checkCompilers((about) => logger.warn(about, "a schema or pattern takes too long: its answers are not checked"))),
         metrics: new SamplerMetrics(metrics),
         waiting,
       }),

@@ -9,6 +9,7 @@ export class SamplerMetrics {
   readonly skewed: Counter;
   readonly refusedSeries: Counter<"route">;
   readonly brokenForms: Counter<"route">;
+  readonly timedOutChecks: Counter<"route">;
   readonly tableTimeouts: Counter<"route">;
   readonly samples: Counter<"arm">;
   readonly forgottenInstances: Counter;
@@ -41,6 +42,12 @@ export class SamplerMetrics {
     this.brokenForms = new Counter({
       name: "headgate_sampler_broken_forms_total",
       help: "Answers whose requested form is not a valid schema or pattern: not checked.",
+      labelNames: ["route"],
+      registers,
+    });
+    this.timedOutChecks = new Counter({
+      name: "headgate_sampler_timed_out_checks_total",
+      help: "Answers that were not checked because their schema or pattern takes too long to run: they count neither as valid nor as invalid.",
       labelNames: ["route"],
       registers,
     });

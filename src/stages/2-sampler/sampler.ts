@@ -132,6 +132,7 @@ class SamplerTask implements Task {
     const about = { check: table?.schemaCheck ?? defaultSchemaCheck, responseFormat: call.responseFormat, bodyCut: call.cut };
     const checked = { call: checkAnswer(call, about, forms), twin: call.twin === null ? null : checkAnswer(call.twin, about, forms) };
     if (checked.call?.formBroken === true) metrics.brokenForms.inc({ route: call.route });
+    for (const side of [checked.call, checked.twin]) if (side?.timedOut === true) metrics.timedOutChecks.inc({ route: call.route });
     const rubrics = table?.rubrics ?? [];
     const refused = this.#fold.add(call, callContributions(call, checked, rubrics));
     if (refused > 0) metrics.refusedSeries.inc({ route: call.route }, refused);

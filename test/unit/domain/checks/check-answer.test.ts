@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { checkAnswer, type Side } from "../../../../src/domain/checks/check-answer.ts";
 import { defaultSchemaCheck, PATTERN_INPUT_LIMIT, schemaForms } from "../../../../src/domain/checks/schema-check.ts";
-import { compileJsonSchema } from "../../../../src/stages/2-sampler/json-schema.ts";
+import { checkCompilers, type SlowForm } from "../../../../src/stages/2-sampler/check-compilers.ts";
 import type { SchemaCheck } from "../../../../topics/index.ts";
 
 const completion = (message: unknown): string => JSON.stringify({ choices: [{ index: 0, message }] });
 const says = (content: unknown): Side => ({ status: "ok", finishReason: "stop", responseBody: completion({ role: "assistant", content }) });
-const forms = schemaForms(compileJsonSchema);
+const forms = schemaForms(checkCompilers(() => {}));
 
 function check(side: Side, given: Partial<SchemaCheck> = {}, about: { responseFormat?: string; bodyCut?: boolean } = {}) {
   const { responseFormat = null, bodyCut = false } = about;
@@ -106,6 +106,54 @@ describe("the deterministic checks", () => {
     assert.equal(isValid(`${"x".repeat(PATTERN_INPUT_LIMIT)}[Yes]`, pattern), false);
   });
 
+  const evil = "^(a+)+$";
+  const endless = `${"a".repeat(40)}!`;
+
+  it("say nothing about an answer whose pattern does not end in time, and check the next one", () => {
+    const pattern = { source: "pattern", pattern: evil } as const;
+    const checked = check(says(endless), pattern);
+    assert.deepEqual([checked?.schemaValid, checked?.timedOut, checked?.formBroken], [null, true, false]);
+    assert.equal(isValid("aaa", pattern), true);
+    assert.equal(isValid("aab!", pattern), false);
+    const next = check(says("[Yes]"), { source: "pattern", pattern: "^\\[Yes\\]$" });
+    assert.deepEqual([next?.schemaValid, next?.timedOut], [true, false]);
+  });
+
+  it("say nothing about an answer whose schema does not end in time: patterns, names, references that double", () => {
+    const doubling = Object.fromEntries(
+      Array.from({ length: 40 }, (_, i) => [`d${i}`, { allOf: [{ $ref: `#/$defs/d${i + 1}` }, { $ref: `#/$defs/d${i + 1}` }] }]),
+    );
+    const schemas: [object, unknown, unknown, unknown][] = [
+      [{ properties: { a: { type: "string", pattern: evil } } }, { a: endless }, { a: "aaa" }, { a: "b" }],
+      [{ patternProperties: { [evil]: { type: "integer" } } }, { [endless]: 1 }, { aaa: 1 }, { aaa: "x" }],
+      [{ $ref: "#/$defs/d0", $defs: { ...doubling, d40: { type: "integer" } } }, 1, null, "x"],
+    ];
+    for (const [jsonSchema, slow, right, wrong] of schemas) {
+      const json = { source: "json", jsonSchema: JSON.stringify(jsonSchema) } as const;
+      const checked = check(says(JSON.stringify(slow)), json);
+      assert.deepEqual([checked?.schemaValid, checked?.timedOut], [null, true], json.jsonSchema);
+      if (right !== null) assert.equal(isValid(JSON.stringify(right), json), true, json.jsonSchema);
+      assert.equal(isValid(JSON.stringify(wrong), json), false, json.jsonSchema);
+    }
+  });
+
+  it("tell the patterns of one schema apart", () => {
+    const jsonSchema = JSON.stringify({ properties: { a: { pattern: "^a$" }, b: { pattern: "^b$" } } });
+    assert.equal(isValid('{"a":"a","b":"b"}', { source: "json", jsonSchema }), true);
+    assert.equal(isValid('{"a":"a","b":"a"}', { source: "json", jsonSchema }), false);
+  });
+
+  it("give up a pattern that never ends in time and tell of it once", () => {
+    const told: SlowForm[] = [];
+    const pattern = checkCompilers((form) => told.push(form)).pattern(evil);
+    for (let i = 0; i < 5; i++) assert.equal(pattern(endless), null);
+    assert.equal(pattern("aaa"), null);
+    assert.deepEqual(
+      told.map(({ form, chars }) => [form, chars]),
+      [["pattern", evil.length]],
+    );
+  });
+
   it("find the text in parts, in a completion of text and in the Responses API", () => {
     const pattern = { source: "pattern", pattern: "^ab$" };
     assert.equal(
@@ -130,7 +178,13 @@ describe("the deterministic checks", () => {
   });
 
   it("do not hold against an answer that its body was not logged, or was cut", () => {
-    assert.deepEqual(check({ ...says(""), responseBody: null }, { source: "json" }), { schemaValid: null, empty: null, cut: false, formBroken: false });
+    assert.deepEqual(check({ ...says(""), responseBody: null }, { source: "json" }), {
+      schemaValid: null,
+      empty: null,
+      cut: false,
+      formBroken: false,
+      timedOut: false,
+    });
     const cut = check({ ...says(""), responseBody: '{"choices":[{"mess' }, { source: "json" }, { bodyCut: true });
     assert.deepEqual([cut?.empty, cut?.schemaValid], [null, null]);
   });

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { describe, it } from "node:test";
 import { checkAnswer } from "../../../../src/domain/checks/check-answer.ts";
 import { schemaForms } from "../../../../src/domain/checks/schema-check.ts";
-import { compileJsonSchema } from "../../../../src/stages/2-sampler/json-schema.ts";
+import { checkCompilers } from "../../../../src/stages/2-sampler/check-compilers.ts";
 import type { SchemaCheck } from "../../../../topics/index.ts";
 
 /** Recorded answers of real models lie beside the project, not in it. */
@@ -32,7 +32,7 @@ describe("the schema check on recorded answers", () => {
   for (const [file, rows, check] of files) {
     const path = join(recorded, file);
     it(`says of each of the ${rows} rows of ${file} what its label says`, { skip: !existsSync(path) && "../shared/data is not there" }, () => {
-      const forms = schemaForms(compileJsonSchema);
+      const forms = schemaForms(checkCompilers(() => {}));
       const all = readFileSync(path, "utf8")
         .trim()
         .split("\n")

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { Registry } from "prom-client";
 import { schemaForms } from "../../../../src/domain/checks/schema-check.ts";
 import type { Batch, Committed, Incoming } from "../../../../src/runtime/port.ts";
-import { compileJsonSchema } from "../../../../src/stages/2-sampler/json-schema.ts";
+import { checkCompilers } from "../../../../src/stages/2-sampler/check-compilers.ts";
 import { SamplerMetrics } from "../../../../src/stages/2-sampler/metrics.ts";
 import { sampler } from "../../../../src/stages/2-sampler/sampler.ts";
 import { type SamplerTable, TABLE_WAIT_MS } from "../../../../src/stages/2-sampler/table-gate.ts";
@@ -25,7 +25,7 @@ class Bench {
   readonly #role = sampler({
     partitionFor: (_, key) => (key === "support-answer" ? 2 : 0),
     tableOf: (route) => this.tables.get(route),
-    forms: schemaForms(compileJsonSchema),
+    forms: schemaForms(checkCompilers(() => {})),
     metrics: new SamplerMetrics(this.registry),
     waiting: this.#waiting,
   });

@@ -1,0 +1,24 @@
+import { patternSteps } from "../../domain/checks/pattern-steps.ts";
+import type { TimeLimit } from "./time-limit.ts";
+
+/** Steps that a check may take without a time limit: a few milliseconds. */
+export const FREE_STEPS = 500_000;
+
+/**
+ * Compiles a pattern of a spec. Searches that are provably short run as they are, all others against the clock.
+ *
+ * @throws {SyntaxError} when it is not a pattern
+ */
+export function compilePattern(pattern: string, limit: TimeLimit): (text: string) => boolean | null {
+  const compiled = new RegExp(pattern);
+  const steps = patternSteps(pattern, false);
+  return (text) => {
+    if (steps(text.length) > FREE_STEPS) return limit.run(() => compiled.test(text));
+    try {
+      return compiled.test(text);
+    } catch {
+      // V8 finds only now that the pattern is too large for it.
+      return null;
+    }
+  };
+}

@@ -7,9 +7,11 @@ import type { RolloutPlan } from "./spec/plan.ts";
 import { isRunning, type RouteState } from "./state.ts";
 import { type Moment, publish, type Step, tell, unchanged } from "./step.ts";
 
-/** Takes a declared spec: starts an attempt, or says precisely why not. A digest that was started before does nothing. */
+/** Takes a declared spec: starts an attempt, or says precisely why not. That of the present attempt, declared again, does nothing. */
 export function declare(state: RouteState, input: SpecInput, moment: Moment): Step {
-  if (state.startedDigests.includes(input.digest)) return unchanged(state);
+  if (state.current?.specDigest === input.digest) return unchanged(state);
+  const earlier = state.starts.find(({ digest }) => digest === input.digest);
+  if (earlier !== undefined) return refuse(state, input, moment, "spec_refused", [startedBefore(earlier)]);
   if (input.spec === null) return refuse(state, input, moment, "spec_refused", input.problems);
   const normalised = normaliseSpec(input.spec, input.rubrics);
   if (normalised.kind === "refused") {
@@ -32,6 +34,10 @@ export function declare(state: RouteState, input: SpecInput, moment: Moment): St
   const serving = state.serving ?? plan.baselineVersion;
   if (problems.length > 0 || serving === null) return refuse(state, input, moment, "spec_refused", problems);
   return start(unchanged(state), { plan, serving, specDigest: input.digest, actor: input.actor, notices }, moment);
+}
+
+function startedBefore({ rollout, attempt }: RouteState["starts"][number]): string {
+  return `it was started before, as attempt ${attempt} of ${rollout}, and no spec is started twice: use retry for a new attempt of the newest rollout, or give this spec another id (or any other change)`;
 }
 
 export interface Start {

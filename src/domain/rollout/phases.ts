@@ -72,7 +72,9 @@ export function begin(
     current: started,
     tries: remember(state.tries, pair, tries),
     numbers: remember(state.numbers, plan.rollout, number),
-    startedDigests: [...state.startedDigests.filter((digest) => digest !== about.specDigest), about.specDigest].slice(-MOST_REMEMBERED),
+    starts: [...state.starts.filter(({ digest }) => digest !== about.specDigest), { digest: about.specDigest, rollout: plan.rollout, attempt: number }].slice(
+      -MOST_REMEMBERED,
+    ),
   };
 }
 

@@ -89,8 +89,8 @@ export interface RouteState {
   /** Attempts so far per pair of versions, and the newest attempt number per rollout id. */
   readonly tries: Readonly<Record<string, number>>;
   readonly numbers: Readonly<Record<string, number>>;
-  /** Digests of specs that were started, newest last: applying one again does nothing. */
-  readonly startedDigests: readonly string[];
+  /** Specs that were started, with the newest attempt of each, newest last: none is started twice by declaring it. */
+  readonly starts: readonly { readonly digest: string; readonly rollout: string; readonly attempt: number }[];
   /** Ids of commands that were taken, newest last. */
   readonly commandIds: readonly string[];
   readonly lastEventId: string;
@@ -117,7 +117,7 @@ export function initialState(route: string): RouteState {
     allBrakeAtMs: 0,
     tries: {},
     numbers: {},
-    startedDigests: [],
+    starts: [],
     commandIds: [],
     lastEventId: "",
     lastHash: "",

@@ -47,7 +47,7 @@ export async function declareRollout(
   checkAttempt(spec.route, declaration.expectedAttempt, views);
   // A refused spec may be declared again: what stood in its way may be gone.
   const isDeclared = views.rollouts.get(spec.route)?.digest === digest && standingOf(views, spec.route, digest).standing !== "refused";
-  if (isDeclared) return { kind: "unchanged", route: spec.route, digest, warnings: [] };
+  if (isDeclared || isOfPresentAttempt(spec.route, digest, views)) return { kind: "unchanged", route: spec.route, digest, warnings: [] };
   checkNotRunning(spec.route, views);
   const live = liveGateways(
     [...views.fleet.entries()].map(([, report]) => report),
@@ -108,6 +108,20 @@ function checkAttempt(route: string, expected: number | undefined, views: Views)
   throw new KnownError("CONFLICT", `route ${route} is at attempt ${current}, not ${expected}`, {
     fix: "look at the route, then decide again",
     details: { attempt: current },
+  });
+}
+
+/** Whether a spec is that of the present attempt; the decider ignores it then. Another one that was started is refused by both. */
+function isOfPresentAttempt(route: string, digest: string, views: Views): boolean {
+  const events = views.gateEvents.newest(route, { limit: Number.MAX_SAFE_INTEGER });
+  const started = events.find(({ action, specDigest }) => action === "started" && specDigest === digest);
+  if (started === undefined) return false;
+  const { rollout, attempt } = started;
+  const state = views.states.get(route);
+  if (state === undefined || (state.rollout === rollout && state.attempt === attempt)) return true;
+  throw new KnownError("CONFLICT", `this spec was started before, as attempt ${attempt} of ${rollout}, and no spec is started twice`, {
+    fix: `headgate rollout retry ${route} starts the newest rollout again; to start this one, give the spec another id (or any other change)`,
+    details: { rollout, attempt },
   });
 }
 

@@ -195,6 +195,20 @@ describe("declaring", () => {
     assert.deepEqual([world.inputs.length, world.state.current?.phase], [length + 1, "rolled_back"]);
   });
 
+  it("a spec that an earlier attempt was started with is refused, naming the attempt and what to do", () => {
+    const world = started();
+    world.command("rollback");
+    world.apply(spec({ ...noShadow, id: "second" }));
+    world.command("rollback");
+    world.apply(spec(noShadow));
+    assert.deepEqual([last(world)?.action, last(world)?.reasons, last(world)?.attempt], ["held", ["spec_refused"], 0]);
+    assert.equal(last(world)?.specDigest, world.events[0]?.specDigest);
+    assert.match(last(world)?.message ?? "", /started before, as attempt 1 of support-answer\/new@1.*retry.*another id/);
+    assert.equal(world.state.current?.plan.rollout, "second");
+    world.apply(spec({ ...noShadow, id: "third" }));
+    assert.equal(last(world)?.action, "started");
+  });
+
   it("another spec while one runs is refused, and changes nothing", () => {
     const world = started();
     world.apply(spec({ ...noShadow, alpha: 0.01 }));

@@ -98,6 +98,22 @@ describe("POST /v1/rollouts", () => {
     assert.equal((await call("POST", "/v1/rollouts", declare({ minSamples: 7 }))).status, 202);
   });
 
+  it("answers 409 to a spec that an earlier attempt was started with, and 200 to that of the present one", async () => {
+    const { call, log, written } = await control();
+    const { digest } = (await call("POST", "/v1/rollouts", declare())).json;
+    log.put(gateEvents, route, gateEvent({ id: "ge-1", action: "started", specDigest: digest, reasons: ["started"] }));
+    log.put(rolloutState, route, state({ phase: "rolled_back" }));
+    const second = (await call("POST", "/v1/rollouts", declare({ id: "second" }))).json.digest;
+    assert.deepEqual([(await call("POST", "/v1/rollouts", declare())).json.status, written("rollouts").length], ["unchanged", 2], "the present attempt");
+    log.put(gateEvents, route, gateEvent({ id: "ge-2", action: "started", specDigest: second, rollout: "second", reasons: ["started"] }));
+    log.put(rolloutState, route, state({ phase: "rolled_back", rollout: "second" }));
+    const again = await call("POST", "/v1/rollouts?wait=30s", declare());
+    assert.deepEqual([again.status, again.json.rollout, again.json.attempt], [409, "support-answer-1", 1], again.text);
+    assert.match(again.json.detail, /started before, as attempt 1 of support-answer-1/);
+    assert.match(again.json.fix, /retry.*another id/);
+    assert.equal(written("rollouts").length, 2);
+  });
+
   it("refuses when the attempt is not the expected one", async () => {
     const { call, log } = await control();
     log.put(rolloutState, route, state({ phase: "rolled_back", attempt: 3 }));

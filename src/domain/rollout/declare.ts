@@ -1,4 +1,6 @@
 import type { ServedVersion } from "../../../topics/index.ts";
+import { canonicalJson } from "./canonical-json.ts";
+import type { ReducerDeps } from "./gate-event.ts";
 import type { SpecInput } from "./input.ts";
 import { begin, rollBack } from "./phases.ts";
 import type { Reason } from "./reasons.ts";
@@ -30,7 +32,7 @@ export function declare(state: RouteState, input: SpecInput, moment: Moment): St
     ]);
   }
   const { plan, notices } = normalised;
-  const problems = [...servingProblems(state, plan), ...upstreamProblems(plan, input)];
+  const problems = [...servingProblems(state, plan, moment.deps), ...candidateProblems(state, plan, moment.deps), ...upstreamProblems(plan, input)];
   const serving = state.serving ?? plan.baselineVersion;
   if (problems.length > 0 || serving === null) return refuse(state, input, moment, "spec_refused", problems);
   return start(unchanged(state), { plan, serving, specDigest: input.digest, actor: input.actor, notices }, moment);
@@ -50,7 +52,7 @@ export interface Start {
 
 /** Begins an attempt and publishes its first table. Under a brake on all routes it is over at once; `retry` brings the next. */
 export function start(before: Step, { plan, serving, specDigest, actor, notices }: Start, moment: Moment): Step {
-  const begun = begin(before.state, plan, { specDigest, serving, atMs: moment.atMs });
+  const begun = begin(before.state, plan, { specDigest, serving, atMs: moment.atMs, definitionOf: (version) => definitionOf(version, moment.deps) });
   const where = plan.shadow === null ? `at ${plan.ladder[0]?.percent} %` : "in shadow";
   const message = [`${plan.candidate} starts ${where} against ${serving.name}`, ...notices].join("; ");
   const started = publish(before, begun, { action: "started", reasons: ["started"], message, actor }, moment);
@@ -72,22 +74,30 @@ function refuse(state: RouteState, input: SpecInput, moment: Moment, reason: Rea
   return tell(unchanged(state), state, { action: "held", reasons: [reason], message, actor: input.actor, about }, moment);
 }
 
-function isSameVersion(one: ServedVersion, other: ServedVersion): boolean {
-  return one.upstream === other.upstream && one.model === other.model && one.parameters === other.parameters && one.systemTemplate === other.systemTemplate;
+/** Digest of what a version is, whatever its name; the order of its parameters means nothing. */
+function definitionOf({ upstream, model, parameters, systemTemplate }: ServedVersion, deps: ReducerDeps): string {
+  return deps.sha256(canonicalJson({ upstream, model, parameters: JSON.parse(parameters), systemTemplate }));
 }
 
 /** The baseline is what serves now; a version is immutable. */
-function servingProblems({ serving }: RouteState, plan: RolloutPlan): string[] {
+function servingProblems({ serving }: RouteState, plan: RolloutPlan, deps: ReducerDeps): string[] {
   if (serving === null) {
     return plan.baselineVersion === null
       ? [`versions["${plan.baseline}"] is missing: the route is new, so say how to serve its baseline: {upstream, model}`]
       : [];
   }
   if (serving.name !== plan.baseline) return [`baseline is ${plan.baseline}, but ${serving.name} serves the route: name it as the baseline`];
-  if (plan.baselineVersion !== null && !isSameVersion(serving, plan.baselineVersion)) {
+  if (plan.baselineVersion !== null && definitionOf(serving, deps) !== definitionOf(plan.baselineVersion, deps)) {
     return [`versions["${plan.baseline}"] differs from what serves under this name: a version is immutable; leave it out, or give the change a new name`];
   }
   return [];
+}
+
+/** Evidence, fallback and events of a candidate go by its name: it must mean now what it meant before. */
+function candidateProblems({ definitions }: RouteState, plan: RolloutPlan, deps: ReducerDeps): string[] {
+  const known = Object.hasOwn(definitions, plan.candidate) ? definitions[plan.candidate] : undefined;
+  if (known === undefined || known === definitionOf(plan.candidateVersion, deps)) return [];
+  return [`versions["${plan.candidate}"] differs from what was rolled out under this name: a version is immutable; give the change a new name`];
 }
 
 /** A spec that a live gateway could not obey is refused, with the gateways. */

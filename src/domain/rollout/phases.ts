@@ -23,7 +23,7 @@ import type { Attempt, RouteState } from "./state.ts";
 const MOST_REMEMBERED = 200;
 
 /** The newest entries of a record that grows with time. */
-function remember(record: Readonly<Record<string, number>>, key: string, value: number): Record<string, number> {
+function remember<V>(record: Readonly<Record<string, V>>, key: string, value: V): Record<string, V> {
   const others = Object.entries(record).filter(([name]) => name !== key);
   return Object.fromEntries([...others.slice(-(MOST_REMEMBERED - 1)), [key, value]]);
 }
@@ -32,11 +32,11 @@ function remember(record: Readonly<Record<string, number>>, key: string, value: 
 export function begin(
   state: RouteState,
   plan: RolloutPlan,
-  about: { readonly specDigest: string; readonly serving: ServedVersion; readonly atMs: number },
+  about: { readonly specDigest: string; readonly serving: ServedVersion; readonly atMs: number; readonly definitionOf: (version: ServedVersion) => string },
 ): RouteState {
   const pair = JSON.stringify([plan.baseline, plan.candidate]);
   const tries = (state.tries[pair] ?? 0) + 1;
-  const number = (state.numbers[plan.rollout] ?? 0) + 1;
+  const number = (Object.hasOwn(state.numbers, plan.rollout) ? (state.numbers[plan.rollout] ?? 0) : 0) + 1;
   const attempt: Attempt = {
     plan,
     specDigest: about.specDigest,
@@ -66,9 +66,12 @@ export function begin(
   };
   // A ladder of one step begins with everybody.
   const started = attempt.phase === "canary" && plan.ladder.length === 1 ? { ...attempt, phase: "observing" as const, reasons: ["observing"] } : attempt;
+  const { serving, definitionOf } = about;
+  const definitions = remember(state.definitions, serving.name, definitionOf(serving));
   return {
     ...state,
-    serving: about.serving,
+    serving,
+    definitions: remember(definitions, plan.candidate, definitionOf(plan.candidateVersion)),
     current: started,
     tries: remember(state.tries, pair, tries),
     numbers: remember(state.numbers, plan.rollout, number),

@@ -89,6 +89,8 @@ export interface RouteState {
   /** Attempts so far per pair of versions, and the newest attempt number per rollout id. */
   readonly tries: Readonly<Record<string, number>>;
   readonly numbers: Readonly<Record<string, number>>;
+  /** Digest of the definition of each version that was rolled out or served, by name, newest last: a name never changes its meaning. */
+  readonly definitions: Readonly<Record<string, string>>;
   /** Specs that were started, with the newest attempt of each, newest last: none is started twice by declaring it. */
   readonly starts: readonly { readonly digest: string; readonly rollout: string; readonly attempt: number }[];
   /** Ids of commands that were taken, newest last. */
@@ -117,6 +119,7 @@ export function initialState(route: string): RouteState {
     allBrakeAtMs: 0,
     tries: {},
     numbers: {},
+    definitions: {},
     starts: [],
     commandIds: [],
     lastEventId: "",

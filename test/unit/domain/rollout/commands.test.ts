@@ -209,6 +209,33 @@ describe("declaring", () => {
     assert.equal(last(world)?.action, "started");
   });
 
+  it("a candidate under a name that meant another version before is refused; the order of its parameters means nothing", () => {
+    const candidate = (over: object) => ({ ...spec().versions, "new@1": { upstream: "a", model: "new", parameters: { a: 1, b: { c: 2, d: 3 } }, ...over } });
+    const world = started({ ...noShadow, versions: candidate({}) });
+    world.command("rollback");
+    for (const over of [{ model: "other" }, { upstream: "b" }, { parameters: { a: 2 } }, { systemTemplate: "Be brief." }]) {
+      world.apply(spec({ ...noShadow, id: "again", versions: candidate(over) }));
+      assert.deepEqual([last(world)?.action, last(world)?.reasons], ["held", ["spec_refused"]], JSON.stringify(over));
+      assert.match(last(world)?.message ?? "", /versions\["new@1"\] differs from what was rolled out under this name.*new name/);
+    }
+    world.apply(spec({ ...noShadow, id: "again", versions: candidate({ parameters: { b: { d: 3, c: 2 }, a: 1 } }) }));
+    assert.equal(last(world)?.action, "started", story(world));
+  });
+
+  it("takes any name for a version and a rollout, also those that every object has", () => {
+    const versions = { "old@1": { upstream: "a", model: "old" }, constructor: { upstream: "a", model: "new" } };
+    const world = started({ ...noShadow, id: "constructor", candidate: "constructor", versions });
+    assert.deepEqual([last(world)?.action, last(world)?.attempt], ["started", 1]);
+  });
+
+  it("a name that served the route cannot come back as another candidate", () => {
+    const world = started({ ...noShadow, ladder: [100] });
+    world.command("promote");
+    const versions = { "old@1": { upstream: "a", model: "changed" } };
+    world.apply(spec({ ...noShadow, baseline: "new@1", candidate: "old@1", versions }));
+    assert.match(last(world)?.message ?? "", /versions\["old@1"\] differs from what was rolled out under this name/);
+  });
+
   it("another spec while one runs is refused, and changes nothing", () => {
     const world = started();
     world.apply(spec({ ...noShadow, alpha: 0.01 }));

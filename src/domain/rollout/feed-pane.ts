@@ -18,16 +18,18 @@ const MOST_UNOBSERVED = 120;
 const RATE_KEPT = 0.9;
 
 /** Whether a pane's round was fed before: panes close in order, and their rounds too. */
-export function isFed(fed: FedPanes, { paneStartMs, round }: Pick<PaneInput, "paneStartMs" | "round">): boolean {
-  if (round === 0) return paneStartMs <= fed.newestMs;
-  const newest = fed.rounds[String(paneStartMs)];
+export function isFed(fed: FedPanes, { paneStartMs, paneMs, round }: Pick<PaneInput, "paneStartMs" | "paneMs" | "round">): boolean {
+  const endMs = paneStartMs + paneMs;
+  if (round === 0) return endMs <= fed.newestEndMs;
+  const newest = fed.rounds[String(endMs)];
   // A pane that is no longer remembered is too old to be new; one that was never closed has no late records.
   return newest === undefined || round <= newest;
 }
 
-function withFed(fed: FedPanes, { paneStartMs, round }: PaneInput): FedPanes {
-  const rounds = Object.entries({ ...fed.rounds, [String(paneStartMs)]: round }).sort(([a], [b]) => Number(a) - Number(b));
-  return { newestMs: Math.max(fed.newestMs, paneStartMs), rounds: Object.fromEntries(rounds.slice(-MOST_PANES)) };
+function withFed(fed: FedPanes, { paneStartMs, paneMs, round }: PaneInput): FedPanes {
+  const endMs = paneStartMs + paneMs;
+  const rounds = Object.entries({ ...fed.rounds, [String(endMs)]: round }).sort(([a], [b]) => Number(a) - Number(b));
+  return { newestEndMs: Math.max(fed.newestEndMs, endMs), rounds: Object.fromEntries(rounds.slice(-MOST_PANES)) };
 }
 
 /**

@@ -58,9 +58,9 @@ export interface Attempt {
 
 /** Where rounds of panes stand, so that nothing is fed twice. */
 export interface FedPanes {
-  /** Start of the newest pane whose round 0 was fed, epoch ms; -1: none. */
-  readonly newestMs: number;
-  /** Newest round fed per pane start, for the newest panes. */
+  /** End of the newest pane whose round 0 was fed, epoch ms; -1: none. Ends, since attempts may have panes of different length. */
+  readonly newestEndMs: number;
+  /** Newest round fed per end of a pane, for the newest panes. */
   readonly rounds: Readonly<Record<string, number>>;
 }
 
@@ -99,7 +99,7 @@ export interface RouteState {
   readonly lastHash: string;
 }
 
-const noPanes: FedPanes = { newestMs: -1, rounds: {} };
+const noPanes: FedPanes = { newestEndMs: -1, rounds: {} };
 
 /** The state of a route of which nothing is known. */
 export function initialState(route: string): RouteState {

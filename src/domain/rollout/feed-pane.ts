@@ -13,6 +13,7 @@ import type { Attempt, FedPanes, RouteState } from "./state.ts";
 const MOST_PANES = 240;
 /** Coverage below which a pane does not count as observed (DESIGN.md section 6, law 7). */
 const LEAST_COVERAGE = 0.9;
+/** Stretches of panes that wait for the judge at most, each however long: short panes must not outrun a slow judge. */
 const MOST_UNOBSERVED = 120;
 /** How much of the rate of calls is kept with each pane: half of it is seven panes old. */
 const RATE_KEPT = 0.9;
@@ -85,15 +86,27 @@ function afterCalls(attempt: Attempt, blocks: readonly Block[], input: PaneInput
   if (attempt.phase !== "observing" || served === 0 || !isEvidence || attempt.frozen !== null) return heard;
   return judgedGuardrails(attempt).size === 0
     ? { ...heard, observedMs: heard.observedMs + input.paneMs }
-    : { ...heard, unobservedPanes: [...heard.unobservedPanes, input.paneStartMs].slice(-MOST_UNOBSERVED) };
+    : { ...heard, unobservedPanes: withPane(heard.unobservedPanes, { fromMs: input.paneStartMs, toMs: paneEndMs }) };
+}
+
+type Stretches = Attempt["unobservedPanes"];
+
+function withPane(stretches: Stretches, pane: Stretches[number]): Stretches {
+  const newest = stretches.at(-1);
+  if (newest?.toMs !== pane.fromMs) return [...stretches, pane].slice(-MOST_UNOBSERVED);
+  return [...stretches.slice(0, -1), { fromMs: newest.fromMs, toMs: pane.toMs }];
 }
 
 function afterJudge(attempt: Attempt, blocks: readonly Block[], input: PaneInput): Attempt {
   const guardrails = judgedGuardrails(attempt);
   const own = blocks.filter((block) => block.step === attempt.step);
   const heard = { ...attempt, silence: heardJudge(attempt.silence, own, guardrails, input.paneStartMs) };
-  if (!attempt.unobservedPanes.includes(input.paneStartMs)) return heard;
-  const unobservedPanes = attempt.unobservedPanes.filter((pane) => pane > input.paneStartMs);
+  const [fromMs, toMs] = [input.paneStartMs, input.paneStartMs + input.paneMs];
+  if (!attempt.unobservedPanes.some((stretch) => stretch.fromMs <= fromMs && toMs <= stretch.toMs)) return heard;
+  // Panes close in order: none before this one will be.
+  const unobservedPanes = attempt.unobservedPanes
+    .filter((stretch) => stretch.toMs > toMs)
+    .map((stretch) => ({ fromMs: Math.max(stretch.fromMs, toMs), toMs: stretch.toMs }));
   const isCovered = coverageOf(own.filter((block) => guardrails.has(block.signal) && block.arm === "candidate")) >= LEAST_COVERAGE;
   return { ...heard, unobservedPanes, observedMs: heard.observedMs + (isCovered && attempt.frozen === null ? input.paneMs : 0) };
 }

@@ -44,8 +44,8 @@ export interface Attempt {
   readonly stepRequests: number;
   /** Time of covered panes while observing, ms. */
   readonly observedMs: number;
-  /** Panes of `calls` in which the candidate served, waiting for the judge's close: pane starts. Bounded. */
-  readonly unobservedPanes: readonly number[];
+  /** Panes of `calls` in which the candidate served, waiting for the judge's close: stretches without a gap, epoch ms, oldest first. */
+  readonly unobservedPanes: readonly { readonly fromMs: number; readonly toMs: number }[];
   /** Newest closed pane per group, epoch ms of its start; -1: none in this attempt. */
   readonly newestPane: { readonly calls: number; readonly judge: number };
   readonly watermarkMs: number;

@@ -26,7 +26,9 @@ export function planSignals(spec: RolloutSpec, rubrics: WantedRubrics): PlannedS
     const given: SignalSpec = typeof entry === "string" ? { name: entry } : entry;
     const path = `signals[${i}]`;
     if (given.name === MISSING_SCORES) {
-      notices.push("missing_scores: its rule binds every judged signal in any case (at most 5 % unscored, 1 point of difference); its own margin is not read");
+      notices.push(
+        "missing_scores: binds every judged signal in any case: nothing advances while more than 5 % of the baseline's drawn records are unscored, and the candidate's unscored records count as failed; its own margin is not read",
+      );
       return;
     }
     if (seen.has(given.name)) problems.push({ path, message: `signal ${given.name} is named twice; keep one` });

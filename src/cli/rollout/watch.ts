@@ -22,13 +22,15 @@ export function getRoute(api: ControlApi, route: string): Promise<RouteView> {
 export async function* watchRoute(api: ControlApi, route: string, signal: AbortSignal): AsyncGenerator<RouteView> {
   const ended = new AbortController();
   const both = AbortSignal.any([signal, ended.signal]);
-  let wake = () => {};
-  const events = followEvents(api, route, { signal: both, onEvent: () => wake() });
+  let news = Promise.withResolvers<void>();
+  const events = followEvents(api, route, { signal: both, onEvent: () => news.resolve() });
   try {
     while (!both.aborted) {
+      // Before the look: what is told while it is under way, or too soon after it, is a reason for the next one.
+      news = Promise.withResolvers<void>();
       yield await getRoute(api, route);
       await pause(leastMs, both);
-      await Promise.race([pause(tickMs - leastMs, both), new Promise<void>((resolve) => (wake = resolve))]);
+      await Promise.race([pause(tickMs - leastMs, both), news.promise]);
     }
   } finally {
     ended.abort();

@@ -12,6 +12,23 @@ export type FakeAnswer = { readonly status: number; readonly body: unknown };
  * A command line whose files are given and whose control API is a function. Event streams end at once, so that what looks
  * on goes by its tick.
  */
+/** A server-sent event every 20 ms, so that nothing that watches waits for its tick. */
+function eventsUntil(signal: AbortSignal | null | undefined): ReadableStream<Uint8Array> {
+  let timer: NodeJS.Timeout | undefined;
+  return new ReadableStream({
+    start(controller) {
+      timer = setInterval(() => controller.enqueue(new TextEncoder().encode("event: state\ndata: {}\n\n")), 20);
+      signal?.addEventListener("abort", () => {
+        clearInterval(timer);
+        controller.error(new Error("aborted"));
+      });
+    },
+    cancel() {
+      clearInterval(timer);
+    },
+  });
+}
+
 export function fakeCli(about: {
   readonly files?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
@@ -41,7 +58,7 @@ export function fakeCli(about: {
     exitCode: 0,
     fetch: async (input, init) => {
       const url = new URL(String(input));
-      if (url.pathname === "/v1/events") return new Response("");
+      if (url.pathname === "/v1/events") return new Response(eventsUntil(init?.signal));
       const method = init?.method ?? "GET";
       const headers = (init?.headers ?? {}) as Record<string, string>;
       requests.push({ method, url: url.href, body: typeof init?.body === "string" ? JSON.parse(init.body) : undefined, authorization: headers.authorization });

@@ -33,6 +33,10 @@ describe("README.md", () => {
     assert.deepEqual(blocks("python"), [readFileSync("docs/examples/read_gate_events.py", "utf8")]);
   });
 
+  it("has no gap that was to be filled in", () => {
+    assert.doesNotMatch(readme, /@@/);
+  });
+
   it("links to files that exist and names scripts that exist", () => {
     const links = [...readme.matchAll(/\]\(([^)#:]+)\)/g)].map(([, path]) => path ?? "");
     assert.ok(links.length > 10);

@@ -51,6 +51,11 @@ export class Observer {
     }
   }
 
+  /** Calls that users saw, so far. */
+  servedCalls(): number {
+    return [...this.seen.values()].flatMap(({ calls }) => [...calls]).reduce((sum, [key, calls]) => sum + (key.endsWith(" served") ? calls : 0), 0);
+  }
+
   #request(call: Request): void {
     const seen = this.seen.get(call.route);
     if (!seen || call.kind !== "call") return;

@@ -18,6 +18,8 @@ import { eventLine, evidenceLines, finalTable, liveLines, settingsOf } from "./v
 
 /** The judge of the demo is wrong in this share of its calls, independently. */
 const judgeErrorRate = 0.05;
+/** Longest wait for the last answered calls to arrive in the topic, ms. */
+const logDeadlineMs = 15_000;
 /** Calls per route that are answered before the first rollout is applied. */
 const warmUpCalls = 100;
 /** Recorded latencies are divided by this. */
@@ -76,15 +78,14 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     await warmUp(traffic, alive);
     await applySpecs(options, addresses, say);
     await watch(options, observer, traffic, startedAtMs, alive);
-    if (options.keep) await keepUp(addresses, cluster, say);
-    await Promise.all(traffic.map((callers) => callers.stop()));
-    // What was answered is in `requests` once every gateway has written a mark after it; a few marks are plenty.
-    await sleep(3000);
+    if (!options.keep) await Promise.all(traffic.map((callers) => callers.stop()));
+    await allLogged(observer, traffic);
     const rows = [...observer.seen.values()].map(rowOf);
     const seconds = (Date.now() - startedAtMs) / 1000;
     if (options.json) console.log(JSON.stringify({ ok: rows.every((row) => row.right), seed: options.seed, seconds, stories: rows }));
     else summary(rows, traffic, seconds);
     alive();
+    if (options.keep) await keepUp(addresses, cluster, say);
     return rows.every((row) => row.right);
   } finally {
     await Promise.all(traffic.map((callers) => callers.stop()));
@@ -213,6 +214,13 @@ async function watch(options: DemoOptions, observer: Observer, traffic: readonly
     await sleep(500);
   }
   if (drawn > 0) process.stdout.write("\n".repeat(drawn));
+}
+
+/** Waits until every answered call has been read from the topic, so that the table misses none; a lost one shows as the end of the wait. */
+async function allLogged(observer: Observer, traffic: readonly Traffic[]): Promise<void> {
+  const answered = traffic.reduce((sum, callers) => sum + callers.answered, 0);
+  const until = Date.now() + logDeadlineMs;
+  while (observer.servedCalls() < answered && Date.now() < until) await sleep(100);
 }
 
 async function keepUp(

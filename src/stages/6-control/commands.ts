@@ -49,11 +49,12 @@ export function commandRecord(request: CommandRequest, at: { readonly views: Vie
 
 /** The gate event with which the decider answered a command: it carried it out, or refused it. */
 export function answerTo(command: Command, events: readonly GateEvent[]): { readonly kind: "in_effect" | "refused"; readonly message: string } | undefined {
-  for (const { actor, reasons, message } of events) {
+  for (const { actor, action, reasons, message } of events) {
     if (actor !== command.actor) continue;
     // A refusal names the verb first; another command of the same actor may have been refused meanwhile.
     if (reasons.includes("command_refused") && message.startsWith(`${command.verb} `)) return { kind: "refused", message };
-    if (reasons.includes("operator")) return { kind: "in_effect", message };
+    // A retry is answered by the start of the attempt, which tells why it starts and not who keeps it from moving.
+    if (reasons.includes("operator") || (command.verb === "retry" && action === "started")) return { kind: "in_effect", message };
   }
   return undefined;
 }

@@ -1,5 +1,6 @@
 import type { Request, RoutingTable } from "../../../topics/index.ts";
 import type { CheckedAnswer } from "../checks/check-answer.ts";
+import { type ErrorClass, errorClasses, errorClassOf } from "../checks/error-class.ts";
 import { isDrawn } from "../sampling/draw.ts";
 import { logBucket, OVERFLOW_BUCKET } from "../stats/log-bucket.ts";
 import { type Contribution, HUNDREDTHS } from "./contribution.ts";
@@ -25,6 +26,19 @@ const paired = (signal: string, isBad: boolean, twinIsBad: boolean) => counted(s
 /** A cancelled call says nothing about errors: the caller left. */
 const isError = (status: Request["status"]): boolean | null => (status === "cancelled" ? null : status !== "ok");
 
+const classSignals: Readonly<Record<ErrorClass, string>> = {
+  timeout: callSignals.timeouts,
+  rate_limit: callSignals.rateLimits,
+  client: callSignals.clientErrors,
+  server: callSignals.serverErrors,
+};
+
+/** The rate of each class of error, for people: `error_rate` is what gates. */
+function errorClassesOf(call: Request): Contribution[] {
+  const found = errorClassOf(call);
+  return errorClasses.map((name) => binary(classSignals[name], name === found));
+}
+
 function measured(call: Request): Contribution[] {
   const { latencyMs, ttftMs, costUsd, outputTokens, status } = call;
   // Timeouts and cancelled calls never answered: an exceedance of any threshold, never missing (statistics.md section 1.4).
@@ -39,7 +53,7 @@ function measured(call: Request): Contribution[] {
 function servedChecks(call: Request, checked: CheckedAnswer | null): Contribution[] {
   const found: Contribution[] = [];
   const bad = isError(call.status);
-  if (bad !== null) found.push(binary(callSignals.errorRate, bad));
+  if (bad !== null) found.push(binary(callSignals.errorRate, bad), ...errorClassesOf(call));
   if (checked === null) return found;
   if (checked.schemaValid !== null) found.push(binary(callSignals.schemaValidity, !checked.schemaValid));
   if (checked.empty !== null) found.push(binary(callSignals.emptyOutput, checked.empty));

@@ -4,6 +4,10 @@ export type Group = "calls" | "judge";
 /** Signals that the sampler computes on every call. A rubric may not use these names. */
 export const callSignals = {
   errorRate: "error_rate",
+  timeouts: "error_timeout",
+  rateLimits: "error_rate_limit",
+  clientErrors: "error_client",
+  serverErrors: "error_server",
   schemaValidity: "schema_validity",
   emptyOutput: "empty_output",
   cutOutput: "cut_output",

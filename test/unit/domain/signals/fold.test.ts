@@ -100,7 +100,9 @@ describe("folding calls and scores", () => {
 
   it("counts a served call in each of its signals, in `all` and in its slices", () => {
     const entries = folded([callWith({ slices: ["context=long"], ttftMs: 30, endedAtMs: 1_012_345 })]);
-    const signals = ["error_rate", "schema_validity", "empty_output", "cut_output", "latency_p95", "ttft_p95", "cost_per_request", "output_tokens"];
+    const classes = ["error_timeout", "error_rate_limit", "error_client", "error_server"];
+    const checks = ["schema_validity", "empty_output", "cut_output"];
+    const signals = ["error_rate", ...classes, ...checks, "latency_p95", "ttft_p95", "cost_per_request", "output_tokens"];
     for (const slice of ["all", "context=long"])
       assert.deepEqual(
         entries.filter((e) => e.slice === slice).map(({ signal }) => signal),

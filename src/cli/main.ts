@@ -1,25 +1,8 @@
 #!/usr/bin/env node
-import { readFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
-import { roleNames } from "./roles.ts";
-import { run } from "./run.ts";
-import { processTerminal } from "./terminal.ts";
-
-const interrupt = new AbortController();
-const argv = process.argv.slice(2);
-// Roles take signals themselves; every other command ends its looking on and then says where things stand.
-if (![...roleNames, "up"].includes(argv[0] ?? "")) {
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupt.abort());
+/** The `headgate` command. Says which Node it needs before anything is loaded that an older one cannot even parse. */
+const oldestNode = 24;
+if (Number(process.versions.node.split(".")[0]) < oldestNode) {
+  console.error(`error: headgate needs Node ${oldestNode} or later, and this is ${process.versions.node}\n  fix: put a newer Node first on the PATH`);
+  process.exit(2);
 }
-
-const code = await run(argv, {
-  terminal: processTerminal(process, process.env),
-  env: process.env,
-  fetch,
-  now: Date.now,
-  read: (path) => (path === "-" ? text(process.stdin) : readFile(path, "utf8")),
-  interrupted: interrupt.signal,
-  exitCode: 0,
-});
-// A command may have set one itself (topics).
-if (code !== 0 || process.exitCode === undefined) process.exitCode = code;
+await import("./start.ts");

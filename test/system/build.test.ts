@@ -25,6 +25,13 @@ describe("the published package", () => {
     accessSync(bin, constants.X_OK);
   });
 
+  it("says which Node it needs when it is run by an older one, before it loads anything", () => {
+    const asNode20 = 'data:text/javascript,Object.defineProperty(process,"versions",{value:{...process.versions,node:"20.20.2"}})';
+    const refused = spawnSync(process.execPath, ["--import", asNode20, bin, "--help"], { encoding: "utf8" });
+    assert.equal(refused.status, 2);
+    assert.match(refused.stderr, /needs Node 24 or later, and this is 20\.20\.2/);
+  });
+
   it("carries the contracts that foreign teams read, and none of the development tools", () => {
     for (const path of ["topics/avro", "topics/asyncapi.json", "topics/rollout.schema.json", "src/cli/main.d.ts"])
       assert.ok(existsSync(join(dist, path)), path);

@@ -7,7 +7,7 @@ import { closingLine, type Outcome } from "./runner/outcome.ts";
 import { type FileRun, killAll, runFiles } from "./runner/run-files.ts";
 
 /**
- * `npm test` runs everything: unit and contract tests in two processes, then each file of `test/kafka` and `test/system` in a
+ * `npm test` runs everything: unit and contract tests in four processes, then each file of `test/kafka` and `test/system` in a
  * process of its own, one after the other, on one cluster. `unit` as argument runs the first half; paths run just those.
  * The last line printed is `N passed, N failed`, with `, N skipped` if any; the exit code is 1 unless all is well.
  */
@@ -55,8 +55,8 @@ async function main(args: readonly string[]): Promise<void> {
   const isPure = (file: string): boolean => /^test\/(unit|contract)\//.test(relative(root, file));
   const pure = files.filter(isPure);
   const live = files.filter((file) => !isPure(file));
-  // Two processes, since some tests wait and most compute: dealt in turn, so that neighbours in one folder do not gang up.
-  const shards = [0, 1].map((shard) => pure.filter((_, i) => i % 2 === shard)).filter((shard) => shard.length > 0);
+  // Four processes on two or more cores, since some tests wait and most compute: dealt in turn, so that neighbours in one folder do not gang up.
+  const shards = [0, 1, 2, 3].map((shard) => pure.filter((_, i) => i % 4 === shard)).filter((shard) => shard.length > 0);
   await Promise.all(shards.map((shard, i) => runBatch(`unit and contract tests ${i + 1}/${shards.length}, ${shard.length} files`, shard, process.env)));
   if (live.length === 0) return;
   let cluster: Cluster;

@@ -28,7 +28,14 @@ export const signalSpec = z.strictObject({
       tolerated: z.number().min(0).max(10).optional().describe("harm up to here must never stop; default limit / 5"),
     })
     .optional(),
-  floor: z.number().min(0).max(1).optional().describe("smallest acceptable rate of good, for example 0.995"),
+  floor: z
+    .union([z.number().min(0).max(1), z.literal("strict"), z.strictObject({ min: z.number().min(0).max(1), strict: z.boolean() })])
+    .optional()
+    .describe("smallest acceptable rate of good, for example 0.995; `strict` (or {min, strict: true}): binds also while the baseline is below it"),
+  judgeError: z
+    .strictObject({ sensitivity: z.number().gt(0).max(1), specificity: z.number().gt(0).max(1) })
+    .optional()
+    .describe("of a calibrated judge: margins are multiplied by sensitivity + specificity - 1"),
   onBreach: onBreach.optional().describe("action when a breach is sustained"),
 });
 
@@ -62,6 +69,11 @@ export const rolloutSpec = z.strictObject({
     })
     .optional()
     .describe("what schema_validity checks; default response_format"),
+  slices: z
+    .array(z.union([z.string().min(1), z.strictObject({ name: z.string().min(1), share: z.number().gt(0).max(1).optional() })]))
+    .max(16)
+    .optional()
+    .describe("named subsets of traffic that get verdicts of their own; share: of the baseline's traffic, when it was never seen before"),
   shadow: z
     .strictObject({
       share: percent.optional().describe("percent of served requests mirrored to the candidate; default 100, 0: no shadow phase"),
@@ -92,7 +104,12 @@ export const rolloutSpec = z.strictObject({
     })
     .optional()
     .describe("settings that are knobs only for small volumes and demonstrations"),
-  onRunning: z.enum(["reject"]).optional().describe("what a new spec does while another rollout runs on the route"),
+  onRunning: z
+    .enum(["reject", "queue", "replace", "edit"])
+    .optional()
+    .describe(
+      "what this spec does while a rollout runs on the route; default reject. queue: starts when that one is over; replace: rolls it back and starts; edit: the same rollout goes on under new margins or alpha",
+    ),
 });
 export type RolloutSpec = z.output<typeof rolloutSpec>;
 export type SignalSpec = z.output<typeof signalSpec>;

@@ -51,6 +51,7 @@ export function normaliseSpec(spec: RolloutSpec, rubrics: WantedRubrics): Normal
     candidateVersion,
     baselineVersion: versionOf(spec, spec.baseline),
     signals: planned.signals,
+    slices: (spec.slices ?? []).map((slice) => (typeof slice === "string" ? { name: slice, share: null } : { name: slice.name, share: slice.share ?? null })),
     rubrics,
     schemaCheck: schemaCheckOf(spec),
     judgePerMinute: judgePerMinute(spec.judge?.budget),

@@ -8,7 +8,7 @@ export interface PlannedSignal {
   readonly name: string;
   /** Which close of a pane it waits for. */
   readonly group: "calls" | "judge";
-  /** `binary`: pass or fail. `percentile`: shifted exceedance. `score`, `mean`: shown only, in this version. */
+  /** `binary`: pass or fail. `percentile`: shifted exceedance. `score`: loss of 0..1 on a grid of 0.01. `mean`: a quantity, capped, compared as a ratio. */
   readonly kind: "binary" | "percentile" | "score" | "mean";
   readonly direction: "higher_is_worse" | "lower_is_worse";
   readonly gate: "confidence" | "cohort";
@@ -17,14 +17,27 @@ export interface PlannedSignal {
   readonly margin: { readonly tolerated: number; readonly limit: number; readonly relative: boolean };
   /** Whole log buckets that `tolerated` and `limit` shift a percentile by; null for other kinds. */
   readonly shift: { readonly tolerated: number; readonly limit: number } | null;
+  /** Youden's J of a calibrated judge, in (0, 1]: what is tested is margin x J (statistics.md section 2, judge noise). 1: not calibrated, or no judge. */
+  readonly judgeJ: number;
   /** Smallest acceptable rate of good; null: none. */
   readonly floor: number | null;
+  /** The floor binds also while the baseline is proven below it. */
+  readonly isFloorStrict: boolean;
   readonly onBreach: OnBreach;
   readonly hard: boolean;
   /** Share of alpha; the guardrails' sum to 1, `watch` has 0. */
   readonly weight: number;
   /** Mean loss that the baseline is taken to have before it was seen. */
   readonly reference: number;
+  /** Variance of a loss in [0, 1] that is taken before one was seen; of scores and (capped) means. */
+  readonly referenceVariance: number;
+}
+
+/** A named subset of traffic with verdicts of its own. */
+export interface PlannedSlice {
+  readonly name: string;
+  /** Declared share of the baseline's traffic, for a route that was never watched; null: equal shares. */
+  readonly share: number | null;
 }
 
 export interface PlannedStep {
@@ -44,6 +57,7 @@ export interface RolloutPlan {
   /** null: the spec leaves it out, and the version that serves the route is meant. */
   readonly baselineVersion: ServedVersion | null;
   readonly signals: readonly PlannedSignal[];
+  readonly slices: readonly PlannedSlice[];
   readonly rubrics: WantedRubrics;
   readonly schemaCheck: SchemaCheck;
   /** Judgements per minute; null: no limit. */

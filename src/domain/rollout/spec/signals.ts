@@ -66,10 +66,8 @@ function resolve(given: SignalSpec, about: About): Resolved {
   if (preset === undefined || missing !== null) return { signal: null, problems: missing === null ? [] : [missing], notices: [] };
   const isJudged = preset.source !== "call";
   const kind = kindOf(preset, given, about.form);
-  const isShownOnly = kind === "score" || kind === "mean";
-  const notices = isShownOnly
-    ? [`${given.name}: ${kind === "score" ? "a score of 0..1" : "a mean"} is shown and reported but does not act in this version (tier watch)`]
-    : [];
+  const floor = floorOf(given, preset);
+  const notices: string[] = [];
   const marginOf = percentileOrPlain(given, preset, kind);
   const problems = [...marginOf.problems, ...fieldProblems(given, { preset, form: about.form, isJudged, kind })].map(({ path, message }) => ({
     path: `${about.path}${path === "" ? "" : `.${path}`}`,
@@ -81,15 +79,29 @@ function resolve(given: SignalSpec, about: About): Resolved {
     kind,
     direction: preset.direction,
     gate: given.gate ?? preset.gate,
-    tier: isShownOnly ? "watch" : (given.tier ?? "guardrail"),
+    // Until their evidence is wired in (under way), scores and means are shown only.
+    tier: kind === "score" || kind === "mean" ? "watch" : (given.tier ?? "guardrail"),
     margin: marginOf.margin,
     shift: marginOf.shift,
-    floor: kind === "binary" ? (given.floor ?? preset.floor ?? null) : null,
+    judgeJ: given.judgeError === undefined ? 1 : given.judgeError.sensitivity + given.judgeError.specificity - 1,
+    floor: kind === "binary" ? floor.min : null,
+    isFloorStrict: floor.isStrict,
     onBreach: given.onBreach ?? preset.onBreach,
     hard: preset.hard,
     reference: preset.reference,
+    referenceVariance: kind === "mean" ? MEAN_VARIANCE : SCORE_VARIANCE,
   };
   return { signal, problems, notices };
+}
+
+/** Variances that a loss is taken to have before one was seen: a judge's score with sd 0.16, and a heavy-tailed cost over its cap (statistics.md section 3). */
+const SCORE_VARIANCE = 0.0256;
+const MEAN_VARIANCE = 0.0043;
+
+function floorOf({ floor }: SignalSpec, preset: Preset): { readonly min: number | null; readonly isStrict: boolean } {
+  if (floor === undefined) return { min: preset.floor ?? null, isStrict: false };
+  if (floor === "strict") return { min: preset.floor ?? null, isStrict: true };
+  return typeof floor === "number" ? { min: floor, isStrict: false } : { min: floor.min, isStrict: floor.strict };
 }
 
 function missingSource(name: string, preset: Preset | undefined, about: About): Problem | null {
@@ -150,8 +162,13 @@ function fieldProblems(
   }
   if (given.floor !== undefined && about.kind !== "binary")
     problems.push({ path: "floor", message: "has no meaning: only pass/fail signals have a floor; remove it" });
-  if (given.floor !== undefined && (given.floor <= 0 || given.floor >= 1))
-    problems.push({ path: "floor", message: `is ${given.floor}; give a rate between 0 and 1, for example 0.995` });
+  const { min } = floorOf(given, about.preset);
+  if (given.floor !== undefined && min === null) problems.push({ path: "floor", message: "is strict, but there is no floor; give {min: 0.95, strict: true}" });
+  if (min !== null && (min <= 0 || min >= 1)) problems.push({ path: "floor", message: `is ${min}; give a rate between 0 and 1, for example 0.995` });
+  const { judgeError } = given;
+  if (judgeError !== undefined && !about.isJudged) problems.push({ path: "judgeError", message: "has no meaning: only judged signals have one; remove it" });
+  if (judgeError !== undefined && judgeError.sensitivity + judgeError.specificity <= 1)
+    problems.push({ path: "judgeError", message: "is that of a judge no better than chance: sensitivity + specificity must be above 1" });
   return problems;
 }
 

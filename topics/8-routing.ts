@@ -55,6 +55,11 @@ export const routing = defineTopic({
     staleAfterMs: count().describe("a gateway without a successful fetch of `routing` for so long serves the baseline; 0: never"),
     schemaCheck,
     rubrics: z.array(wantedRubric),
+    slices: z.array(z.string()).describe("slices that get statistics of their own in this attempt; others are not counted apart"),
+    valueCaps: z
+      .array(z.object({ signal: z.string(), cap: count().describe("ms, micro-dollars or tokens") }))
+      .describe("largest quantity that counts in a mean, per signal, fixed for the attempt; a signal is absent until its cap is known"),
+    attemptStartedAtMs: atMs().describe("decision time of the attempt's start: every epoch of it is larger; 0 when none runs or it is not known"),
     reason: z.string(),
     gateEventId: z.string(),
     atMs: atMs(),

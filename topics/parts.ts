@@ -60,7 +60,12 @@ export const statistics = {
   values: z.array(int()),
   counts: z.array(count()),
   subjectCounts: z.array(count()).describe("records in each of 32 subject-hash buckets, or empty"),
-  subjectSums: z.array(int()).describe("sum of losses in the same buckets, in the units of `values`, or empty"),
+  subjectSums: z
+    .array(int())
+    .describe("sum in the same buckets, or empty: of the values; of kind `log` of min(quantity, cap), with the attempt's cap (`valueCaps` of `routing`)"),
+  newSubjects: maybe(count()).describe(
+    "subjects at their first served call in the attempt; only in `latency_p95`, slice `all`, which every call has; null: not known, which adds nothing",
+  ),
 };
 
 /** What the served version answered to a prompt that was mirrored. */

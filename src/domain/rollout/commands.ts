@@ -1,7 +1,6 @@
 import { assertNever } from "../../errors/assert-never.ts";
-import { createFreeze } from "../stats/freeze-process.ts";
 import { start } from "./declare.ts";
-import type { SignalState, TestState } from "./evidence/signal-state.ts";
+import { forgetHarm } from "./evidence/feed-signal.ts";
 import type { BrakeInput, CommandInput } from "./input.ts";
 import { lookAt } from "./look.ts";
 import { finish, pause, resume, rollBack, stepUp, undo } from "./phases.ts";
@@ -174,20 +173,13 @@ function promote(before: Step, attempt: Attempt, { actor, reason }: Command, mom
   );
 }
 
-const restarted = (test: TestState): TestState => ({
-  ...test,
-  freeze: test.freeze.map((run) => ({ ...run, process: createFreeze(run.process.weights, run.process.top[0]?.length ?? 0) })),
-  marks: [],
-  worst: [],
-});
-
 /**
  * A person takes the responsibility for harm that was proven: every freeze process starts at 1 again, since it would
  * otherwise freeze at the next look. Starting anew only makes stopping rarer; the event says who it was.
  */
 function thawByHand(attempt: Attempt): Attempt {
   if (attempt.frozen?.cause !== "breach") return { ...attempt, frozen: null, reasons: ["operator"] };
-  const signals = attempt.signals.map((signal): SignalState => ({ ...signal, relative: restarted(signal.relative), floor: restarted(signal.floor) }));
+  const signals = attempt.signals.map(forgetHarm);
   return { ...attempt, frozen: null, signals, isSetAside: false, reasons: ["operator"] };
 }
 

@@ -2,11 +2,14 @@ import { KnownError } from "../../errors/known-error.ts";
 import { BUCKETS } from "../routing/buckets.ts";
 import { threshold } from "../stats/nano-nats.ts";
 import { feedSignal } from "./evidence/feed-signal.ts";
-import { partsOf } from "./evidence/parts.ts";
+import { type BlocksBySeries, bySeries, missingParts, type Part, partsOf } from "./evidence/parts.ts";
+import type { SignalState } from "./evidence/signal-state.ts";
 import { callTotals, heardCalls, heardJudge } from "./evidence/silence.ts";
+import { addFirstSights } from "./evidence/split.ts";
 import type { Block, PaneInput } from "./input.ts";
 import { wasPaused } from "./phases.ts";
 import { candidateBuckets } from "./routing-table.ts";
+import type { PlannedSignal, RolloutPlan } from "./spec/plan.ts";
 import type { Attempt, FedPanes, RouteState } from "./state.ts";
 
 /** Panes whose rounds are remembered per group. */
@@ -52,21 +55,43 @@ export function feedPane(state: RouteState, attempt: Attempt, input: PaneInput):
   }
 }
 
+/** What a signal is fed from: its own blocks, or what was drawn for the first judged guardrail and did not come back. */
+function partsFor(pane: BlocksBySeries, planned: PlannedSignal, known: string, plan: RolloutPlan, round: number): Part[] {
+  if (planned.source !== "missing") return partsOf(pane, planned, known);
+  const judged = plan.signals.find(({ source, weight }) => source === "judge" && weight > 0);
+  // A score that comes later was missing when its pane closed, and stays that.
+  return judged === undefined || round > 0 ? [] : missingParts(partsOf(pane, judged, known));
+}
+
+/** Step that no block is of: evidence under earlier margins never advances. */
+const NO_STEP = Number.MAX_SAFE_INTEGER;
+
 function withEvidence(attempt: Attempt, blocks: readonly Block[], input: PaneInput): Attempt {
-  const { plan } = attempt;
-  const paneEndMs = input.paneStartMs + input.paneMs;
-  const isEvidence = !wasPaused(attempt, input.paneStartMs, paneEndMs);
-  const ceiling = threshold(plan.alphaAdvance, attempt.halvings);
-  const signals = attempt.signals.map((signal, i) => {
-    const planned = plan.signals[i];
-    if (planned === undefined || planned.group !== input.group) return signal;
-    const parts = partsOf(blocks, planned, signal.evaluatorVersion);
-    return feedSignal(signal, parts, { plan, planned, paneStartMs: input.paneStartMs, paneEndMs, round: input.round, step: attempt.step, ceiling, isEvidence });
-  });
-  const next = { ...attempt, signals, watermarkMs: Math.max(attempt.watermarkMs, input.watermarkMs) };
-  if (input.round > 0) return next;
-  const seen = { ...next, newestPane: { ...next.newestPane, [input.group]: Math.max(next.newestPane[input.group], input.paneStartMs) } };
-  return input.group === "calls" ? afterCalls(seen, blocks, input, isEvidence) : afterJudge(seen, blocks, input);
+  const { paneStartMs, round, group } = input;
+  const paneEndMs = paneStartMs + input.paneMs;
+  const pane = bySeries(blocks);
+  const isEvidence = !wasPaused(attempt, paneStartMs, paneEndMs);
+  const ceiling = threshold(attempt.plan.alphaAdvance, attempt.halvings);
+  const feed = (signals: readonly SignalState[], plan: RolloutPlan, about: { readonly step: number; readonly isEvidence: boolean }) =>
+    signals.map((signal, i) => {
+      const planned = plan.signals[i];
+      if (planned === undefined || planned.group !== group) return signal;
+      const parts = partsFor(pane, planned, signal.evaluatorVersion, plan, round);
+      return feedSignal(signal, parts, pane, { plan, planned, paneStartMs, paneEndMs, round, ceiling, ...about });
+    });
+  const editions = attempt.editions.map((edition) => ({ ...edition, signals: feed(edition.signals, edition.plan, { step: NO_STEP, isEvidence }) }));
+  const isUnderPresent = isEvidence && paneStartMs >= attempt.editedAtMs;
+  const signals = feed(attempt.signals, attempt.plan, { step: attempt.step, isEvidence: isUnderPresent });
+  const next = { ...attempt, signals, editions, watermarkMs: Math.max(attempt.watermarkMs, input.watermarkMs) };
+  if (round > 0) return next;
+  const seen = { ...next, newestPane: { ...next.newestPane, [group]: Math.max(next.newestPane[group], paneStartMs) } };
+  return group === "calls" ? afterCalls(withFirstSights(seen, blocks), blocks, input, isEvidence) : afterJudge(seen, blocks, input);
+}
+
+/** Subjects at first sight in the step that the attempt is in, with its split. */
+function withFirstSights(attempt: Attempt, blocks: readonly Block[]): Attempt {
+  const own = blocks.filter((block) => block.step === attempt.step && typeof block.newSubjects === "number");
+  return own.length === 0 ? attempt : { ...attempt, split: addFirstSights(attempt.split, own, candidateBuckets(attempt) / BUCKETS) };
 }
 
 /** Arms of the step's own blocks: those of an earlier step say nothing about silence in this one. */

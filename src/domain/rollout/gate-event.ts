@@ -1,14 +1,8 @@
 import type { GateEvent, SignalEvidence } from "../../../topics/index.ts";
-import { alphaSpent } from "../stats/combine.ts";
-import { interval } from "../stats/interval.ts";
-import { ln } from "../stats/ln.ts";
-import { nano } from "../stats/nano-nats.ts";
 import { canonicalJson } from "./canonical-json.ts";
-import type { Assessment } from "./evidence/assess.ts";
-import { shownDelta, shownValue } from "./evidence/shown.ts";
-import { verdictOf } from "./gates/gate.ts";
 import type { Look } from "./look.ts";
 import { candidatePpm } from "./routing-table.ts";
+import { signalRows } from "./signal-rows.ts";
 import { type Attempt, conditionOf, type RouteState } from "./state.ts";
 
 /** What the reducer cannot compute itself. */
@@ -104,7 +98,7 @@ function namesOf(attempt: Attempt | null, { about }: Telling): Pick<GateEvent, "
 }
 
 function evidenceOf(look: Look | null, attempt: Attempt | null): SignalEvidence[] {
-  return look === null || attempt === null ? [] : look.assessments.map((found) => signalEvidence(found, attempt, look));
+  return look === null || attempt === null ? [] : look.assessments.flatMap((found) => signalRows(found, attempt, look));
 }
 
 /** Hash of an event: SHA-256 of its canonical JSON without the field `hash`. */
@@ -115,43 +109,3 @@ export function hashOf(event: GateEvent, deps: Pick<ReducerDeps, "sha256">): str
 
 /** alpha to advance of an attempt: half of that of the one before. */
 export const alphaAdvanceOf = (attempt: Attempt): number => attempt.plan.alphaAdvance / 2 ** attempt.halvings;
-
-function signalEvidence(found: Assessment, attempt: Attempt, look: Look): SignalEvidence {
-  const { planned, state } = found;
-  const { tolerated, limit, relative } = planned.margin;
-  const { alpha } = attempt.plan;
-  return {
-    signal: planned.name,
-    slice: "all",
-    gate: planned.gate,
-    tier: planned.tier,
-    verdict: verdictOf(found, look.crossing),
-    direction: planned.direction,
-    exposure: attempt.phase === "shadow" ? "shadow" : "served",
-    candidateN: found.candidateN,
-    baselineN: found.baselineN,
-    candidateValue: shownValue(state.shown.candidate, planned),
-    baselineValue: shownValue(state.shown.baseline, planned),
-    delta: shownDelta(state.shown, planned),
-    bound: boundOf(found, alpha),
-    tolerated,
-    limit,
-    relative,
-    evaluatorVersion: state.evaluatorVersion,
-    weight: planned.weight,
-    alphaSpent: planned.weight === 0 ? 0 : alphaSpent(alpha, found.logE + nano(ln(planned.weight))),
-    logEFreeze: found.logE,
-    logEFreezeMinus: found.logEMinus,
-    logEAdvance: found.logEAdvance,
-    processes: found.processes.map(({ name, weights, share, q, setAside }) => ({ name, weights: [...weights], share, q: [...q], setAside: [...setAside] })),
-  };
-}
-
-/** The end of the interval that matters while nothing is proven: how bad it can still be; once harm is proven, how bad it is at least. */
-function boundOf({ planned, state }: Assessment, alpha: number): number | null {
-  if (planned.kind !== "binary") return null;
-  const { tolerated, limit } = planned.margin;
-  const shown = interval(state.interval, limit - tolerated, alpha);
-  if (shown === null) return null;
-  return shown.low > tolerated ? shown.low : shown.high;
-}

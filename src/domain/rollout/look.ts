@@ -17,7 +17,7 @@ export interface Look {
 /** What a look sees when the evidence cannot be evaluated: nothing, so that nothing goes up. */
 export const blindLook: Look = {
   assessments: [],
-  crossing: { logA: 0, logAMinus: 0, isCrossed: false, isCrossedMinus: false, breaches: [], sustained: [] },
+  crossing: { logA: 0, logAMinus: 0, isCrossed: false, isCrossedMinus: false, breaches: [], sustained: [], slices: {} },
   outcomes: [],
 };
 

@@ -1,6 +1,7 @@
 import type { ServedVersion } from "../../../topics/index.ts";
 import { forNewStep, initialSignal } from "./evidence/signal-state.ts";
 import { noSilence } from "./evidence/silence.ts";
+import { noSplit } from "./evidence/split.ts";
 import type { RolloutPlan } from "./spec/plan.ts";
 import type { Attempt, RouteState } from "./state.ts";
 
@@ -54,6 +55,9 @@ export function begin(
     contractedAtMs: null,
     approved: {},
     signals: plan.signals.map(({ name }) => initialSignal(name)),
+    editions: [],
+    editedAtMs: 0,
+    split: noSplit,
     silence: noSilence,
     stepRequests: 0,
     observedMs: 0,

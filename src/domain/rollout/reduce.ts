@@ -9,7 +9,7 @@ import type { ReducerInput } from "./input.ts";
 import { blindLook, type Look, lookAt } from "./look.ts";
 import { finish, rollBack, stepDown, stepUp } from "./phases.ts";
 import { isWithoutProof, type Resolution, resolve } from "./policy.ts";
-import { callsPerMinute, samplePpmOf } from "./routing-table.ts";
+import { callsPerMinute, samplePpmOf, valueCapsOf } from "./routing-table.ts";
 import { type Attempt, isRunning, type RouteState } from "./state.ts";
 import { type Moment, publish, publishRates, type Step, tell, unchanged } from "./step.ts";
 
@@ -42,7 +42,7 @@ function consume(state: RouteState, input: ReducerInput, moment: Moment): Step {
       if (!isRunning(state.current) || isFed(state.fed[input.group], input)) return unchanged(state);
       const fed = feedPane(state, state.current, input);
       const looked = look(unchanged(fed), moment, "evidence");
-      return looked.decisions.length === 0 && input.group === "calls" && input.round === 0 ? withRates(looked, moment) : looked;
+      return looked.decisions.length === 0 && input.group === "calls" && input.round === 0 ? withRates(looked, state.current, moment) : looked;
     }
     case "tick":
       return look(unchanged(state), moment, "time");
@@ -125,11 +125,13 @@ function holdStill(
   return why === "time" ? before : { ...before, state: { ...before.state, current: next } };
 }
 
-/** Sampling rates follow the traffic, within the judge's budget. */
-function withRates(step: Step, moment: Moment): Step {
+/** Sampling rates follow the traffic, within the judge's budget; a cap is announced once it is known. */
+function withRates(step: Step, before: Attempt, moment: Moment): Step {
   const { state } = step;
   const attempt = state.current;
-  if (!isRunning(attempt) || attempt.plan.judgePerMinute === null) return step;
+  if (!isRunning(attempt)) return step;
+  if (valueCapsOf(attempt).length > valueCapsOf(before).length) return publishRates(step, attempt, moment);
+  if (attempt.plan.judgePerMinute === null) return step;
   const now = callsPerMinute(state, attempt.plan.paneMs);
   const { callsPerMinute: then, atMs, ppm } = state.sampling;
   if (now === null || now === 0 || canonicalJson(samplePpmOf(state, attempt)) === canonicalJson(ppm)) return step;

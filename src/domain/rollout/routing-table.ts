@@ -42,6 +42,12 @@ export function samplePpmOf(state: RouteState, attempt: Attempt): RoutingTable["
   return samplingRates(attempt.plan.judgePerMinute, ratesOf(state, attempt), attempt.phase === "shadow" ? "shadow" : "served");
 }
 
+/** Caps of quantities that are known by now: announced, so that subjects' sums are counted as the bets count (statistics.md section 7). */
+export function valueCapsOf({ signals, phase }: Pick<Attempt, "signals" | "phase">): RoutingTable["valueCaps"] {
+  if (phase === "done" || phase === "rolled_back") return [];
+  return signals.flatMap(({ name, cap }) => (cap === null ? [] : [{ signal: name, cap }]));
+}
+
 function staleAfterOf({ plan, phase }: Attempt): number {
   if (phase === "observing") return plan.staleAfterMs * OBSERVING_STALE;
   return phase === "done" || phase === "rolled_back" ? 0 : plan.staleAfterMs;
@@ -85,6 +91,9 @@ export function routingTable(
     staleAfterMs: staleAfterOf(attempt),
     schemaCheck: plan.schemaCheck,
     rubrics: [...plan.rubrics],
+    slices: plan.slices.map(({ name }) => name),
+    valueCaps: valueCapsOf(attempt),
+    attemptStartedAtMs: isOver ? 0 : attempt.startedAtMs,
     reason: about.reason,
     gateEventId: about.gateEventId,
     atMs: about.atMs,

@@ -1,6 +1,8 @@
 import type { Condition, Phase, RoutingTable, ServedVersion } from "../../../topics/index.ts";
+import type { Edition } from "./evidence/edition.ts";
 import type { SignalState } from "./evidence/signal-state.ts";
 import type { SilenceState } from "./evidence/silence.ts";
+import type { SplitState } from "./evidence/split.ts";
 import type { RolloutPlan } from "./spec/plan.ts";
 
 /** Layout number of the state; an unknown one pauses the task (DESIGN.md section 2). */
@@ -39,6 +41,11 @@ export interface Attempt {
   /** Steps that a person approved, with who. */
   readonly approved: Readonly<Record<string, string>>;
   readonly signals: readonly SignalState[];
+  /** Evidence under earlier margins of the spec, oldest first. */
+  readonly editions: readonly Edition[];
+  /** Decision time of the newest edit; panes that started before it are no evidence under the present margins. 0: never edited. */
+  readonly editedAtMs: number;
+  readonly split: SplitState;
   readonly silence: SilenceState;
   /** Candidate's served requests in this step; in shadow its mirrored ones. Those of a pause do not count. */
   readonly stepRequests: number;

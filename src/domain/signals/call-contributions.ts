@@ -2,8 +2,8 @@ import type { Request, RoutingTable } from "../../../topics/index.ts";
 import type { CheckedAnswer } from "../checks/check-answer.ts";
 import { type ErrorClass, errorClasses, errorClassOf } from "../checks/error-class.ts";
 import { isDrawn } from "../sampling/draw.ts";
-import { logBucket, OVERFLOW_BUCKET } from "../stats/log-bucket.ts";
-import { type Contribution, HUNDREDTHS } from "./contribution.ts";
+import { logBucket } from "../stats/log-bucket.ts";
+import { type Contribution, HUNDREDTHS, uncounted } from "./contribution.ts";
 import { callSignals, groupOf } from "./names.ts";
 import type { Kind } from "./series.ts";
 
@@ -16,8 +16,18 @@ export interface CheckedCall {
   readonly twin: CheckedAnswer | null;
 }
 
-function counted(signal: string, kind: Kind, value: number, shown: number | null = null): Contribution {
-  return { signal, kind, evaluatorVersion: "", samplePpm: EVERY_CALL_PPM, records: 1, sampled: 1, abstained: 0, failed: 0, value, shown };
+/** What the attempt settles about a call, beside its checks. */
+export interface CallAbout {
+  /** Caps of quantities, fixed for the attempt; empty until they are known. */
+  readonly valueCaps: RoutingTable["valueCaps"];
+  /** Whether the attempt sees the subject for the first time; null: not known. */
+  readonly isNewSubject: boolean | null;
+}
+
+const nothingSettled: CallAbout = { valueCaps: [], isNewSubject: null };
+
+function counted(signal: string, kind: Kind, value: number): Contribution {
+  return { ...uncounted, signal, kind, evaluatorVersion: "", samplePpm: EVERY_CALL_PPM, records: 1, sampled: 1, value };
 }
 
 const binary = (signal: string, isBad: boolean) => counted(signal, "binary", isBad ? 1 : 0);
@@ -39,14 +49,23 @@ function errorClassesOf(call: Request): Contribution[] {
   return errorClasses.map((name) => binary(classSignals[name], name === found));
 }
 
-function measured(call: Request): Contribution[] {
+/** @param quantity Infinity: never ended, which counts as the cap */
+function quantityOf(signal: string, quantity: number, shown: number | null, { valueCaps }: CallAbout): Contribution {
+  const cap = valueCaps.find((each) => each.signal === signal)?.cap;
+  const capped = cap === undefined ? null : Math.round(Math.min(Math.max(quantity, 0), cap));
+  return { ...counted(signal, "log", logBucket(quantity)), shown, capped };
+}
+
+/** Every call has a latency, so that subjects at first sight are counted with it. */
+function measured(call: Request, about: CallAbout): Contribution[] {
   const { latencyMs, ttftMs, costUsd, outputTokens, status } = call;
   // Timeouts and cancelled calls never answered: an exceedance of any threshold, never missing (statistics.md section 1.4).
   const hangs = status === "timeout" || status === "cancelled";
-  const found = [counted(callSignals.latency, "log", hangs ? OVERFLOW_BUCKET : logBucket(latencyMs), status === "cancelled" ? null : latencyMs)];
-  if (ttftMs !== null) found.push(counted(callSignals.ttft, "log", logBucket(ttftMs), ttftMs));
-  if (costUsd !== null) found.push(counted(callSignals.cost, "log", logBucket(costUsd * MICRO_USD), costUsd * MICRO_USD));
-  if (outputTokens !== null) found.push(counted(callSignals.outputTokens, "log", logBucket(outputTokens), outputTokens));
+  const latency = quantityOf(callSignals.latency, hangs ? Number.POSITIVE_INFINITY : latencyMs, status === "cancelled" ? null : latencyMs, about);
+  const found = [{ ...latency, newSubjects: about.isNewSubject === null ? null : Number(about.isNewSubject) }];
+  if (ttftMs !== null) found.push(quantityOf(callSignals.ttft, ttftMs, ttftMs, about));
+  if (costUsd !== null) found.push(quantityOf(callSignals.cost, costUsd * MICRO_USD, costUsd * MICRO_USD, about));
+  if (outputTokens !== null) found.push(quantityOf(callSignals.outputTokens, outputTokens, outputTokens, about));
   return found;
 }
 
@@ -93,7 +112,7 @@ function drawn(call: Request, rubrics: RoutingTable["rubrics"]): Contribution[] 
   const { samplePpm } = call;
   return judgedSignals(rubrics).map(({ name, form }) => {
     const kind = call.exposure === "shadow" ? "paired" : form;
-    return { signal: name, kind, evaluatorVersion: "", samplePpm, records: 1, sampled, abstained: 0, failed: 0, value: null, shown: null };
+    return { ...uncounted, signal: name, kind, evaluatorVersion: "", samplePpm, records: 1, sampled };
   });
 }
 
@@ -101,7 +120,12 @@ function drawn(call: Request, rubrics: RoutingTable["rubrics"]): Contribution[] 
  * Everything that one call adds to the partials: what was measured, what the checks say, and how many were in scope and drawn for
  * each judged signal of the route.
  */
-export function callContributions(call: Request, checked: CheckedCall, rubrics: RoutingTable["rubrics"]): Contribution[] {
+export function callContributions(
+  call: Request,
+  checked: CheckedCall,
+  rubrics: RoutingTable["rubrics"],
+  about: CallAbout = nothingSettled,
+): Contribution[] {
   const checks = call.exposure === "shadow" ? shadowChecks(call, checked) : servedChecks(call, checked.call);
-  return [...checks, ...measured(call), ...drawn(call, rubrics)];
+  return [...checks, ...measured(call, about), ...drawn(call, rubrics)];
 }

@@ -15,7 +15,14 @@ export interface Contribution {
   readonly value: number | null;
   /** The quantity itself, for the digest that shows percentiles; null: none. */
   readonly shown: number | null;
+  /** Of kind `log`: min(quantity, cap) in whole units, for the design effect of the capped mean; null: no cap is known. */
+  readonly capped: number | null;
+  /** Subjects at first sight (0 or 1); null: not known, or not counted with this signal. */
+  readonly newSubjects: number | null;
 }
+
+/** A contribution that counts nothing but what it is given. */
+export const uncounted = { records: 0, sampled: 0, abstained: 0, failed: 0, value: null, shown: null, capped: null, newSubjects: null } as const;
 
 /** Losses are counted in hundredths, so that scores add as integers. */
 export const HUNDREDTHS = 100;

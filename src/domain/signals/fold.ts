@@ -2,6 +2,7 @@ import type { Entry } from "../../../topics/index.ts";
 import { hash32 } from "../hash/hash32.ts";
 import type { Contribution } from "./contribution.ts";
 import { Digest } from "./digest.ts";
+import { isSliced } from "./names.ts";
 import { keyOfParts, type Series } from "./series.ts";
 import type { SeriesLimit } from "./series-limit.ts";
 
@@ -23,6 +24,14 @@ export const DEFAULT_PANE_MS = 60_000;
 /** Bucket of a subject for the design effect, 0..31. */
 export const subjectBucket = (subject: string): number => hash32(subject, SUBJECT_SEED) % SUBJECT_BUCKETS;
 
+/** The slice that every record belongs to. */
+export const ALL = "all";
+
+/** `all`, and the record's own. An arm `none` is nobody's evidence: it is not counted by slice. */
+function slicesOf({ arm, slices }: Pick<Attributed, "arm" | "slices">): readonly string[] {
+  return arm === "none" || slices.length === 0 ? [ALL] : [ALL, ...new Set(slices.filter((name) => name !== ALL))];
+}
+
 interface Open {
   readonly series: Series;
   readonly paneStartMs: number;
@@ -35,6 +44,7 @@ interface Open {
   readonly counts: Map<number, number>;
   subjectCounts: number[] | null;
   subjectSums: number[] | null;
+  newSubjects: number | null;
   digest: Digest | null;
 }
 
@@ -54,6 +64,7 @@ function closedEntry(open: Open): Entry {
     counts: values.map((value) => open.counts.get(value) ?? 0),
     subjectCounts: open.subjectCounts ?? [],
     subjectSums: open.subjectSums ?? [],
+    newSubjects: open.newSubjects,
     digestMeans: means,
     digestCounts: counts,
   };
@@ -80,18 +91,18 @@ export class Fold {
     const paneMs = record.paneMs > 0 ? record.paneMs : DEFAULT_PANE_MS;
     const paneStartMs = Math.floor(record.endedAtMs / paneMs) * paneMs;
     const { route, rollout, attempt, step, version, arm, exposure } = record;
-    const identity = keyOfParts(rollout, attempt, step, version, arm, exposure);
     const bucket = subjectBucket(record.subject);
     let refused = 0;
-    for (const slice of ["all", ...record.slices.filter((name) => name !== "all")]) {
+    for (const slice of slicesOf(record)) {
       for (const contribution of contributions) {
         const { signal, kind, evaluatorVersion, samplePpm } = contribution;
-        const name = keyOfParts(identity, slice, signal, kind, evaluatorVersion);
+        if (slice !== ALL && !isSliced(signal)) continue;
+        const name = keyOfParts(version, arm, exposure, slice, signal, kind, evaluatorVersion);
         if (!this.#limit.admits(route, name, paneStartMs + paneMs)) {
           refused++;
           continue;
         }
-        const key = keyOfParts(route, record.epoch, samplePpm, paneStartMs, paneMs, name);
+        const key = keyOfParts(route, rollout, attempt, step, record.epoch, samplePpm, paneStartMs, paneMs, name);
         let open = this.#open.get(key);
         if (open === undefined) {
           const series = { route, rollout, attempt, step, epoch: record.epoch, version, arm, exposure, slice, signal, evaluatorVersion, samplePpm, kind };
@@ -107,6 +118,7 @@ export class Fold {
             counts: new Map(),
             subjectCounts: null,
             subjectSums: null,
+            newSubjects: null,
             digest: null,
           };
           this.#open.set(key, open);
@@ -125,7 +137,8 @@ export class Fold {
   }
 }
 
-function count(open: Open, { records, sampled, abstained, failed, value, shown }: Contribution, bucket: number): void {
+function count(open: Open, { records, sampled, abstained, failed, value, shown, capped, newSubjects }: Contribution, bucket: number): void {
+  if (newSubjects !== null && open.series.slice === ALL) open.newSubjects = (open.newSubjects ?? 0) + newSubjects;
   open.records += records;
   open.sampled += sampled;
   open.abstained += abstained;
@@ -133,14 +146,15 @@ function count(open: Open, { records, sampled, abstained, failed, value, shown }
   if (value === null) return;
   open.scored++;
   open.counts.set(value, (open.counts.get(value) ?? 0) + 1);
-  // Sums of quantities need the attempt's cap, which is not known here yet; a count without its sum says nothing.
-  if (open.series.kind !== "log") {
+  // Of quantities the capped ones are summed; a count without its sum says nothing.
+  const summed = open.series.kind === "log" ? capped : value;
+  if (summed !== null) {
     open.subjectCounts ??= new Array<number>(SUBJECT_BUCKETS).fill(0);
     open.subjectSums ??= new Array<number>(SUBJECT_BUCKETS).fill(0);
     open.subjectCounts[bucket] = (open.subjectCounts[bucket] ?? 0) + 1;
-    open.subjectSums[bucket] = (open.subjectSums[bucket] ?? 0) + value;
+    open.subjectSums[bucket] = (open.subjectSums[bucket] ?? 0) + summed;
   }
-  if (shown !== null && open.series.slice === "all") {
+  if (shown !== null && open.series.slice === ALL) {
     open.digest ??= new Digest();
     open.digest.push(shown);
   }

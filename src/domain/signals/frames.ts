@@ -4,16 +4,17 @@ import type { Entry, Frame } from "../../../topics/index.ts";
 export const FRAME_BYTES = 512 * 1024;
 
 const DOUBLE_BYTES = 8;
-/** Widest zigzag integer that counts, buckets and offsets take in practice, and room for the fixed fields of an entry. */
+/** Widest zigzag integer that counts, buckets and offsets take in practice, that sums of quantities do, and room for the fixed fields of an entry. */
 const INTEGER_BYTES = 5;
-const FIXED_BYTES = 120;
+const SUM_BYTES = 8;
+const FIXED_BYTES = 126;
 
 /** Upper estimate of an entry's size in Avro. Names may hold any characters: up to three bytes each in UTF-8. */
 export function entryBytes(entry: Entry): number {
   const { route, rollout, version, slice, signal, evaluatorVersion, values, subjectCounts, subjectSums, digestMeans } = entry;
   const letters = route.length + rollout.length + version.length + slice.length + signal.length + evaluatorVersion.length;
-  const integers = 2 * values.length + subjectCounts.length + subjectSums.length + digestMeans.length;
-  return FIXED_BYTES + 3 * letters + INTEGER_BYTES * integers + DOUBLE_BYTES * digestMeans.length;
+  const integers = 2 * values.length + subjectCounts.length + digestMeans.length;
+  return FIXED_BYTES + 3 * letters + INTEGER_BYTES * integers + SUM_BYTES * subjectSums.length + DOUBLE_BYTES * digestMeans.length;
 }
 
 /** What all frames of one flush say about their source. */

@@ -17,6 +17,19 @@ export const callSignals = {
   outputTokens: "output_tokens",
 } as const;
 
+/** Signals that are shown to people and never gate. */
+const shownOnly: ReadonlySet<string> = new Set([
+  callSignals.timeouts,
+  callSignals.rateLimits,
+  callSignals.clientErrors,
+  callSignals.serverErrors,
+  callSignals.emptyOutput,
+  callSignals.cutOutput,
+]);
+
+/** Whether a signal is counted in each slice: only what can gate is, so that a route's series stay few. */
+export const isSliced = (signal: string): boolean => !shownOnly.has(signal);
+
 const calls: ReadonlySet<string> = new Set(Object.values(callSignals));
 
 /** Every signal that does not come from the call itself comes from a judge. */

@@ -1,5 +1,5 @@
 import type { Score } from "../../../topics/index.ts";
-import { type Contribution, HUNDREDTHS, lossOf } from "./contribution.ts";
+import { type Contribution, HUNDREDTHS, lossOf, uncounted } from "./contribution.ts";
 import { groupOf } from "./names.ts";
 
 type Result = Score["results"][number];
@@ -24,6 +24,6 @@ export function scoreContributions(score: Score): Contribution[] {
       const abstained = Number(result.status === "abstained");
       const failed = Number(value === null && abstained === 0);
       const kind = exposure === "shadow" ? "paired" : result.form === "grid" ? "grid" : "binary";
-      return { signal: result.signal, kind, evaluatorVersion, samplePpm, records: 0, sampled: 0, abstained, failed, value, shown: null };
+      return { ...uncounted, signal: result.signal, kind, evaluatorVersion, samplePpm, abstained, failed, value };
     });
 }

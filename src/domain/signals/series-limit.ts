@@ -6,7 +6,10 @@ const LIVE_MS = 60_000;
 
 /**
  * Bounds how many series of a route are live at a time, so that a caller who puts ids into slice names cannot blow up everything downstream.
- * Who comes first stays; epochs and sampling rates do not make a series another one.
+ * Who comes first stays; attempts, steps, epochs and sampling rates do not make a series another one, or a route would lose records after each step until
+ * the series of the last one are no longer live.
+ *
+ * A route with 8 signals that gate, 4 slices and 3 arms has 8 x (1 + 4) x 3 = 120, and 6 signals that are only shown, in `all` alone: 18.
  */
 export class SeriesLimit {
   readonly #perRoute: number;

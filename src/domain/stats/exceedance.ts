@@ -81,8 +81,8 @@ export function valueCap(baseline: Histogram): number | null {
   return Math.max(highest === null ? 0 : bucketMidpoint(highest), (20 * sum) / n);
 }
 
-/** Bucket of the runaway-loop test of a mean: two times the baseline's P99, from the same panes as a threshold. */
-export function runawayBucket(baseline: Histogram): number | null {
-  const p99 = thresholdBucket(baseline, 0.99);
+/** Bucket of the runaway-loop test of a mean: two times the baseline's P99, from the same records as its cap. */
+export function runawayBucket(baseline: Histogram, need = RECORDS_FOR_THRESHOLD): number | null {
+  const p99 = thresholdBucket(baseline, 0.99, need);
   return p99 === null || p99 >= OVERFLOW_BUCKET ? p99 : logBucket(2 * bucketMidpoint(p99));
 }

@@ -21,6 +21,10 @@ export interface Moments {
 export const emptyHistogram: Histogram = { values: [], counts: [] };
 export const noMoments: Moments = { n: 0, sum: 0, sumSquares: 0 };
 
+export function addMoments(one: Moments, other: Moments): Moments {
+  return { n: one.n + other.n, sum: one.sum + other.sum, sumSquares: one.sumSquares + other.sumSquares };
+}
+
 /** Number of records. */
 export function total(histogram: Histogram): number {
   let n = 0;

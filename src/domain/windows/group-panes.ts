@@ -32,6 +32,7 @@ const noStatistics = {
   counts: [],
   subjectCounts: [],
   subjectSums: [],
+  newSubjects: null,
 } as const;
 
 /** Blocks in one order whatever the order of their frames: `all` first. */

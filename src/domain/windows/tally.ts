@@ -13,13 +13,16 @@ export interface Tally {
   readonly counts: Map<number, number>;
   subjectCounts: number[];
   subjectSums: number[];
+  /** Sum of those that are known; null: none is. */
+  newSubjects: number | null;
 }
 
 /** The integer statistics of a block, as `topics/parts.ts` describes them. */
 export type BlockStatistics = Omit<Entry, keyof Omit<Series, "kind"> | "paneStartMs" | "paneMs" | "digestMeans" | "digestCounts">;
 
 export function emptyTally(series: Series): Tally {
-  return { series: seriesOf(series), records: 0, sampled: 0, scored: 0, abstained: 0, failed: 0, counts: new Map(), subjectCounts: [], subjectSums: [] };
+  const noSubjects = { subjectCounts: [], subjectSums: [], newSubjects: null };
+  return { series: seriesOf(series), records: 0, sampled: 0, scored: 0, abstained: 0, failed: 0, counts: new Map(), ...noSubjects };
 }
 
 /** Adds by position; either side may be empty, which stands for zeros. */
@@ -37,6 +40,8 @@ export function addEntry(to: Tally, entry: Entry): void {
   for (const [i, value] of entry.values.entries()) to.counts.set(value, (to.counts.get(value) ?? 0) + (entry.counts[i] ?? 0));
   to.subjectCounts = added(to.subjectCounts, entry.subjectCounts);
   to.subjectSums = added(to.subjectSums, entry.subjectSums);
+  // Partitions share no subject: what one does not know says nothing about the others.
+  if (entry.newSubjects !== null) to.newSubjects = (to.newSubjects ?? 0) + entry.newSubjects;
 }
 
 /** The centroids of an entry; null when it has none. */
@@ -45,10 +50,10 @@ export function digestOf({ digestMeans, digestCounts }: Entry): Centroids | null
 }
 
 export function statisticsOf(tally: Tally): BlockStatistics {
-  const { series, records, sampled, scored, abstained, failed, subjectCounts, subjectSums } = tally;
+  const { series, records, sampled, scored, abstained, failed, subjectCounts, subjectSums, newSubjects } = tally;
   const values = [...tally.counts.keys()].sort((a, b) => a - b);
   const counts = values.map((value) => tally.counts.get(value) ?? 0);
-  return { kind: series.kind, records, sampled, scored, abstained, failed, values, counts, subjectCounts, subjectSums };
+  return { kind: series.kind, records, sampled, scored, abstained, failed, values, counts, subjectCounts, subjectSums, newSubjects };
 }
 
 /** Whatever came back from the evaluators. */

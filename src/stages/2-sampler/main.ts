@@ -5,6 +5,7 @@ import type { Program } from "../../runtime/program.ts";
 import { checkCompilers } from "./check-compilers.ts";
 import { SamplerMetrics } from "./metrics.ts";
 import { sampler } from "./sampler.ts";
+import { samplerTableFields } from "./table-gate.ts";
 
 /** The sampler: reads whole requests, checks and folds each into partials, and draws samples for the judges. */
 export const program: Program = {
@@ -13,7 +14,7 @@ export const program: Program = {
   async start({ connect, log: logger, metrics, readiness }) {
     const log = await connect();
     const waiting = new Set<() => void>();
-    const tables = log.openTable(routing, { fields: ["route", "epoch", "schemaCheck", "rubrics"] });
+    const tables = log.openTable(routing, { fields: samplerTableFields });
     tables.onChange(() => {
       for (const wake of waiting) wake();
     });

@@ -13,6 +13,7 @@ export class SamplerMetrics {
   readonly tableTimeouts: Counter<"route">;
   readonly samples: Counter<"arm">;
   readonly forgottenInstances: Counter;
+  readonly subjects: Counter<"known">;
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -61,6 +62,12 @@ export class SamplerMetrics {
     this.forgottenInstances = new Counter({
       name: "headgate_sampler_forgotten_instances_total",
       help: "Live instances that found no room in the commit metadata: more gateways than a partition can tell apart.",
+      registers,
+    });
+    this.subjects = new Counter({
+      name: "headgate_sampler_subjects_total",
+      help: "Served calls of a rollout by whether their subject was new in the attempt: new, seen, or unknown because the task does not know the attempt from its beginning.",
+      labelNames: ["known"],
       registers,
     });
   }

@@ -1,8 +1,10 @@
 import { partials, type Request, requests, type Sample, samples } from "../../../topics/index.ts";
 import { checkAnswer } from "../../domain/checks/check-answer.ts";
 import { defaultSchemaCheck, type schemaForms } from "../../domain/checks/schema-check.ts";
+import { decodeFirstSights, FirstSights, fromTheBeginning } from "../../domain/sampling/first-sights.ts";
 import { clampToAppend, InstanceBook } from "../../domain/sampling/instance-book.ts";
-import { callContributions } from "../../domain/signals/call-contributions.ts";
+import { declaredSlices, termsOf } from "../../domain/signals/attempt-terms.ts";
+import { type CallAbout, callContributions } from "../../domain/signals/call-contributions.ts";
 import { Fold } from "../../domain/signals/fold.ts";
 import { SeriesLimit } from "../../domain/signals/series-limit.ts";
 import type { Batch, Committed, Incoming, LogClient, Outgoing, Task, TaskContext, TaskRole } from "../../runtime/port.ts";
@@ -34,6 +36,9 @@ export function sampler(deps: SamplerDeps): TaskRole {
   return { name: "sampler", inputs: [requests], flushEveryMs: 250, flushRecords: 500, createTask: (context) => new SamplerTask(deps, context) };
 }
 
+/** Commit metadata: what the successor must know of subjects and of instances, in this order. Neither holds the separator. */
+const SEPARATOR = ";";
+
 interface Held {
   readonly record: Incoming;
   readonly request: Request;
@@ -52,6 +57,11 @@ class SamplerTask implements Task {
   #drawnChars = 0;
   /** First offset that is not counted yet. */
   #position = 0;
+  #sights = new FirstSights();
+  /** Records before this offset were counted by a predecessor; they are read again only for the subjects in them. */
+  #countedTo = 0;
+  /** Nobody has committed anything: what is read first should be the first record there ever was. */
+  #isFresh = false;
 
   constructor(deps: SamplerDeps, context: TaskContext) {
     this.#deps = deps;
@@ -59,20 +69,36 @@ class SamplerTask implements Task {
     this.#gate = new TableGate(deps.tableOf, (route) => deps.metrics.tableTimeouts.inc({ route }));
   }
 
-  start(committed: ReadonlyMap<string, Committed>): undefined {
+  start(committed: ReadonlyMap<string, Committed>): undefined | Readonly<Record<string, number>> {
     const last = committed.get(requests.name);
-    this.#book = InstanceBook.decode(last?.metadata ?? "");
+    const [sights = "", book] = (last?.metadata ?? "").split(SEPARATOR);
+    const resumed = last === undefined ? fromTheBeginning : decodeFirstSights(sights);
+    this.#book = InstanceBook.decode(book ?? sights);
+    this.#sights = new FirstSights(resumed ?? fromTheBeginning);
+    if (resumed === null) this.#sights.forgetHistory(this.#context.now());
+    this.#isFresh = last === undefined;
     this.#position = last?.offset ?? 0;
+    this.#countedTo = this.#position;
     this.#frames = new FrameWriter(this.#context.partition, {
       partitions: this.#context.partitionsOf(partials),
       fromOffset: this.#position,
       partitionOf: (route) => this.#deps.partitionFor(partials, route),
     });
     this.#deps.waiting.add(this.#context.wake);
+    const { readFrom } = this.#sights;
+    return readFrom === null || readFrom >= this.#countedTo ? undefined : { [requests.name]: readFrom };
   }
 
   take(record: Incoming): void {
+    // Retention has removed what was first: whoever called before is not known.
+    if (this.#isFresh && record.offset > 0) this.#sights.forgetHistory(this.#context.now());
+    this.#isFresh = false;
     if (record.value === null) return;
+    if (record.offset < this.#countedTo) {
+      const call = record.value as Request;
+      if (call.kind === "call") this.#sights.see(call, this.#deps.tableOf(call.route), record.offset);
+      return;
+    }
     this.#held.push({ record, request: record.value as Request });
     if (this.#held.length === 1) this.#drain(this.#context.now());
   }
@@ -96,8 +122,9 @@ class SamplerTask implements Task {
     const { text, forgotten } = this.#book.encode();
     if (forgotten > 0) this.#deps.metrics.forgottenInstances.inc(forgotten);
     const first = this.#held[0];
+    const metadata = [this.#sights.encode(this.#position), text].join(SEPARATOR);
     // What waits for its table is read again by a successor.
-    return { outputs, offsets: { [requests.name]: first === undefined ? { metadata: text } : { metadata: text, offset: first.record.offset } } };
+    return { outputs, offsets: { [requests.name]: first === undefined ? { metadata } : { metadata, offset: first.record.offset } } };
   }
 
   #drain(nowMs: number): void {
@@ -124,17 +151,23 @@ class SamplerTask implements Task {
     else if (arrival.lost > 0) metrics.lost.inc(arrival.lost);
     const ended = clampToAppend(request.endedAtMs, appendedAtMs);
     if (ended.clamped || clampToAppend(request.markMs, appendedAtMs).clamped) metrics.skewed.inc();
-    if (request.kind === "call") this.#countCall({ ...request, endedAtMs: ended.atMs }, table);
+    if (request.kind !== "call") return;
+    const terms = termsOf(request, table);
+    const isNewSubject = this.#sights.see(request, table, record.offset);
+    if (request.rollout !== "" && request.exposure === "served")
+      metrics.subjects.inc({ known: isNewSubject === null ? "unknown" : isNewSubject ? "new" : "seen" });
+    const call = { ...request, endedAtMs: ended.atMs, slices: declaredSlices(request.slices, terms) };
+    this.#countCall(call, table, { valueCaps: terms.valueCaps, isNewSubject });
   }
 
-  #countCall(call: Request, table: SamplerTable | undefined): void {
+  #countCall(call: Request, table: SamplerTable | undefined, about: CallAbout): void {
     const { metrics, forms } = this.#deps;
-    const about = { check: table?.schemaCheck ?? defaultSchemaCheck, responseFormat: call.responseFormat, bodyCut: call.cut };
-    const checked = { call: checkAnswer(call, about, forms), twin: call.twin === null ? null : checkAnswer(call.twin, about, forms) };
+    const how = { check: table?.schemaCheck ?? defaultSchemaCheck, responseFormat: call.responseFormat, bodyCut: call.cut };
+    const checked = { call: checkAnswer(call, how, forms), twin: call.twin === null ? null : checkAnswer(call.twin, how, forms) };
     if (checked.call?.formBroken === true) metrics.brokenForms.inc({ route: call.route });
     for (const side of [checked.call, checked.twin]) if (side?.timedOut === true) metrics.timedOutChecks.inc({ route: call.route });
     const rubrics = table?.rubrics ?? [];
-    const refused = this.#fold.add(call, callContributions(call, checked, rubrics));
+    const refused = this.#fold.add(call, callContributions(call, checked, rubrics, about));
     if (refused > 0) metrics.refusedSeries.inc({ route: call.route }, refused);
     metrics.calls.inc({ status: call.status });
     const sample = sampleOf(call, rubrics);

@@ -3,8 +3,20 @@ import type { Request, RoutingTable } from "../../../topics/index.ts";
 /** Longest time that records wait for the table of their epoch, ms. */
 export const TABLE_WAIT_MS = 5_000;
 
+export const samplerTableFields = [
+  "route",
+  "epoch",
+  "rollout",
+  "attempt",
+  "attemptStartedAtMs",
+  "schemaCheck",
+  "rubrics",
+  "slices",
+  "valueCaps",
+] as const satisfies readonly (keyof RoutingTable)[];
+
 /** What of a route's table the sampler needs. */
-export type SamplerTable = Pick<RoutingTable, "epoch" | "schemaCheck" | "rubrics">;
+export type SamplerTable = Pick<RoutingTable, (typeof samplerTableFields)[number]>;
 
 /**
  * Decides whether a call can be checked now. A gateway may have obeyed a table that this process has not received yet, so a call waits until the

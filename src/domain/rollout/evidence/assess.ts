@@ -1,28 +1,45 @@
-import { advanceLogE } from "../../stats/advance-process.ts";
-import { advanceLimit } from "../../stats/combine.ts";
+import { advanceLimit, sliceShares } from "../../stats/combine.ts";
 import { setAsideOf } from "../../stats/freeze-process.ts";
-import { mix, NANO_MIN } from "../../stats/nano-nats.ts";
+import { mix } from "../../stats/nano-nats.ts";
 import { isRequiredInShadow, type PlannedSignal, type RolloutPlan } from "../spec/plan.ts";
 import type { Attempt } from "../state.ts";
 import { thresholdOf } from "./baseline.ts";
-import type { SignalState, TestState } from "./signal-state.ts";
+import { presentShare } from "./edition.ts";
+import { type FreezeRun, initialSlice, type Shown, type SignalState, type SliceState, type TestState } from "./signal-state.ts";
 import { recentHarm, SHADOW_STEP } from "./test-state.ts";
 
-/** A process as a gate event shows it: from these numbers alone its bounds can be recomputed. */
-export interface EvidenceProcess {
+/** One freeze process with its share of the signal. Logs in nano-nats. */
+export interface Term {
   readonly name: string;
-  readonly weights: readonly number[];
-  /** Weight within the signal. */
   readonly share: number;
-  readonly q: readonly number[];
-  readonly setAside: readonly number[];
+  readonly logE: number;
+  /** Without its most incriminating blocks. */
+  readonly logEMinus: number;
+  /** Null for what is no process of its own: restarts that have not begun, a floor that does not bind. */
+  readonly run: FreezeRun | null;
+}
+
+/** What is known of one slice of a signal, or of all traffic. */
+export interface SliceAssessment {
+  /** `all`, or the name of a slice. */
+  readonly name: string;
+  /** Share of the signal's weight. */
+  readonly share: number;
+  readonly terms: readonly Term[];
+  readonly logE: number;
+  readonly logEMinus: number;
+  readonly shown: Shown;
 }
 
 /** What is known of one signal at a look. Logs in nano-nats. */
 export interface Assessment {
   readonly planned: PlannedSignal;
   readonly state: SignalState;
-  readonly processes: readonly EvidenceProcess[];
+  /** Share of alpha: the signal's weight, of its edition's share. 0 for `watch`. */
+  readonly weight: number;
+  /** 0: the present margins; above: those of an earlier edition of the spec, oldest first. */
+  readonly edition: number;
+  readonly slices: readonly SliceAssessment[];
   readonly logE: number;
   /** Without the most incriminating blocks of each process. */
   readonly logEMinus: number;
@@ -31,7 +48,7 @@ export interface Assessment {
   readonly isRequired: boolean;
   readonly isSafe: boolean;
   readonly isFloorSafe: boolean;
-  /** Evidence of harm of the process that began with this step. */
+  /** Evidence of harm of the processes that began with this step, the largest. */
   readonly stepLogE: number;
   /** Recent blocks that were evidence of harm by themselves. */
   readonly harmBlocks: number;
@@ -41,99 +58,157 @@ export interface Assessment {
   readonly hasNoData: boolean;
 }
 
+/** Share of a mean's weight that its runaway test has: enough to catch one at once, too little to slow the mean. */
+const RUNAWAY_SHARE = 0.1;
+const FLOOR_SHARE = 0.5;
+
 /** Restarts of a plan: one per step, and the pairs of shadow. */
 const restartsOf = (plan: RolloutPlan) => plan.ladder.length + (plan.shadow === null ? 0 : 1);
 const labelOf = (step: number) => (step === SHADOW_STEP ? "shadow" : String(step));
-export const logEOf = (process: EvidenceProcess): number => mix(process.q, process.weights);
-export const logEMinusOf = (process: EvidenceProcess): number =>
-  mix(
-    process.q.map((sum, k) => Math.max(sum - (process.setAside[k] ?? 0), NANO_MIN)),
-    process.weights,
-  );
 
-function processesOf(name: string, test: TestState, share: number, plan: RolloutPlan): EvidenceProcess[] {
+function termsOf(name: string, test: TestState, share: number, plan: RolloutPlan): Term[] {
   const restarts = restartsOf(plan);
-  const processes: EvidenceProcess[] = test.freeze.map(({ step, process }) => ({
-    name: `${name}:${labelOf(step)}`,
-    weights: process.weights,
+  const terms: Term[] = test.freeze.map((run) => ({
+    name: `${name}:${labelOf(run.step)}`,
     share: share / restarts,
-    q: process.q,
-    setAside: process.weights.map((_, k) => setAsideOf(process, k)),
+    logE: run.logE,
+    logEMinus: run.logEMinus,
+    run,
   }));
-  const waiting = restarts - processes.length;
+  const waiting = restarts - terms.length;
   // A restart that has not begun is worth 1.
-  if (waiting > 0) processes.push({ name: `${name}:unstarted`, weights: [1], share: (share * waiting) / restarts, q: [0], setAside: [0] });
-  return processes;
+  if (waiting > 0) terms.push({ name: `${name}:unstarted`, share: (share * waiting) / restarts, logE: 0, logEMinus: 0, run: null });
+  return terms;
 }
 
-function mixed(processes: readonly EvidenceProcess[], logE: (process: EvidenceProcess) => number): number {
-  const sum = processes.reduce((all, { share }) => all + share, 0);
+function mixed(parts: readonly { readonly share: number; readonly logE: number; readonly logEMinus: number }[], of: "logE" | "logEMinus"): number {
+  if (parts.length === 1) return parts[0]?.[of] ?? 0;
+  const sum = parts.reduce((all, { share }) => all + share, 0);
   return mix(
-    processes.map(logE),
-    processes.map(({ share }) => share / sum),
+    parts.map((part) => part[of]),
+    parts.map(({ share }) => share / sum),
   );
 }
 
 /** A floor that does not bind can exonerate but not incriminate: its evidence counts as at most 1. */
-function unbound(processes: readonly EvidenceProcess[], share: number): EvidenceProcess[] {
-  const full = Math.min(0, mixed(processes, logEOf));
-  return [{ name: "floor:unbound", weights: [1], share, q: [full], setAside: [full - Math.min(0, mixed(processes, logEMinusOf))] }];
+function unbound(terms: readonly Term[], share: number): Term[] {
+  return [{ name: "floor:unbound", share, logE: Math.min(0, mixed(terms, "logE")), logEMinus: Math.min(0, mixed(terms, "logEMinus")), run: null }];
 }
 
-/** Collects the evidence of a signal; the relative test and the floor share its weight, half each (statistics.md section 1.2). */
-function collect(planned: PlannedSignal, state: SignalState, plan: RolloutPlan): EvidenceProcess[] {
-  if (planned.weight === 0) return [];
-  if (planned.floor === null) return processesOf("freeze", state.relative, 1, plan);
-  const floor = processesOf("floor", state.floor, 0.5, plan);
-  return [...processesOf("freeze", state.relative, 0.5, plan), ...(state.baselineFloor.isBelow ? unbound(floor, 0.5) : floor)];
+const isFloorBinding = (planned: PlannedSignal, state: SignalState): boolean =>
+  planned.floor !== null && (planned.isFloorStrict || !state.baselineFloor.isBelow);
+
+/** Beside the comparison with the baseline: a floor shares the weight half, a mean's runaway test a tenth (statistics.md section 1.1, 1.2). */
+function besides(planned: PlannedSignal, state: SignalState, plan: RolloutPlan): Term[] {
+  if (planned.kind === "mean") return termsOf("runaway", state.runaway, RUNAWAY_SHARE, plan);
+  if (planned.floor === null) return [];
+  const floor = termsOf("floor", state.floor, FLOOR_SHARE, plan);
+  return isFloorBinding(planned, state) ? floor : unbound(floor, FLOOR_SHARE);
 }
 
-const advanceOf = (test: TestState, step: number) => test.advance.find((run) => run.step === step)?.process;
-const stepEvidence = (test: TestState, step: number): number => {
-  const run = test.freeze.find((found) => found.step === step);
-  return run === undefined ? 0 : mix(run.process.q, run.process.weights);
-};
+function sliceAssessment(name: string, terms: readonly Term[], shown: Shown): SliceAssessment {
+  const share = terms.reduce((sum, term) => sum + term.share, 0);
+  return { name, share, terms, logE: mixed(terms, "logE"), logEMinus: mixed(terms, "logEMinus"), shown };
+}
+
+/** The evidence of a signal: half of the comparison is of all traffic, half of the plan's slices by their shares (statistics.md section 2). */
+function collect(planned: PlannedSignal, state: SignalState, plan: RolloutPlan): SliceAssessment[] {
+  if (planned.weight === 0) return [{ name: "all", share: 0, terms: [], logE: 0, logEMinus: 0, shown: state.shown }, ...shownSlices(state, plan)];
+  const beside = besides(planned, state, plan);
+  const relative = 1 - beside.reduce((sum, { share }) => sum + share, 0);
+  if (plan.slices.length === 0) return [sliceAssessment("all", [...termsOf("freeze", state.relative, relative, plan), ...beside], state.shown)];
+  const shares = sliceShares(plan.slices.map(({ share }) => share ?? 1 / plan.slices.length));
+  const slices = plan.slices.map(({ name }, i) => {
+    const slice = sliceOf(state, name);
+    return sliceAssessment(name, termsOf("freeze", slice.relative, (relative / 2) * (shares[i] ?? 0), plan), slice.shown);
+  });
+  return [sliceAssessment("all", [...termsOf("freeze", state.relative, relative / 2, plan), ...beside], state.shown), ...slices];
+}
+
+const sliceOf = (state: SignalState, name: string): SliceState => state.slices[name] ?? initialSlice;
+const shownSlices = (state: SignalState, plan: RolloutPlan): SliceAssessment[] =>
+  plan.slices.map(({ name }) => ({ name, share: 0, terms: [], logE: 0, logEMinus: 0, shown: sliceOf(state, name).shown }));
+
+const runOf = <R extends { readonly step: number }>(runs: readonly R[], step: number): R | undefined => runs.find((run) => run.step === step);
+const stepEvidence = (test: TestState, step: number): number => runOf(test.freeze, step)?.logE ?? 0;
+
+/** The tests whose harm counts, as they stand. */
+function harmTests(planned: PlannedSignal, state: SignalState): TestState[] {
+  const slices = Object.values(state.slices).map(({ relative }) => relative);
+  return [state.relative, ...slices, ...(isFloorBinding(planned, state) ? [state.floor] : []), ...(planned.kind === "mean" ? [state.runaway] : [])];
+}
+
+/** What must be proven of a signal before a step is left: its comparison, its floor where that binds, and both directions of missing scores. */
+export function advancesOf(planned: PlannedSignal, state: SignalState, step: number) {
+  const relative = { name: "advance", run: runOf(state.relative.advance, step) };
+  const floor = isFloorBinding(planned, state) ? [{ name: "advance-floor", run: runOf(state.floor.advance, step) }] : [];
+  const reverse = isTwoSided(planned) ? [{ name: "advance-reverse", run: runOf(state.reverse.advance, step) }] : [];
+  return [relative, ...floor, ...reverse];
+}
+
+const isTwoSided = ({ source }: PlannedSignal) => source === "missing";
 
 /** What is known of a signal in the step that the attempt is in. */
-export function assess(planned: PlannedSignal, state: SignalState, attempt: Attempt): Assessment {
+function assess(planned: PlannedSignal, state: SignalState, attempt: Attempt, about: { readonly share: number; readonly edition: number }): Assessment {
   const { plan, step, phase } = attempt;
-  const processes = collect(planned, state, plan);
-  const isFloorBinding = planned.floor !== null && !state.baselineFloor.isBelow;
-  const relative = advanceOf(state.relative, step);
-  const floor = advanceOf(state.floor, step);
-  const advances = [relative, ...(isFloorBinding ? [floor] : [])];
+  const slices = collect(planned, state, plan);
+  const advances = advancesOf(planned, state, step);
+  const floor = advances.find(({ name }) => name === "advance-floor");
   const isShadow = phase === "shadow";
   const newestMs = attempt.newestPane[planned.group] + plan.paneMs;
-  const windowMs = plan.sustain.windowMs;
   const baselineN = isShadow ? state.shown.candidate.n : state.shown.baseline.n;
+  const tests = harmTests(planned, state);
+  const isActive = planned.weight > 0;
   return {
     planned,
     state,
-    processes,
-    logE: processes.length === 0 ? 0 : mixed(processes, logEOf),
-    logEMinus: processes.length === 0 ? 0 : mixed(processes, logEMinusOf),
-    logEAdvance: planned.weight === 0 ? 0 : Math.min(...advances.map((process) => (process === undefined ? 0 : advanceLogE(process)))),
+    weight: planned.weight * about.share,
+    edition: about.edition,
+    slices,
+    logE: isActive ? mixed(slices, "logE") : 0,
+    logEMinus: isActive ? mixed(slices, "logEMinus") : 0,
+    logEAdvance: isActive ? Math.min(...advances.map(({ run }) => run?.logE ?? 0)) : 0,
     isRequired: isShadow ? isRequiredInShadow(planned) : planned.tier === "guardrail",
-    isSafe: advances.every((process) => process?.safe === true),
-    isFloorSafe: !isFloorBinding || floor?.safe === true,
-    stepLogE: Math.max(stepEvidence(state.relative, step), isFloorBinding ? stepEvidence(state.floor, step) : 0),
-    harmBlocks: Math.max(recentHarm(state.relative, newestMs, windowMs), isFloorBinding ? recentHarm(state.floor, newestMs, windowMs) : 0),
+    isSafe: advances.every(({ run }) => run?.process.safe === true),
+    isFloorSafe: floor === undefined || floor.run?.process.safe === true,
+    stepLogE: Math.max(...tests.map((test) => stepEvidence(test, step))),
+    harmBlocks: Math.max(...tests.map((test) => recentHarm(test, newestMs, plan.sustain.windowMs))),
     candidateN: state.shown.candidate.n,
     baselineN,
-    hasNoData: state.shown.candidate.n === 0 || baselineN === 0 || !canDecide(planned, state, plan),
+    hasNoData: state.shown.candidate.n === 0 || baselineN === 0 || !canDecide(planned, state, attempt),
   };
 }
 
-/** False when a judged signal has too much unscored, or a percentile has no threshold yet. */
-function canDecide(planned: PlannedSignal, state: SignalState, plan: RolloutPlan): boolean {
+/** False when a judged signal has too much unscored, a percentile no threshold, or a mean no cap yet. */
+function canDecide(planned: PlannedSignal, state: SignalState, { plan, phase }: Attempt): boolean {
   if (planned.kind === "percentile") return thresholdOf(state, plan) !== null;
-  if (planned.group !== "judge" || state.drawn.sampled === 0) return true;
-  return advanceLimit(planned.margin.limit, state.drawn.unscored / state.drawn.sampled) !== null;
+  if (planned.kind === "mean") return phase === "shadow" || state.cap !== null;
+  if (planned.group !== "judge" || planned.source === "missing" || state.drawn.sampled === 0) return true;
+  return advanceLimit(planned.margin.limit * planned.judgeJ, state.drawn.unscored / state.drawn.sampled) !== null;
 }
 
-export function assessAll(attempt: Attempt): Assessment[] {
+function assessEdition(attempt: Attempt, about: { readonly share: number; readonly edition: number }): Assessment[] {
   return attempt.plan.signals.flatMap((planned, i) => {
     const state = attempt.signals[i];
-    return state === undefined ? [] : [assess(planned, state, attempt)];
+    return state === undefined ? [] : [assess(planned, state, attempt, about)];
   });
+}
+
+/** All signals under the present margins, then what earlier editions of the spec still say about harm. */
+export function assessAll(attempt: Attempt): Assessment[] {
+  const { editions } = attempt;
+  const present = assessEdition(attempt, { share: presentShare(editions), edition: 0 });
+  const earlier = editions.flatMap(({ plan, signals, share }, i) =>
+    assessEdition({ ...attempt, plan, signals }, { share, edition: i + 1 })
+      .filter(({ weight }) => weight > 0)
+      .map((found) => ({ ...found, isRequired: false })),
+  );
+  return [...present, ...earlier];
+}
+
+/** The numbers of a term from which its bound can be recomputed, as a gate event shows them. */
+export function detailsOf({ name, share, logE, logEMinus, run }: Term) {
+  if (run === null) return { name, weights: [1], share, q: [logE], setAside: [logE - logEMinus], deff: 1 };
+  const { process, deff } = run;
+  return { name, weights: [...process.weights], share, q: [...process.q], setAside: process.weights.map((_, k) => setAsideOf(process, k)), deff };
 }

@@ -1,54 +1,99 @@
-import { decayAndAdd, FREEZE_WEIGHTS, predictableMean } from "../../stats/bet.ts";
-import { exceedances, thresholdBucket } from "../../stats/exceedance.ts";
+import { decayAndAdd, FREEZE_WEIGHTS, predictableMean, predictableVariance } from "../../stats/bet.ts";
+import { runawayBucket, thresholdBucket, valueCap } from "../../stats/exceedance.ts";
 import { floorAlternatives, oneSample } from "../../stats/floor.ts";
 import { addToFreeze, createFreeze, freezeLogE } from "../../stats/freeze-process.ts";
-import { emptyHistogram, mergeHistograms, momentsOf, total } from "../../stats/histogram.ts";
+import { addMoments, emptyHistogram, type Histogram, histogramOf, type Moments, mergeHistograms, momentsOf, noMoments, total } from "../../stats/histogram.ts";
 import { threshold } from "../../stats/nano-nats.ts";
 import type { PlannedSignal, RolloutPlan } from "../spec/plan.ts";
-import type { Side } from "./parts.ts";
-import type { BaselineHistograms, SignalState } from "./signal-state.ts";
+import type { Part, Side } from "./parts.ts";
+import type { BaselineHistograms, KnownBefore, SignalState, SliceState } from "./signal-state.ts";
+import { isComparable, valuesOf } from "./values.ts";
 
 /** Shortest and longest time that the panes of a threshold span (statistics.md section 1.4). */
 const STRETCH_MS = 60 * 60_000;
 const LONGEST_STRETCH_MS = 7 * 24 * 60 * 60_000;
 export const PERCENTILE = 0.95;
 
+const seenOf = ({ histograms }: SignalState): Histogram => (histograms === null ? emptyHistogram : mergeHistograms(histograms.previous, histograms.current));
+
 /** The bucket that exceedances are counted from, by the panes so far; null: too few records. */
 export function thresholdOf(signal: SignalState, plan: RolloutPlan): number | null {
-  if (signal.histograms === null) return null;
-  return thresholdBucket(mergeHistograms(signal.histograms.previous, signal.histograms.current), PERCENTILE, plan.percentileMinRecords);
+  return signal.histograms === null ? null : thresholdBucket(seenOf(signal), PERCENTILE, plan.percentileMinRecords);
 }
 
-/** What is known of the baseline before a block, and stays the block's however many panes it merges. */
-export function knownBefore(signal: SignalState, planned: PlannedSignal, plan: RolloutPlan): { pref: number; unscoredShare: number; threshold: number | null } {
+/** Mean loss that a baseline is taken to have before it was seen. */
+function referenceOf(planned: PlannedSignal): number {
+  return planned.kind === "percentile" ? 1 - PERCENTILE : planned.reference;
+}
+
+/** Kinds whose variance does not follow from their mean. */
+const isSpread = ({ kind }: PlannedSignal) => kind === "score" || kind === "mean";
+
+/**
+ * What is known of the baseline before a block, and stays the block's however many panes it merges.
+ *
+ * @param slice null: all traffic; a slice starts from what all traffic shows
+ */
+export function knownBefore(signal: SignalState, slice: SliceState | null, planned: PlannedSignal, plan: RolloutPlan): KnownBefore {
   const { sampled, unscored } = signal.drawn;
+  const ofAll = predictableMean(signal.prior, referenceOf(planned));
+  const spreadOfAll = isSpread(planned) ? predictableVariance(signal.spread, planned.referenceVariance) : null;
   return {
-    pref: predictableMean(signal.prior, planned.kind === "percentile" ? 1 - PERCENTILE : planned.reference),
+    pref: slice === null ? ofAll : predictableMean(slice.prior, ofAll),
+    v: spreadOfAll === null || slice === null ? spreadOfAll : predictableVariance(slice.spread, spreadOfAll),
     unscoredShare: planned.group === "judge" && sampled > 0 ? unscored / sampled : 0,
     threshold: planned.kind === "percentile" ? thresholdOf(signal, plan) : null,
+    cap: planned.kind === "mean" ? signal.cap : null,
   };
 }
 
-/** Takes a baseline's part of a pane into what is known for later blocks. */
-export function learnBaseline(
-  signal: SignalState,
-  side: Side,
-  about: { readonly planned: PlannedSignal; readonly plan: RolloutPlan; readonly paneStartMs: number; readonly paneEndMs: number },
-): SignalState {
-  const { planned, plan, paneStartMs, paneEndMs } = about;
+export interface LearnContext {
+  readonly planned: PlannedSignal;
+  readonly plan: RolloutPlan;
+  readonly paneStartMs: number;
+  readonly paneEndMs: number;
+}
+
+/** Takes both arms' losses of a pane into what is known for later blocks. */
+export function learnSlice<S extends SliceState>(slice: S, signal: SignalState, part: Part, { planned, plan, paneEndMs }: LearnContext): S {
+  const known = { threshold: planned.kind === "percentile" ? thresholdOf(signal, plan) : null, cap: signal.cap };
+  if (!isComparable(planned, known)) return slice;
+  const elapsedMs = slice.priorAtMs === 0 ? 0 : paneEndMs - slice.priorAtMs;
+  const momentsIn = (side: Side | null): Moments => (side === null ? noMoments : momentsOf(valuesOf(side, planned, known, null).freeze));
+  const baseline = momentsIn(part.baseline);
+  const prior = decayAndAdd(slice.prior, elapsedMs, baseline);
+  const spread = isSpread(planned) ? decayAndAdd(slice.spread, elapsedMs, addMoments(baseline, momentsIn(part.candidate))) : slice.spread;
+  return { ...slice, prior, spread, priorAtMs: Math.max(slice.priorAtMs, paneEndMs) };
+}
+
+/** What only all traffic together shows: unscored records, the threshold of a percentile, the cap of a quantity. */
+export function learnSignal(signal: SignalState, side: Side, context: LearnContext): SignalState {
+  const { planned, plan, paneStartMs, paneEndMs } = context;
   const drawn = { sampled: signal.drawn.sampled + side.sampled, unscored: signal.drawn.unscored + Math.max(0, side.sampled - side.scored) };
-  const elapsedMs = signal.priorAtMs === 0 ? 0 : paneEndMs - signal.priorAtMs;
-  const learned = { ...signal, drawn, priorAtMs: Math.max(signal.priorAtMs, paneEndMs) };
-  if (planned.kind === "binary") return { ...learned, prior: decayAndAdd(signal.prior, elapsedMs, momentsOf(side.values)) };
-  if (planned.kind !== "percentile") return learned;
-  const bucket = thresholdOf(signal, plan);
-  const n = total(side.values);
-  const above = bucket === null ? 0 : exceedances(side.values, bucket);
-  return {
-    ...learned,
-    prior: bucket === null ? signal.prior : decayAndAdd(signal.prior, elapsedMs, { n, sum: above, sumSquares: above }),
-    histograms: addPane(signal.histograms, side, { paneStartMs, paneEndMs, need: plan.percentileMinRecords }),
-  };
+  if (planned.kind === "percentile") {
+    const histograms = addPane(signal.histograms, side, { paneStartMs, paneEndMs, need: plan.percentileMinRecords });
+    return withCap({ ...signal, drawn, histograms }, planned, plan);
+  }
+  if (planned.kind !== "mean" || signal.cap !== null) return { ...signal, drawn };
+  const histograms = addPane(signal.histograms, side, { paneStartMs, paneEndMs, need: Number.POSITIVE_INFINITY });
+  return withCap({ ...signal, drawn, histograms }, planned, plan);
+}
+
+/**
+ * Fixes the cap of a quantity once the baseline has shown enough records: for the attempt, since the capped mean is what is compared
+ * (statistics.md section 1.1). The records that it rests on are earlier than every block that it is used in, so they also say what mean to expect.
+ */
+function withCap(signal: SignalState, planned: PlannedSignal, plan: RolloutPlan): SignalState {
+  if (signal.cap !== null) return signal;
+  const seen = seenOf(signal);
+  if (total(seen) < plan.percentileMinRecords) return signal;
+  const exact = valueCap(seen);
+  if (exact === null) return signal;
+  // Whole units, as gateways and sampler are told it.
+  const cap = Math.max(1, Math.ceil(exact));
+  if (planned.kind !== "mean") return { ...signal, cap };
+  const moments = momentsOf(histogramOf({ kind: "log", ...seen }, cap));
+  return { ...signal, cap, runawayBucket: runawayBucket(seen, plan.percentileMinRecords), histograms: null, prior: moments, spread: moments };
 }
 
 function addPane(
@@ -63,9 +108,9 @@ function addPane(
   return isFull ? { current: emptyHistogram, currentFromMs: about.paneEndMs, previous: current } : { ...old, current };
 }
 
-/** The baseline's own test against the floor: once it is proven below, the floor no longer binds the candidate. */
+/** The baseline's own test against the floor: once it is proven below, the floor no longer binds the candidate, unless it is strict. */
 export function testBaselineFloor(signal: SignalState, side: Side, planned: PlannedSignal, plan: RolloutPlan): SignalState {
-  if (planned.floor === null || signal.baselineFloor.isBelow) return signal;
+  if (planned.floor === null || planned.isFloorStrict || signal.baselineFloor.isBelow) return signal;
   const t = 1 - planned.floor;
   const before = signal.baselineFloor.process ?? createFreeze(FREEZE_WEIGHTS, 0);
   const process = addToFreeze(before, oneSample(side.values, t, floorAlternatives(t).freeze));

@@ -16,6 +16,8 @@ export interface Crossing {
   readonly breaches: readonly string[];
   /** Of those: signals whose breach is sustained. */
   readonly sustained: readonly string[];
+  /** Slices (by signal) that the breach of a signal is due to: `all`, or names of slices. */
+  readonly slices: Readonly<Record<string, readonly string[]>>;
 }
 
 interface Term {
@@ -24,35 +26,50 @@ interface Term {
   readonly assessment: Assessment;
 }
 
-function termsOf(guardrails: readonly Assessment[], logE: (assessment: Assessment) => number): Term[] {
+type Of = "logE" | "logEMinus";
+
+function termsOf(guardrails: readonly Assessment[], of: Of): Term[] {
   return guardrails
-    .map((assessment) => ({ name: assessment.planned.name, log: logE(assessment) + nano(ln(assessment.planned.weight)), assessment }))
+    .map((assessment) => ({ name: assessment.planned.name, log: assessment[of] + nano(ln(assessment.weight)), assessment }))
     .sort((a, b) => b.log - a.log || (a.name < b.name ? -1 : 1));
 }
 
 /** A signal breaches when it alone reaches 1/alpha, or when it is the largest term of a sum that does. */
 const attributed = (terms: readonly Term[], bound: number) => terms.filter(({ log }, i) => i === 0 || log >= bound);
 
+/** The slices of a breached signal that reach 1/alpha alone, or the one that says most. */
+function guiltySlices({ assessment }: Term, of: Of, bound: number): string[] {
+  const terms = assessment.slices
+    .filter(({ share }) => share > 0)
+    .map((slice) => ({ name: slice.name, log: slice[of] + nano(ln(slice.share * assessment.weight)) }))
+    .sort((a, b) => b.log - a.log);
+  return terms.filter(({ log }, i) => i === 0 || log >= bound).map(({ name }) => name);
+}
+
+const names = (terms: readonly Term[]) => [...new Set(terms.map(({ name }) => name))];
+
 /**
  * @param isSetAside after a thaw: the most incriminating blocks stay out for the rest of the attempt
  */
 export function crossing(assessments: readonly Assessment[], plan: Pick<RolloutPlan, "alpha" | "sustain">, isSetAside: boolean): Crossing {
-  const guardrails = assessments.filter(({ planned }) => planned.weight > 0);
-  const together = (logE: (assessment: Assessment) => number) => combine(guardrails.map((found) => ({ weight: found.planned.weight, logE: logE(found) })));
-  const minus = ({ logEMinus }: Assessment) => logEMinus;
-  const effective = isSetAside ? minus : ({ logE }: Assessment) => logE;
+  const guardrails = assessments.filter(({ weight }) => weight > 0);
+  const together = (of: Of) => combine(guardrails.map((found) => ({ weight: found.weight, logE: found[of] })));
+  const effective: Of = isSetAside ? "logEMinus" : "logE";
   const bound = threshold(plan.alpha);
-  const logAMinus = together(minus);
-  const isCrossed = together(effective) >= bound;
+  const [logA, logAMinus] = [together("logE"), together("logEMinus")];
+  const isCrossed = (isSetAside ? logAMinus : logA) >= bound;
   const isCrossedMinus = logAMinus >= bound;
   const breaches = isCrossed ? attributed(termsOf(guardrails, effective), bound) : [];
-  const sustained = isCrossedMinus ? attributed(termsOf(guardrails, minus), bound).filter(({ assessment }) => assessment.harmBlocks >= plan.sustain.panes) : [];
+  const sustained = isCrossedMinus
+    ? attributed(termsOf(guardrails, "logEMinus"), bound).filter(({ assessment }) => assessment.harmBlocks >= plan.sustain.panes)
+    : [];
   return {
-    logA: together(({ logE }) => logE),
+    logA,
     logAMinus,
     isCrossed,
     isCrossedMinus,
-    breaches: breaches.map(({ name }) => name),
-    sustained: sustained.map(({ name }) => name),
+    breaches: names(breaches),
+    sustained: names(sustained),
+    slices: Object.fromEntries([...breaches].reverse().map((term) => [term.name, guiltySlices(term, effective, bound)])),
   };
 }

@@ -1,5 +1,5 @@
 import { KnownError } from "../../../errors/known-error.ts";
-import { type Histogram, mergeHistograms, total } from "../../stats/histogram.ts";
+import { binaryHistogram, type Histogram, mergeHistograms, total } from "../../stats/histogram.ts";
 import type { Block } from "../input.ts";
 import type { PlannedSignal } from "../spec/plan.ts";
 
@@ -9,6 +9,9 @@ export interface Side {
   readonly sampled: number;
   readonly scored: number;
   readonly values: Histogram;
+  /** Records per bucket of subjects, and the sum of their values; empty where nobody counted them. */
+  readonly subjectCounts: readonly number[];
+  readonly subjectSums: readonly number[];
 }
 
 /** What a pane holds of one signal under one epoch and evaluator version: the smallest unit that arms are compared in. */
@@ -59,10 +62,16 @@ function check(block: Block): void {
   }
 }
 
+const addArrays = (one: readonly number[], other: readonly number[]): readonly number[] =>
+  one.length === 0 ? other : other.length === 0 ? one : one.map((x, i) => x + (other[i] ?? 0));
+
 function add(side: Side | null, block: Block): Side {
-  const mine = { records: block.records, sampled: block.sampled, scored: block.scored, values: { values: block.values, counts: block.counts } };
+  const { records, sampled, scored, subjectCounts, subjectSums } = block;
+  const mine = { records, sampled, scored, values: { values: block.values, counts: block.counts }, subjectCounts, subjectSums };
   if (side === null) return mine;
   return {
+    subjectCounts: addArrays(side.subjectCounts, subjectCounts),
+    subjectSums: addArrays(side.subjectSums, subjectSums),
     records: side.records + mine.records,
     sampled: side.sampled + mine.sampled,
     scored: side.scored + mine.scored,
@@ -70,17 +79,32 @@ function add(side: Side | null, block: Block): Side {
   };
 }
 
+/** Blocks of a pane by signal and slice, so that each is looked at once. */
+export type BlocksBySeries = ReadonlyMap<string, readonly Block[]>;
+const keyOf = (signal: string, slice: string) => `${signal}\u0000${slice}`;
+
+export function bySeries(blocks: readonly Block[]): BlocksBySeries {
+  const found = new Map<string, Block[]>();
+  for (const block of blocks) {
+    const key = keyOf(block.signal, block.slice);
+    const mine = found.get(key);
+    if (mine === undefined) found.set(key, [block]);
+    else mine.push(block);
+  }
+  return found;
+}
+
 /**
- * Sorts the blocks of one signal in a closed pane into parts that may be compared. An arm has one sampling rate per epoch,
- * so a part is of one sampling class. Blocks that no evaluator answered for (version empty) join the version that the pane,
+ * Sorts the blocks of one signal and slice in a closed pane into parts that may be compared. An arm has one sampling rate per
+ * epoch, so a part is of one sampling class. Blocks that no evaluator answered for (version empty) join the version that the pane,
  * or else the signal, has: they are its unscored records.
  *
  * @param known evaluator version that the signal had so far
  * @returns ascending by epoch, then evaluator version
  * @throws {KnownError} EVALUATION_ERROR for a block that contradicts itself
  */
-export function partsOf(blocks: readonly Block[], signal: PlannedSignal, known: string): Part[] {
-  const mine = blocks.filter((block) => block.signal === signal.name && block.slice === "all");
+export function partsOf(pane: BlocksBySeries, signal: PlannedSignal, known: string, slice = "all"): Part[] {
+  const mine = pane.get(keyOf(signal.name, slice)) ?? [];
   const versions = [...new Set(mine.map((block) => block.evaluatorVersion))].filter((version) => version !== "").sort();
   const fallback = versions.includes(known) ? known : (versions[0] ?? known);
   const parts = new Map<string, Part>();
@@ -94,4 +118,25 @@ export function partsOf(blocks: readonly Block[], signal: PlannedSignal, known: 
     parts.set(key, { ...part, [role]: add(part[role], block) });
   }
   return [...parts.values()].sort((a, b) => a.epoch - b.epoch || (a.evaluatorVersion < b.evaluatorVersion ? -1 : 1));
+}
+
+function missing(side: Side | null): Side | null {
+  if (side === null) return null;
+  const { sampled } = side;
+  // More verdicts than draws is a writer's error that the judged signal itself reports; here it is none missing.
+  const bad = Math.max(0, sampled - side.scored);
+  return { records: sampled, sampled, scored: sampled, values: binaryHistogram(sampled, bad), subjectCounts: [], subjectSums: [] };
+}
+
+/** What was drawn of a judged signal as records of `missing_scores`: loss 1 where no score came back in time (statistics.md section 1.8). */
+export function missingParts(parts: readonly Part[]): Part[] {
+  return parts.map((part) => ({
+    ...part,
+    evaluatorVersion: "",
+    candidate: missing(part.candidate),
+    baseline: missing(part.baseline),
+    // Both sides of a pair are judged, or neither: nothing to compare.
+    shadow: null,
+    pairs: null,
+  }));
 }

@@ -3,21 +3,18 @@ import { bucketMidpoint, OVERFLOW_BUCKET } from "../../stats/log-bucket.ts";
 import type { PlannedSignal } from "../spec/plan.ts";
 import { PERCENTILE } from "./baseline.ts";
 import type { Part, Side } from "./parts.ts";
-import type { ArmShown, SignalState } from "./signal-state.ts";
+import type { ArmShown, Shown } from "./signal-state.ts";
 
 /** Micro-dollars per dollar: costs are counted in the former and shown in the latter. */
 const MICRO = 1e6;
 
 /** Adds a pane of this step to what people see. In shadow the candidate's own side is shown, or the differences where only pairs are known. */
-export function show(signal: SignalState, part: Part, planned: PlannedSignal): SignalState {
+export function show(shown: Shown, part: Part, planned: PlannedSignal): Shown {
   const candidate = part.step >= 0 ? part.candidate : (part.shadow ?? part.pairs);
   const isPairsOnly = part.step < 0 && part.shadow === null;
   return {
-    ...signal,
-    shown: {
-      candidate: candidate === null ? signal.shown.candidate : addShown(signal.shown.candidate, candidate, planned, isPairsOnly ? "pairs" : "own"),
-      baseline: part.baseline === null ? signal.shown.baseline : addShown(signal.shown.baseline, part.baseline, planned, "own"),
-    },
+    candidate: candidate === null ? shown.candidate : addShown(shown.candidate, candidate, planned, isPairsOnly ? "pairs" : "own"),
+    baseline: part.baseline === null ? shown.baseline : addShown(shown.baseline, part.baseline, planned, "own"),
   };
 }
 
@@ -69,7 +66,7 @@ function percentileOf(values: readonly number[], counts: readonly number[]): num
 }
 
 /** Candidate minus baseline as harm, a fraction of the baseline where the margin is relative; null without data. */
-export function shownDelta(shown: { readonly candidate: ArmShown; readonly baseline: ArmShown }, planned: PlannedSignal): number | null {
+export function shownDelta(shown: Shown, planned: PlannedSignal): number | null {
   const { n, sum, isPaired } = shown.candidate;
   if (isPaired) return n === 0 ? null : sum / n;
   const [candidate, baseline] = [shownValue(shown.candidate, planned), shownValue(shown.baseline, planned)];

@@ -1,8 +1,9 @@
 import type { AdvanceProcess } from "../../stats/advance-process.ts";
 import type { FreezeProcess } from "../../stats/freeze-process.ts";
 import type { Histogram, Moments } from "../../stats/histogram.ts";
-import { noMoments } from "../../stats/histogram.ts";
+import { emptyHistogram, noMoments } from "../../stats/histogram.ts";
 import { emptyInterval, type IntervalSums } from "../../stats/interval.ts";
+import type { Clusters } from "./clusters.ts";
 
 /** One restart of a freeze process: it starts at a step (-1: shadow) and takes every block from then on. */
 export interface FreezeRun {
@@ -10,6 +11,11 @@ export interface FreezeRun {
   /** Epoch of its first block: it takes no block from before. */
   readonly fromEpoch: number;
   readonly process: FreezeProcess;
+  /** Design effect that its log sums were tempered by at its newest block, at least 1. */
+  readonly deff: number;
+  /** log E of the process, and without its most incriminating blocks, as of its newest block; nano-nats. They follow from the others, and save every look the work. */
+  readonly logE: number;
+  readonly logEMinus: number;
 }
 
 /** The advance process of one step. */
@@ -18,6 +24,9 @@ export interface AdvanceRun {
   /** It starts anew with another evaluator version. */
   readonly evaluatorVersion: string;
   readonly process: AdvanceProcess;
+  /** Design effect at its newest block, widened for advancing. */
+  readonly deff: number;
+  readonly logE: number;
 }
 
 /** A block's mark: where it ended, and whether it was evidence of harm by itself. */
@@ -26,7 +35,7 @@ export interface BlockMark {
   readonly isHarm: boolean;
 }
 
-/** One test of a signal: relative to the baseline, or against its floor. */
+/** One test of a signal: relative to the baseline, against its floor, of runaway values, or of one slice. */
 export interface TestState {
   readonly freeze: readonly FreezeRun[];
   readonly advance: readonly AdvanceRun[];
@@ -35,30 +44,37 @@ export interface TestState {
   readonly worst: readonly { readonly paneStartMs: number; readonly logE: number }[];
 }
 
-/** Exact counts of one arm in a block: bad for freezing and (percentiles: at the limit's shift) for advancing. */
-export interface ArmCounts {
-  readonly n: number;
-  readonly bad: number;
-  readonly badToAdvance: number;
+/** Losses in [0, 1] of one arm in a block: as freezing counts them, and as advancing does (they differ for percentiles only). */
+export interface ArmValues {
+  readonly freeze: Histogram;
+  readonly advance: Histogram;
   /** Drawn but without a score when the pane closed. */
   readonly unscored: number;
 }
 
+/** What is known of the baseline before a block. */
+export interface KnownBefore {
+  /** Baseline's mean loss by earlier blocks. */
+  readonly pref: number;
+  /** Pooled variance of losses by earlier blocks; null for binary counts. */
+  readonly v: number | null;
+  /** Baseline's unscored share by earlier blocks. */
+  readonly unscoredShare: number;
+  /** Bucket that exceedances are counted from; null for other kinds. */
+  readonly threshold: number | null;
+  /** What a mean's values are capped at and divided by; null for other kinds. */
+  readonly cap: number | null;
+}
+
 /** Panes that are merged into a block, with what was known before its first one. */
-export interface PendingBlock {
+export interface PendingBlock extends KnownBefore {
   readonly epoch: number;
   readonly step: number;
   readonly evaluatorVersion: string;
   readonly fromMs: number;
   readonly toMs: number;
-  /** Baseline's mean loss by earlier blocks. */
-  readonly pref: number;
-  /** Baseline's unscored share by earlier blocks. */
-  readonly unscoredShare: number;
-  /** Bucket that exceedances are counted from; null for other kinds. */
-  readonly threshold: number | null;
-  readonly candidate: ArmCounts;
-  readonly baseline: ArmCounts;
+  readonly candidate: ArmValues;
+  readonly baseline: ArmValues;
 }
 
 /** Pairs that are merged into a block (shadow). */
@@ -91,48 +107,77 @@ export interface ArmShown {
   readonly buckets: Histogram;
 }
 
-/** Everything that the decider keeps of one signal in one attempt. Plain numbers. */
-export interface SignalState {
-  readonly name: string;
+export interface Shown {
+  readonly candidate: ArmShown;
+  readonly baseline: ArmShown;
+}
+
+/** The comparison of served calls in one slice of traffic, or in all of it. */
+export interface SliceState {
   readonly relative: TestState;
-  readonly floor: TestState;
-  /** Whether the baseline itself is proven below the floor: latched. */
-  readonly baselineFloor: { readonly process: FreezeProcess | null; readonly isBelow: boolean };
   /** Decayed sums of the baseline's earlier losses, as of `priorAtMs`. */
   readonly prior: Moments;
   readonly priorAtMs: number;
+  /** The same of both arms together: their spread. */
+  readonly spread: Moments;
+  readonly pending: PendingBlock | null;
+  readonly shown: Shown;
+}
+
+/** Everything that the decider keeps of one signal in one attempt. Plain numbers. */
+export interface SignalState extends SliceState {
+  readonly name: string;
+  readonly floor: TestState;
+  /** Of `missing_scores`: that the baseline does not miss more either, for advancing only. */
+  readonly reverse: TestState;
+  /** Of means: values beyond twice the baseline's P99, which a capped mean hides. */
+  readonly runaway: TestState;
+  /** Whether the baseline itself is proven below the floor: latched. */
+  readonly baselineFloor: { readonly process: FreezeProcess | null; readonly isBelow: boolean };
   readonly histograms: BaselineHistograms | null;
+  /** What quantities are capped at, in their own units; fixed for the attempt once known. */
+  readonly cap: number | null;
+  /** Of means, with the cap: bucket from which a value is a runaway. */
+  readonly runawayBucket: number | null;
   /** Baseline's (in shadow: the pairs') drawn and unscored records so far. */
   readonly drawn: { readonly sampled: number; readonly unscored: number };
   readonly evaluatorVersion: string;
-  readonly pending: PendingBlock | null;
   readonly pendingPairs: PendingPairs | null;
-  readonly shown: { readonly candidate: ArmShown; readonly baseline: ArmShown };
   readonly interval: IntervalSums;
+  /** Records and losses per bucket of subjects, for the design effect. */
+  readonly clusters: Clusters;
+  /** The spec's slices, by name. */
+  readonly slices: Readonly<Record<string, SliceState>>;
 }
 
-const noTest: TestState = { freeze: [], advance: [], marks: [], worst: [] };
-export const noneShown: ArmShown = { n: 0, sum: 0, isPaired: false, buckets: { values: [], counts: [] } };
+export const noTest: TestState = { freeze: [], advance: [], marks: [], worst: [] };
+export const noneShown: ArmShown = { n: 0, sum: 0, isPaired: false, buckets: emptyHistogram };
+const nothingShown: Shown = { candidate: noneShown, baseline: noneShown };
+
+export const initialSlice: SliceState = { relative: noTest, prior: noMoments, priorAtMs: 0, spread: noMoments, pending: null, shown: nothingShown };
 
 export function initialSignal(name: string): SignalState {
   return {
+    ...initialSlice,
     name,
-    relative: noTest,
     floor: noTest,
+    reverse: noTest,
+    runaway: noTest,
     baselineFloor: { process: null, isBelow: false },
-    prior: noMoments,
-    priorAtMs: 0,
     histograms: null,
+    cap: null,
+    runawayBucket: null,
     drawn: { sampled: 0, unscored: 0 },
     evaluatorVersion: "",
-    pending: null,
     pendingPairs: null,
-    shown: { candidate: noneShown, baseline: noneShown },
     interval: emptyInterval,
+    clusters: [],
+    slices: {},
   };
 }
 
 /** What is shown begins anew with a step; evidence stays. */
 export function forNewStep(signal: SignalState): SignalState {
-  return { ...signal, shown: { candidate: noneShown, baseline: noneShown }, interval: emptyInterval };
+  const slices = Object.fromEntries(Object.entries(signal.slices).map(([name, slice]) => [name, { ...slice, shown: nothingShown }]));
+  return { ...signal, shown: nothingShown, interval: emptyInterval, slices };
 }

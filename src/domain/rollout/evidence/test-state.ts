@@ -1,8 +1,9 @@
-import { addToAdvance, createAdvance } from "../../stats/advance-process.ts";
-import { addToFreeze, createFreeze } from "../../stats/freeze-process.ts";
+import { addToAdvance, advanceLogE, createAdvance } from "../../stats/advance-process.ts";
+import { addToFreeze, createFreeze, freezeLogE, freezeLogEMinus } from "../../stats/freeze-process.ts";
 import { mix } from "../../stats/nano-nats.ts";
 import type { RolloutPlan } from "../spec/plan.ts";
-import type { BlockMark, TestState } from "./signal-state.ts";
+import { type Asked, type Clusters, deffOf, staysIn, staysSince } from "./clusters.ts";
+import type { BlockMark, FreezeRun, TestState } from "./signal-state.ts";
 
 /** Blocks of which marks are kept at most, whatever the window. */
 const MOST_MARKS = 120;
@@ -19,6 +20,17 @@ export interface BlockOrigin {
   readonly toMs: number;
 }
 
+/** What the design effect of a test is taken from. */
+export interface Clustered {
+  readonly clusters: Clusters;
+  readonly asked: Omit<Asked, "use">;
+}
+
+function valued(run: Pick<FreezeRun, "step" | "fromEpoch" | "process">, { clusters, asked }: Clustered): FreezeRun {
+  const deff = clusters.length === 0 ? 1 : deffOf(staysSince(clusters, run.fromEpoch, run.step === SHADOW_STEP), { ...asked, use: "freeze" });
+  return { ...run, deff, logE: freezeLogE(run.process, deff), logEMinus: freezeLogEMinus(run.process, deff) };
+}
+
 /**
  * Multiplies a block into every restart that has begun: the one of its own step (which begins with its first block) and
  * those of earlier steps. Shadow and canary never multiply.
@@ -27,22 +39,24 @@ export function addFreezeBlock(
   test: TestState,
   increments: readonly number[],
   weights: readonly number[],
-  about: { readonly origin: BlockOrigin; readonly plan: RolloutPlan },
+  about: { readonly origin: BlockOrigin; readonly plan: Pick<RolloutPlan, "sustain">; readonly clustered: Clustered },
 ): TestState {
-  const { origin, plan } = about;
+  const { origin, plan, clustered } = about;
   const setAside = plan.sustain.panes - 1;
   const isStarted = test.freeze.some(({ step }) => step === origin.step);
-  const runs = isStarted ? test.freeze : [...test.freeze, { step: origin.step, fromEpoch: origin.epoch, process: createFreeze(weights, setAside) }];
+  const runs = isStarted
+    ? test.freeze
+    : [...test.freeze, { step: origin.step, fromEpoch: origin.epoch, process: createFreeze(weights, setAside), deff: 1, logE: 0, logEMinus: 0 }];
   const isShadow = origin.step === SHADOW_STEP;
   const freeze = runs.map((run) => {
     const takes = (run.step === SHADOW_STEP) === isShadow && run.fromEpoch <= origin.epoch;
-    return takes ? { ...run, process: addToFreeze(run.process, increments) } : run;
+    return takes ? valued({ ...run, process: addToFreeze(run.process, increments) }, clustered) : run;
   });
   const logE = mix(increments, weights);
-  const worst = [...test.worst, { paneStartMs: origin.fromMs, logE }]
-    .filter((block) => block.logE > 0)
-    .sort((a, b) => b.logE - a.logE || a.paneStartMs - b.paneStartMs)
-    .slice(0, setAside);
+  const worst =
+    logE <= (test.worst[setAside - 1]?.logE ?? 0)
+      ? test.worst
+      : [...test.worst, { paneStartMs: origin.fromMs, logE }].sort((a, b) => b.logE - a.logE || a.paneStartMs - b.paneStartMs).slice(0, setAside);
   return { ...test, freeze, worst, marks: withMark(test.marks, { endMs: origin.toMs, isHarm: logE > 0 }, plan.sustain.windowMs) };
 }
 
@@ -63,16 +77,30 @@ export function addAdvanceBlock(
   test: TestState,
   increments: readonly number[],
   weights: readonly number[],
-  about: { readonly origin: BlockOrigin; readonly ceiling: number },
+  about: { readonly origin: BlockOrigin; readonly ceiling: number; readonly clustered: Clustered },
 ): TestState {
-  const { origin, ceiling } = about;
+  const { origin, ceiling, clustered } = about;
+  const { clusters, asked } = clustered;
   const old = test.advance.find(({ step }) => step === origin.step);
-  const process = old !== undefined && old.evaluatorVersion === origin.evaluatorVersion ? old.process : createAdvance(ceiling, weights);
-  const run = { step: origin.step, evaluatorVersion: origin.evaluatorVersion, process: addToAdvance(process, increments) };
+  const before = old !== undefined && old.evaluatorVersion === origin.evaluatorVersion ? old.process : createAdvance(ceiling, weights);
+  const deff = clusters.length === 0 ? 1 : deffOf(staysIn(clusters, origin.step), { ...asked, use: "advance" });
+  const process = addToAdvance(before, increments, deff);
+  const run = { step: origin.step, evaluatorVersion: origin.evaluatorVersion, process, deff, logE: advanceLogE(process, deff) };
   return { ...test, advance: [...test.advance.filter(({ step }) => step !== origin.step), run] };
 }
 
 /** Recent blocks that were evidence of harm: of the last window, at least the last five blocks. */
 export function recentHarm(test: TestState, atMs: number, windowMs: number): number {
   return test.marks.filter(({ endMs, isHarm }, i) => isHarm && (i >= test.marks.length - LEAST_RECENT || endMs > atMs - windowMs)).length;
+}
+
+/** Evidence of harm forgotten: every freeze process is worth 1 again. What was proven for advancing stays. */
+export function withoutHarm(test: TestState): TestState {
+  const freeze = test.freeze.map((run) => ({
+    ...run,
+    process: createFreeze(run.process.weights, run.process.top[0]?.length ?? 0),
+    logE: 0,
+    logEMinus: 0,
+  }));
+  return { ...test, freeze, marks: [], worst: [] };
 }

@@ -13,6 +13,11 @@ export const cohortGate: Gate = {
     const { verdict, who } = input.silence.calls;
     if (verdict !== "none")
       return { ...outcome, verdict, reasons: ["stale"], about: ["calls"], message: `${who} sent no record where at least 12 were expected` };
+    const { split } = input.attempt;
+    if (split.isMismatch) {
+      const message = `subjects do not arrive in the arms as planned (${split.candidate} new on the candidate, ${split.baseline} on the baseline)`;
+      return { ...outcome, verdict: "hold", reasons: ["split_mismatch"], about: ["split"], message };
+    }
     if (input.mode === "observe") return { ...outcome, verdict: "pass", reasons: [], about: [], message: "" };
     const required = input.assessments.filter(({ isRequired }) => isRequired);
     const hold = stepHold(input) ?? firstHold(input, required, []);

@@ -1,5 +1,5 @@
 import type { Verdict } from "../../../../topics/index.ts";
-import type { Assessment } from "../evidence/assess.ts";
+import type { Assessment, SliceAssessment } from "../evidence/assess.ts";
 import type { Crossing } from "../evidence/crossing.ts";
 import type { SilenceVerdict } from "../evidence/silence.ts";
 import type { Reason } from "../reasons.ts";
@@ -42,9 +42,15 @@ export interface Gate {
 
 /** The four values of a signal's verdict, and the fifth of floors. */
 export function verdictOf(assessment: Assessment, crossing: Crossing): Verdict {
-  const { planned, state } = assessment;
-  if (planned.weight > 0 && crossing.breaches.includes(planned.name)) return "breach";
-  if (planned.floor !== null && state.baselineFloor.isBelow) return "baseline_below_floor";
+  const { planned, state, weight } = assessment;
+  if (weight > 0 && crossing.breaches.includes(planned.name)) return "breach";
+  if (planned.floor !== null && !planned.isFloorStrict && state.baselineFloor.isBelow) return "baseline_below_floor";
   if (assessment.hasNoData) return "no_data";
-  return planned.weight > 0 && assessment.isSafe ? "safe" : "inconclusive";
+  return weight > 0 && assessment.isSafe ? "safe" : "inconclusive";
+}
+
+/** A slice can only stop: it is never asked for proof of safety. */
+export function sliceVerdict({ planned }: Assessment, slice: SliceAssessment, crossing: Crossing): Verdict {
+  if (crossing.slices[planned.name]?.includes(slice.name) === true) return "breach";
+  return slice.shown.candidate.n === 0 || slice.shown.baseline.n === 0 ? "no_data" : "inconclusive";
 }

@@ -25,7 +25,7 @@ export function harmOf(input: GateInput): Harm {
     const { name } = assessment.planned;
     const isSustained = crossing.sustained.includes(name);
     if (!isSustained && !crossing.breaches.includes(name) && frozenBy !== name) continue;
-    signals.push(name);
+    if (!signals.includes(name)) signals.push(name);
     const asked = isSustained ? sustainedAction(assessment, input) : "freeze";
     if (action === "none" || severity[asked] > severity[action]) action = asked;
   }

@@ -8,6 +8,8 @@ export interface PlannedSignal {
   readonly name: string;
   /** Which close of a pane it waits for. */
   readonly group: "calls" | "judge";
+  /** `call`: counted on every call; `judge`: a rubric scores it; `missing`: what was drawn for the first judged guardrail and came back without a score. */
+  readonly source: "call" | "judge" | "missing";
   /** `binary`: pass or fail. `percentile`: shifted exceedance. `score`: loss of 0..1 on a grid of 0.01. `mean`: a quantity, capped, compared as a ratio. */
   readonly kind: "binary" | "percentile" | "score" | "mean";
   readonly direction: "higher_is_worse" | "lower_is_worse";
@@ -83,9 +85,10 @@ export interface RolloutPlan {
   readonly percentileMinRecords: number;
 }
 
-/** Whether a signal must be safe before shadow is left: of mirrored calls only pass/fail differences on the same prompts are proof. */
-export function isRequiredInShadow({ tier, kind, gate, name }: PlannedSignal): boolean {
-  return tier === "guardrail" && kind === "binary" && (gate === "confidence" || name === "error_rate");
+/** Whether a signal must be safe before shadow is left: of mirrored calls only differences of quality on the same prompts are proof. */
+export function isRequiredInShadow({ tier, kind, gate, name, source }: PlannedSignal): boolean {
+  if (tier !== "guardrail" || source === "missing") return false;
+  return (kind === "binary" && (gate === "confidence" || name === "error_rate")) || kind === "score";
 }
 
 /** Share from which on a step dwells for `minLateMs`. */

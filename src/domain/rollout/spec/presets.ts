@@ -2,8 +2,8 @@ import type { OnBreach } from "./plan.ts";
 
 /** What is known of a signal by its name alone (DESIGN.md section 6, preset signals). Harm is in the units of the margin. */
 export interface Preset {
-  /** `call`: computed on every call; `judge`: a rubric scores it; `later`: nothing measures it in this version, unless a rubric does. */
-  readonly source: "call" | "judge" | "later";
+  /** `call`: computed on every call; `judge`: a rubric scores it; `later`: nothing measures it in this version, unless a rubric does; `missing`: what was drawn and not scored. */
+  readonly source: "call" | "judge" | "later" | "missing";
   readonly kind: "binary" | "percentile" | "mean";
   readonly direction: "higher_is_worse" | "lower_is_worse";
   readonly gate: "confidence" | "cohort";
@@ -40,11 +40,9 @@ export const presets: Readonly<Record<string, Preset>> = {
   cost_per_trace: { ...mean, source: "later", limit: 0.2 },
   output_tokens: { ...mean, source: "call", limit: 0.25 },
   calls_per_trace: { ...mean, source: "later", limit: 0.25 },
+  missing_scores: { ...judged, source: "missing", direction: "higher_is_worse", limit: 0.01, onBreach: "freeze", reference: 0.01 },
   repeated_question: { ...judged, source: "later", direction: "higher_is_worse", limit: 0.02, reference: 0.05 },
 };
 
 /** A signal that only a rubric names. */
 export const judgedPreset: Preset = { ...judged, direction: "lower_is_worse", limit: 0.05, scoreLimit: 0.03, reference: 0.1 };
-
-/** Missing scores are no signal of their own yet: their rule (statistics.md section 1.8) binds every judged signal. */
-export const MISSING_SCORES = "missing_scores";

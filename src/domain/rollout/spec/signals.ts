@@ -3,7 +3,7 @@ import { exp } from "../../stats/ln.ts";
 import { bucketShift, GAMMA_LN } from "../../stats/log-bucket.ts";
 import type { PlannedSignal, WantedRubrics } from "./plan.ts";
 import type { Problem } from "./plan-problems.ts";
-import { judgedPreset, MISSING_SCORES, type Preset, presets } from "./presets.ts";
+import { judgedPreset, type Preset, presets } from "./presets.ts";
 
 type Form = "binary" | "grid";
 
@@ -25,12 +25,6 @@ export function planSignals(spec: RolloutSpec, rubrics: WantedRubrics): PlannedS
   spec.signals.forEach((entry, i) => {
     const given: SignalSpec = typeof entry === "string" ? { name: entry } : entry;
     const path = `signals[${i}]`;
-    if (given.name === MISSING_SCORES) {
-      notices.push(
-        "missing_scores: binds every judged signal in any case: nothing advances while more than 5 % of the baseline's drawn records are unscored, and the candidate's unscored records count as failed; its own margin is not read",
-      );
-      return;
-    }
     if (seen.has(given.name)) problems.push({ path, message: `signal ${given.name} is named twice; keep one` });
     seen.add(given.name);
     const resolved = resolve(given, { path, form: formOf(given.name, rubrics), hasRubrics: rubrics.length > 0 });
@@ -38,6 +32,10 @@ export function planSignals(spec: RolloutSpec, rubrics: WantedRubrics): PlannedS
     notices.push(...resolved.notices);
     if (resolved.signal !== null) found.push(resolved.signal);
   });
+  const missing = found.findIndex(({ source }) => source === "missing");
+  if (missing >= 0 && !found.some(({ source, tier }) => source === "judge" && tier === "guardrail")) {
+    problems.push({ path: "signals", message: "holds missing_scores, but no judged guardrail whose scores could be missing; add one, or remove it" });
+  }
   return { signals: withWeights(found), problems, notices };
 }
 
@@ -75,12 +73,12 @@ function resolve(given: SignalSpec, about: About): Resolved {
   }));
   const signal: Unweighted = {
     name: given.name,
+    source: preset.source === "call" || preset.source === "missing" ? preset.source : "judge",
     group: isJudged ? "judge" : "calls",
     kind,
     direction: preset.direction,
     gate: given.gate ?? preset.gate,
-    // Until their evidence is wired in (under way), scores and means are shown only.
-    tier: kind === "score" || kind === "mean" ? "watch" : (given.tier ?? "guardrail"),
+    tier: given.tier ?? "guardrail",
     margin: marginOf.margin,
     shift: marginOf.shift,
     judgeJ: given.judgeError === undefined ? 1 : given.judgeError.sensitivity + given.judgeError.specificity - 1,
@@ -105,7 +103,7 @@ function floorOf({ floor }: SignalSpec, preset: Preset): { readonly min: number 
 }
 
 function missingSource(name: string, preset: Preset | undefined, about: About): Problem | null {
-  if (preset?.source === "call" || about.form !== null) return null;
+  if (preset?.source === "call" || preset?.source === "missing" || about.form !== null) return null;
   const path = about.path;
   if (preset === undefined) {
     return {
@@ -125,7 +123,7 @@ function missingSource(name: string, preset: Preset | undefined, about: About): 
 }
 
 function kindOf(preset: Preset, given: SignalSpec, form: Form | null): PlannedSignal["kind"] {
-  if (preset.source === "call") return preset.kind;
+  if (preset.source === "call" || preset.source === "missing") return preset.kind;
   return given.form === "score" || (given.form === undefined && form === "grid") || (preset.kind === "mean" && form === "grid") ? "score" : "binary";
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { feedSignal } from "../../../../src/domain/rollout/evidence/feed-signal.ts";
-import { partsOf } from "../../../../src/domain/rollout/evidence/parts.ts";
+import { bySeries, partsOf } from "../../../../src/domain/rollout/evidence/parts.ts";
 import { initialSignal, type SignalState } from "../../../../src/domain/rollout/evidence/signal-state.ts";
 import type { Block } from "../../../../src/domain/rollout/input.ts";
 import { normaliseSpec } from "../../../../src/domain/rollout/spec/normalise.ts";
@@ -42,6 +42,7 @@ function block(over: Partial<Block>): Block {
     counts: [],
     subjectCounts: [],
     subjectSums: [],
+    newSubjects: null,
     ...over,
   };
 }
@@ -60,8 +61,9 @@ function feed(panes: readonly (readonly Block[])[], about: Feeding = {}, from: S
   const signal = planned(about.name ?? "task_completion");
   return panes.reduce((state, blocks, i) => {
     const paneStartMs = (i + 1) * PANE_MS;
-    const parts = partsOf(blocks, signal, state.evaluatorVersion);
-    return feedSignal(state, parts, {
+    const pane = bySeries(blocks);
+    const parts = partsOf(pane, signal, state.evaluatorVersion);
+    return feedSignal(state, parts, pane, {
       plan,
       planned: signal,
       paneStartMs,

@@ -12,17 +12,26 @@ const logMix = (logs: readonly number[], weights: readonly number[]) => {
   const log = top + Math.log(logs.reduce((sum, one, i) => sum + (weights[i] ?? 0) * Math.exp(one - top), 0));
   return Math.floor(NANO * log + 0.5) / NANO;
 };
-function recompute({ processes }: SignalEvidence, isMinus: boolean): number {
-  const logs = processes.map(({ q, setAside, weights }) =>
+function recompute(processes: SignalEvidence["processes"], isMinus: boolean): number {
+  const logs = processes.map(({ q, setAside, weights, deff }) =>
     logMix(
-      q.map((sum, k) => (sum - (isMinus ? (setAside[k] ?? 0) : 0)) / NANO),
+      q.map((sum, k) => (sum - (isMinus ? (setAside[k] ?? 0) : 0)) / NANO / deff),
       weights,
     ),
   );
+  const all = processes.reduce((sum, { share }) => sum + share, 0);
   return logMix(
     logs,
-    processes.map(({ share }) => share),
+    processes.map(({ share }) => share / all),
   );
+}
+/** statistics.md section 1.3. */
+function boundOf({ intervalPrecision: v, intervalWeighted, intervalScale, tolerated, limit }: SignalEvidence, alpha: number): number | null {
+  if (v === 0) return null;
+  const rho = ((limit - tolerated) * intervalScale) ** -2;
+  const half = Math.sqrt((v + rho) * (2 * Math.log(1 / alpha) + Math.log((v + rho) / rho))) / v;
+  const centre = intervalWeighted / v;
+  return (centre - half > tolerated * intervalScale ? centre - half : centre + half) / intervalScale;
 }
 
 const minute = (n: number) => startMs + n * 60_000;
@@ -35,11 +44,18 @@ const worlds: readonly (readonly [string, World, Parameters<typeof spec>[0]])[] 
     new World({ seed: 17, baseline: { ...good, schemaFail: 0.05 }, candidate: { ...good, schemaFail: 0.05 } }),
     { ladder: [50, 100] },
   ],
+  [
+    "slices and subjects",
+    new World({ seed: 23, slices: { long: 0.3, billing: 0.2 }, hasSubjects: true, callsPerMinute: 400 }),
+    { slices: [{ name: "long", share: 0.3 }, "billing"], signals: ["schema_validity", "task_completion", "missing_scores", "cost_per_request", "error_rate"] },
+  ],
 ];
 for (const [, world, over] of worlds) {
   world.apply(spec(over));
   world.minutes(90, ({ state }) => state.current?.phase === "done" || state.current?.phase === "rolled_back");
 }
+/** Signals that shadow cannot prove. */
+const inShadow = new Set(["latency_p95", "cost_per_request", "missing_scores"]);
 const all: GateEvent[] = worlds.flatMap(([, world]) => world.events);
 
 describe("a gate event", () => {
@@ -49,34 +65,50 @@ describe("a gate event", () => {
     for (const event of withEvidence) {
       const guardrails = event.signals.filter(({ weight }) => weight > 0);
       for (const signal of guardrails) {
-        assert.ok(Math.abs(signal.processes.reduce((sum, { share }) => sum + share, 0) - 1) < 1e-9, "shares of the processes sum to 1");
-        assert.ok(Math.abs(recompute(signal, false) - signal.logEFreeze / NANO) < 1.1e-9, `${signal.signal} of ${event.action}`);
-        assert.ok(Math.abs(recompute(signal, true) - signal.logEFreezeMinus / NANO) < 1.1e-9, `${signal.signal} of ${event.action}, minus`);
-        const spent = Math.min(1, event.alpha * signal.weight * Math.exp(signal.logEFreeze / NANO));
+        const harm = signal.processes.filter(({ share }) => share > 0);
+        assert.ok(Math.abs(harm.reduce((sum, { share }) => sum + share, 0) - signal.sliceShare) < 1e-9, "shares of the processes sum to the slice's");
+        assert.ok(Math.abs(recompute(harm, false) - signal.logEFreeze / NANO) < 1.1e-9, `${signal.signal} of ${event.action}`);
+        assert.ok(Math.abs(recompute(harm, true) - signal.logEFreezeMinus / NANO) < 1.1e-9, `${signal.signal} of ${event.action}, minus`);
+        const spent = Math.min(1, event.alpha * signal.weight * signal.sliceShare * Math.exp(signal.logEFreeze / NANO));
         assert.ok(Math.abs(spent - signal.alphaSpent) < 1e-6 * Math.max(1e-9, spent));
         assert.ok(signal.logEFreezeMinus <= signal.logEFreeze);
+        const advancing = signal.processes
+          .filter(({ share }) => share === 0)
+          .map(({ q, weights, deff }) =>
+            logMix(
+              q.map((sum) => sum / NANO / deff),
+              weights,
+            ),
+          );
+        if (advancing.length > 0) {
+          const logE = Math.min(...advancing, Math.log(1 / event.alphaAdvance));
+          // Where a process is missing, it is worth 1: it has not begun.
+          assert.ok(Math.abs(logE - signal.logEAdvance / NANO) < 2e-9 || signal.logEAdvance === 0, `${signal.signal} of ${event.action}, advance`);
+        }
+        const bound = boundOf(signal, event.alpha);
+        assert.ok((bound === null) === (signal.bound === null) && Math.abs((bound ?? 0) - (signal.bound ?? 0)) < 1e-9, `${signal.signal}, bound`);
       }
-      assert.ok(Math.abs(guardrails.reduce((sum, { weight }) => sum + weight, 0) - 1) < 1e-9, "weights sum to 1");
-      const weights = guardrails.map(({ weight }) => weight);
-      assert.ok(
-        Math.abs(
-          logMix(
-            guardrails.map((s) => s.logEFreeze / NANO),
-            weights,
-          ) -
-            event.logA / NANO,
-        ) < 1.1e-9,
-      );
-      assert.ok(
-        Math.abs(
-          logMix(
-            guardrails.map((s) => s.logEFreezeMinus / NANO),
-            weights,
-          ) -
-            event.logAMinus / NANO,
-        ) < 1.1e-9,
-      );
+      const shareOf = ({ weight, sliceShare }: SignalEvidence) => weight * sliceShare;
+      assert.ok(Math.abs(guardrails.reduce((sum, row) => sum + shareOf(row), 0) - 1) < 1e-9, "weights sum to 1");
+      const logA = (of: (row: SignalEvidence) => number) =>
+        logMix(
+          guardrails.map((row) => of(row) / NANO),
+          guardrails.map(shareOf),
+        );
+      // Rounding once more per signal on the way: half a nano-nat each.
+      assert.ok(Math.abs(logA((row) => row.logEFreeze) - event.logA / NANO) < 3e-9);
+      assert.ok(Math.abs(logA((row) => row.logEFreezeMinus) - event.logAMinus / NANO) < 3e-9);
     }
+    const bounded = withEvidence.flatMap(({ signals }) => signals).filter(({ bound }) => bound !== null);
+    assert.ok(new Set(bounded.map(({ signal }) => signal)).size >= 4, "several signals showed a bound");
+    assert.ok(
+      withEvidence.some(({ signals }) => signals.some(({ slice, logEFreeze }) => slice === "billing" && logEFreeze !== 0)),
+      "a slice had evidence",
+    );
+    assert.ok(
+      withEvidence.some(({ signals }) => signals.some(({ processes }) => processes.some(({ deff }) => deff > 1))),
+      "a design effect was seen",
+    );
   });
 
   it("bears out the decision that it tells, by its own numbers", () => {
@@ -86,7 +118,9 @@ describe("a gate event", () => {
       if (event.action === "rolled_back") assert.ok(event.logAMinus / NANO >= bound);
       if (event.action === "thawed") assert.ok(event.logAMinus / NANO < bound);
       if (event.action !== "advanced") continue;
-      const required = event.signals.filter(({ tier, signal }) => tier === "guardrail" && (event.fromPhase !== "shadow" || signal !== "latency_p95"));
+      const required = event.signals.filter(
+        ({ tier, signal, slice }) => tier === "guardrail" && slice === "all" && (event.fromPhase !== "shadow" || !inShadow.has(signal)),
+      );
       for (const { verdict, signal } of required) assert.ok(verdict === "safe" || verdict === "baseline_below_floor", `${signal} was ${verdict}`);
     }
     assert.ok(all.some(({ action }) => action === "thawed") && all.some(({ action }) => action === "rolled_back"));

@@ -46,7 +46,12 @@ describe("a rollout", () => {
       ],
     );
     assert.deepEqual(
-      world.tables.map(({ staleAfterMs }) => staleAfterMs),
+      world.tables.map(({ valueCaps }) => valueCaps.map(({ signal }) => signal)).at(-2),
+      ["latency_p95", "cost_per_request"],
+      "caps are announced",
+    );
+    assert.deepEqual(
+      world.tables.filter(({ reason }) => reason !== "sampling_rates").map(({ staleAfterMs }) => staleAfterMs),
       [60_000, 60_000, 60_000, 600_000, 0],
     );
   });

@@ -29,6 +29,7 @@ export const entry = (given: Partial<Entry>): Entry => ({
   counts: [1],
   subjectCounts: [],
   subjectSums: [],
+  newSubjects: null,
   digestMeans: [],
   digestCounts: [],
   ...given,

@@ -32,6 +32,7 @@ function record(kindOfRecord: "block" | "close", over: Partial<Aggregate> = {}):
     counts: [1],
     subjectCounts: [],
     subjectSums: [],
+    newSubjects: null,
     coverage: 1,
     watermarkMs: 120_000,
     ...over,

@@ -51,12 +51,17 @@ describe("normalising a spec", () => {
     assert.deepEqual(
       signals.map(({ name, tier, weight }) => [name, tier, weight]),
       [
-        ["schema_validity", "guardrail", 2 / 6],
-        ["task_completion", "guardrail", 1 / 6],
-        ["latency_p95", "guardrail", 1 / 6],
-        ["cost_per_request", "watch", 0],
-        ["error_rate", "guardrail", 2 / 6],
+        ["schema_validity", "guardrail", 2 / 7],
+        ["task_completion", "guardrail", 1 / 7],
+        ["latency_p95", "guardrail", 1 / 7],
+        ["cost_per_request", "guardrail", 1 / 7],
+        ["error_rate", "guardrail", 2 / 7],
       ],
+    );
+    const watching = planOf({ signals: ["task_completion", { name: "cost_per_request", tier: "watch" }] }).signals;
+    assert.deepEqual(
+      watching.map(({ weight }) => weight),
+      [1, 0],
     );
     assert.ok(Math.abs(signals.reduce((sum, { weight }) => sum + weight, 0) - 1) < 1e-12);
   });
@@ -72,21 +77,39 @@ describe("normalising a spec", () => {
     assert.deepEqual(wide?.shift, { tolerated: 21, limit: 36 });
   });
 
-  it("shows scores and means without letting them act, and says so", () => {
+  it("takes the form of a score from its rubric, with the limit of a score, and means as ratios", () => {
     const rubrics = [{ name: "g@1", digest: "d", signals: [{ name: "groundedness", form: "grid" as const }] }, ...taskRubric];
-    const spec = parse({ signals: ["task_completion", { name: "groundedness", tier: "guardrail" }, { name: "output_tokens", tier: "guardrail" }] });
-    const result = normaliseSpec(spec, rubrics);
-    assert.ok(result.kind === "plan");
+    const plan = planOf({ signals: ["task_completion", "groundedness", "output_tokens", "missing_scores"] }, rubrics);
     assert.deepEqual(
-      result.plan.signals.map(({ kind, tier }) => [kind, tier]),
+      plan.signals.map(({ kind, tier, source, margin: { limit, relative } }) => [kind, tier, source, limit, relative]),
       [
-        ["binary", "guardrail"],
-        ["score", "watch"],
-        ["mean", "watch"],
+        ["binary", "guardrail", "judge", 0.05, false],
+        ["score", "guardrail", "judge", 0.03, false],
+        ["mean", "guardrail", "call", 0.25, true],
+        ["binary", "guardrail", "missing", 0.01, false],
       ],
     );
-    assert.equal(result.plan.signals[1]?.margin.limit, 0.03);
-    assert.equal(result.notices.filter((notice) => notice.includes("does not act")).length, 2);
+  });
+
+  it("takes strict floors, a judge's known error and slices", () => {
+    const judgeError = { sensitivity: 0.9, specificity: 0.8 };
+    const signals = [
+      { name: "schema_validity", floor: "strict" },
+      { name: "task_completion", judgeError, floor: { min: 0.8, strict: true } },
+    ];
+    const plan = planOf({ signals, slices: ["long", { name: "billing", share: 0.2 }] });
+    assert.deepEqual(
+      plan.signals.map(({ floor, isFloorStrict }) => [floor, isFloorStrict]),
+      [
+        [0.995, true],
+        [0.8, true],
+      ],
+    );
+    assert.ok(Math.abs((plan.signals[1]?.judgeJ ?? 0) - 0.7) < 1e-12);
+    assert.deepEqual(plan.slices, [
+      { name: "long", share: null },
+      { name: "billing", share: 0.2 },
+    ]);
   });
 
   it("takes a signal that only a rubric names as a judged one", () => {
@@ -103,6 +126,12 @@ describe("normalising a spec", () => {
       { signals: ["task_completion", "cost_per_trace"] },
       /signals\[1\]: cost_per_trace is measured by no check of this version/,
     ],
+    ["missing scores of nobody", { signals: ["schema_validity", "missing_scores"] }, /signals: holds missing_scores, but no judged guardrail/],
+    [
+      "a judge no better than chance",
+      { signals: [{ name: "task_completion", judgeError: { sensitivity: 0.5, specificity: 0.5 } }] },
+      /signals\[0\].judgeError: of task_completion is that of a judge no better than chance/,
+    ],
     ["a ladder that does not increase", { ladder: [5, 5, 100] }, /ladder\[1\]: is 5 after 5; steps must increase/],
     ["a ladder that does not end with everybody", { ladder: [5, 50] }, /ladder: must end with 100/],
     ["a step into the holdback", { ladder: [10, 97, 100], holdback: 5 }, /ladder\[1\]: is 97, but 5 % are held back/],
@@ -113,7 +142,11 @@ describe("normalising a spec", () => {
     ["a judge that is waited for too long", { grace: { judge: "7h" } }, /^grace\.judge: is 25200000 ms.*at most 6h/],
     ["a pattern that repeats a repetition", { schema: { source: "pattern", pattern: "^(a+)+$" } }, /^schema\.pattern: .*\(a\+\)\+/],
     ["a pattern that repeats a repeated class", { schema: { source: "pattern", pattern: "(?:[\\w)]*)*x" } }, /^schema\.pattern: /],
-    ["no guardrail at all", { signals: ["cost_per_request"], confidence: "none" }, /signals: holds no guardrail: nothing could ever stop/],
+    [
+      "no guardrail at all",
+      { signals: [{ name: "cost_per_request", tier: "watch" }], confidence: "none" },
+      /signals: holds no guardrail: nothing could ever stop/,
+    ],
     ["the same signal twice", { signals: ["task_completion", { name: "task_completion" }] }, /signals\[1\]: signal task_completion is named twice/],
     ["the baseline as candidate", { candidate: "gpt-a@2026-05", versions: { "gpt-a@2026-05": { upstream: "a", model: "m" } } }, /candidate: is the baseline/],
     ["a candidate that nothing describes", { versions: {} }, /versions\["gpt-b@2026-11"\]: is missing; say how to serve/],
@@ -187,7 +220,7 @@ describe("normalising a spec", () => {
       "latency_p95",
       "ttft_p95",
     ];
-    const others = ["cost_per_request", "cost_per_trace", "output_tokens", "calls_per_trace", "repeated_question"];
+    const others = ["cost_per_request", "cost_per_trace", "output_tokens", "calls_per_trace", "repeated_question", "missing_scores"];
     assert.deepEqual(Object.keys(presets).sort(), [...names, ...others].sort());
     for (const [name, preset] of Object.entries(presets)) assert.ok(preset.reference > 0, `${name} has a reference of 0`);
   });

@@ -1,0 +1,101 @@
+import { armDesignEffect, designEffect, SUBJECT_BUCKETS, widened } from "../../stats/design-effect.ts";
+import { addMoments, type Moments, noMoments } from "../../stats/histogram.ts";
+
+/** Records and losses of one arm per bucket of subjects, with the moments of the losses (in [0, 1]; differences of pairs in [-1, 1]). */
+export interface ArmBuckets {
+  readonly counts: readonly number[];
+  /** Whole numbers in the units of the block: see `Asked.unit`. */
+  readonly sums: readonly number[];
+  readonly moments: Moments;
+}
+
+/** What was counted in one stay in a step. A process takes the stays since it began (statistics.md section 2, clusters). */
+export interface Stay {
+  readonly step: number;
+  readonly fromEpoch: number;
+  readonly candidate: ArmBuckets;
+  readonly baseline: ArmBuckets;
+}
+
+/** Stays in the order of their beginning. */
+export type Clusters = readonly Stay[];
+
+/** Stays that are told apart; beyond it the two oldest become one, which only makes younger processes count more than their own. */
+const MOST_STAYS = 12;
+const noBuckets: ArmBuckets = { counts: [], sums: [], moments: noMoments };
+
+const addArrays = (one: readonly number[], other: readonly number[]): readonly number[] =>
+  one.length === 0 ? other : other.length === 0 ? one : one.map((x, i) => x + (other[i] ?? 0));
+
+function addBuckets(one: ArmBuckets, other: ArmBuckets): ArmBuckets {
+  if (other.counts.length === 0) return one;
+  return { counts: addArrays(one.counts, other.counts), sums: addArrays(one.sums, other.sums), moments: addMoments(one.moments, other.moments) };
+}
+
+/** Buckets of an arm in a pane; none when its writer did not count any. `moments`: of the same records' losses. */
+export function bucketsOf(counts: readonly number[], sums: readonly number[], moments: Moments): ArmBuckets {
+  return counts.length !== SUBJECT_BUCKETS || sums.length !== SUBJECT_BUCKETS ? noBuckets : { counts, sums, moments };
+}
+
+/** Adds a pane's buckets to the stay in its step. */
+export function addToClusters(
+  clusters: Clusters,
+  about: { readonly step: number; readonly epoch: number },
+  candidate: ArmBuckets | null,
+  baseline: ArmBuckets | null,
+): Clusters {
+  const [mine, other] = [candidate ?? noBuckets, baseline ?? noBuckets];
+  if (mine.counts.length === 0 && other.counts.length === 0) return clusters;
+  const newest = clusters.at(-1);
+  if (newest?.step !== about.step) {
+    const all = [...clusters, { step: about.step, fromEpoch: about.epoch, candidate: mine, baseline: other }];
+    return all.length <= MOST_STAYS ? all : oldestMerged(all);
+  }
+  return [...clusters.slice(0, -1), { ...newest, candidate: addBuckets(newest.candidate, mine), baseline: addBuckets(newest.baseline, other) }];
+}
+
+function oldestMerged([first, second, ...rest]: readonly Stay[]): Clusters {
+  if (first === undefined || second === undefined) return rest;
+  const candidate = addBuckets(first.candidate, second.candidate);
+  return [{ ...second, candidate, baseline: addBuckets(first.baseline, second.baseline) }, ...rest];
+}
+
+/** How an arm's losses vary: a binary loss by its mean, others by what was seen. */
+function spreadOf(arm: ArmBuckets, { isBinary, unit }: Asked): { readonly deff: number; readonly v: number; readonly n: number } {
+  const { n, sum, sumSquares } = arm.moments;
+  const mean = (sum + 0.5) / (n + 1);
+  const v = isBinary ? mean * (1 - mean) : n === 0 ? 0 : Math.max(sumSquares / n - (sum / n) * (sum / n), 0);
+  const sums = unit === 1 ? arm.sums : arm.sums.map((loss) => loss / unit);
+  return { deff: armDesignEffect(arm.counts, sums, isBinary ? null : v), v: Math.max(v, 1e-6), n };
+}
+
+function summed(stays: Clusters): Pick<Stay, "candidate" | "baseline"> {
+  return stays.reduce<Pick<Stay, "candidate" | "baseline">>(
+    (sum, stay) => ({ candidate: addBuckets(sum.candidate, stay.candidate), baseline: addBuckets(sum.baseline, stay.baseline) }),
+    { candidate: noBuckets, baseline: noBuckets },
+  );
+}
+
+/** What a design effect is asked for. */
+export interface Asked {
+  readonly use: "freeze" | "advance";
+  /** `two`: candidate against baseline; `one`: the candidate alone (floors, pairs). */
+  readonly arms: "two" | "one";
+  readonly isBinary: boolean;
+  /** What a loss of 1 is in the units of the sums: 1 for binary, 100 for scores and pairs, the cap for quantities. */
+  readonly unit: number;
+}
+
+/** The stays that a process has taken: those in its step (advance), or all since it began (freeze). */
+export const staysIn = (clusters: Clusters, step: number): Clusters => clusters.filter((stay) => stay.step === step);
+export const staysSince = (clusters: Clusters, fromEpoch: number, isShadow: boolean): Clusters =>
+  clusters.filter((stay) => stay.fromEpoch >= fromEpoch && stay.step < 0 === isShadow);
+
+/** Design effect of stays; at least 1, and 1 where no buckets were counted. */
+export function deffOf(stays: Clusters, asked: Asked): number {
+  const { candidate, baseline } = summed(stays);
+  if (candidate.counts.length === 0) return 1;
+  const mine = spreadOf(candidate, asked);
+  if (asked.arms === "one") return asked.use === "advance" ? widened(mine.deff) : mine.deff;
+  return baseline.counts.length === 0 ? 1 : designEffect(mine, spreadOf(baseline, asked), asked.use);
+}

@@ -120,12 +120,7 @@ function drawn(call: Request, rubrics: RoutingTable["rubrics"]): Contribution[] 
  * Everything that one call adds to the partials: what was measured, what the checks say, and how many were in scope and drawn for
  * each judged signal of the route.
  */
-export function callContributions(
-  call: Request,
-  checked: CheckedCall,
-  rubrics: RoutingTable["rubrics"],
-  about: CallAbout = nothingSettled,
-): Contribution[] {
+export function callContributions(call: Request, checked: CheckedCall, rubrics: RoutingTable["rubrics"], about: CallAbout = nothingSettled): Contribution[] {
   const checks = call.exposure === "shadow" ? shadowChecks(call, checked) : servedChecks(call, checked.call);
   return [...checks, ...measured(call, about), ...drawn(call, rubrics)];
 }

@@ -60,6 +60,7 @@ class SamplerTask implements Task {
   #sights = new FirstSights();
   /** Records before this offset were counted by a predecessor; they are read again only for the subjects in them. */
   #countedTo = 0;
+  #isReadingBack = false;
   /** Nobody has committed anything: what is read first should be the first record there ever was. */
   #isFresh = false;
 
@@ -86,7 +87,9 @@ class SamplerTask implements Task {
     });
     this.#deps.waiting.add(this.#context.wake);
     const { readFrom } = this.#sights;
-    return readFrom === null || readFrom >= this.#countedTo ? undefined : { [requests.name]: readFrom };
+    if (readFrom === null || readFrom >= this.#countedTo) return undefined;
+    this.#isReadingBack = true;
+    return { [requests.name]: readFrom };
   }
 
   take(record: Incoming): void {
@@ -99,6 +102,7 @@ class SamplerTask implements Task {
       if (call.kind === "call") this.#sights.see(call, this.#deps.tableOf(call.route), record.offset);
       return;
     }
+    this.#isReadingBack = false;
     this.#held.push({ record, request: record.value as Request });
     if (this.#held.length === 1) this.#drain(this.#context.now());
   }
@@ -112,6 +116,8 @@ class SamplerTask implements Task {
   }
 
   flush(nowMs: number): Batch | null {
+    // What is read again is committed already: a batch now would take the offset back.
+    if (this.#isReadingBack) return null;
     this.#drain(nowMs);
     const entries = this.#fold.drain();
     const frames = this.#frames?.write(entries, { toOffset: this.#position, watermarkMs: this.#book.watermarkMs, nowMs }) ?? [];

@@ -98,16 +98,15 @@ describe("folding calls and scores", () => {
     );
   });
 
-  it("counts a served call in each of its signals, in `all` and in its slices", () => {
-    const entries = folded([callWith({ slices: ["context=long"], ttftMs: 30, endedAtMs: 1_012_345 })]);
+  it("counts a served call in each of its signals in `all`, and in its slices in those that can gate", () => {
+    const entries = folded([callWith({ slices: ["context=long", "context=long"], ttftMs: 30, endedAtMs: 1_012_345 })]);
     const classes = ["error_timeout", "error_rate_limit", "error_client", "error_server"];
     const checks = ["schema_validity", "empty_output", "cut_output"];
-    const signals = ["error_rate", ...classes, ...checks, "latency_p95", "ttft_p95", "cost_per_request", "output_tokens"];
-    for (const slice of ["all", "context=long"])
-      assert.deepEqual(
-        entries.filter((e) => e.slice === slice).map(({ signal }) => signal),
-        signals,
-      );
+    const quantities = ["latency_p95", "ttft_p95", "cost_per_request", "output_tokens"];
+    const signalsOf = (slice: string) => entries.filter((e) => e.slice === slice).map(({ signal }) => signal);
+    assert.deepEqual(signalsOf("all"), ["error_rate", ...classes, ...checks, ...quantities]);
+    assert.deepEqual(signalsOf("context=long"), ["error_rate", "schema_validity", ...quantities]);
+    assert.deepEqual(new Set(folded([callWith({ arm: "none", slices: ["context=long"] })]).map(({ slice }) => slice)), new Set(["all"]));
     for (const e of entries) assert.deepEqual([e.paneStartMs, e.records, e.sampled, e.scored, e.counts, e.samplePpm], [1_010_000, 1, 1, 1, [1], 1_000_000]);
     assert.deepEqual(
       of(entries, "latency_p95").map(({ digestMeans }) => digestMeans),

@@ -25,15 +25,18 @@ const RATE_KEPT = 0.9;
 export function isFed(fed: FedPanes, { paneStartMs, paneMs, round }: Pick<PaneInput, "paneStartMs" | "paneMs" | "round">): boolean {
   const endMs = paneStartMs + paneMs;
   if (round === 0) return endMs <= fed.newestEndMs;
-  const newest = fed.rounds[String(endMs)];
+  const newest = fed.rounds.find(([end]) => end === endMs)?.[1];
   // A pane that is no longer remembered is too old to be new; one that was never closed has no late records.
   return newest === undefined || round <= newest;
 }
 
 function withFed(fed: FedPanes, { paneStartMs, paneMs, round }: PaneInput): FedPanes {
   const endMs = paneStartMs + paneMs;
-  const rounds = Object.entries({ ...fed.rounds, [String(endMs)]: round }).sort(([a], [b]) => Number(a) - Number(b));
-  return { newestEndMs: Math.max(fed.newestEndMs, endMs), rounds: Object.fromEntries(rounds.slice(-MOST_PANES)) };
+  const others = fed.rounds.filter(([end]) => end !== endMs);
+  // Panes close in order; only a late round stands further back.
+  const place = others.findLastIndex(([end]) => end < endMs) + 1;
+  const rounds = [...others.slice(0, place), [endMs, round] as const, ...others.slice(place)];
+  return { newestEndMs: Math.max(fed.newestEndMs, endMs), rounds: rounds.slice(-MOST_PANES) };
 }
 
 /**

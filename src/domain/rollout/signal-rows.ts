@@ -66,7 +66,7 @@ function boundOf({ planned, state }: Assessment, { plan }: Attempt): Bound {
   // A percentile's blocks are compared by exceedances: their difference is no ratio of percentiles.
   if (planned.kind === "percentile") return noBound;
   const { precision, weighted } = state.interval;
-  const scale = planned.kind === "mean" ? knownBefore(state, null, planned, plan).pref : 1;
+  const scale = planned.kind === "mean" ? knownBefore(state, null, planned).pref : 1;
   const { tolerated, limit } = planned.margin;
   const shown = interval(state.interval, (limit - tolerated) * scale, plan.alpha);
   const bound = shown === null ? null : (shown.low > tolerated * scale ? shown.low : shown.high) / scale;

@@ -67,8 +67,8 @@ export interface Attempt {
 export interface FedPanes {
   /** End of the newest pane whose round 0 was fed, epoch ms; -1: none. Ends, since attempts may have panes of different length. */
   readonly newestEndMs: number;
-  /** Newest round fed per end of a pane, for the newest panes. */
-  readonly rounds: Readonly<Record<string, number>>;
+  /** End of a pane and the newest round of it that was fed, for the newest panes, oldest first. */
+  readonly rounds: readonly (readonly [endMs: number, round: number])[];
 }
 
 /** All that the decider knows of a route. JSON-serialisable. */
@@ -106,7 +106,7 @@ export interface RouteState {
   readonly lastHash: string;
 }
 
-const noPanes: FedPanes = { newestEndMs: -1, rounds: {} };
+const noPanes: FedPanes = { newestEndMs: -1, rounds: [] };
 
 /** The state of a route of which nothing is known. */
 export function initialState(route: string): RouteState {

@@ -125,6 +125,28 @@ function collect(planned: PlannedSignal, state: SignalState, plan: RolloutPlan):
   return [sliceAssessment("all", [...termsOf("freeze", state.relative, relative / 2, plan), ...beside], state.shown), ...slices];
 }
 
+/** The part of an assessment that follows from a signal's state alone, whatever the step and the time. */
+interface Weighed {
+  readonly planned: PlannedSignal;
+  readonly plan: RolloutPlan;
+  readonly slices: readonly SliceAssessment[];
+  readonly logE: number;
+  readonly logEMinus: number;
+}
+
+/** A state never changes, so what was made of it holds as long as it lives: most looks come between two blocks of a signal. */
+const weighed = new WeakMap<SignalState, Weighed>();
+
+function weigh(planned: PlannedSignal, state: SignalState, plan: RolloutPlan): Weighed {
+  const known = weighed.get(state);
+  if (known !== undefined && known.planned === planned && known.plan === plan) return known;
+  const slices = collect(planned, state, plan);
+  const isActive = planned.weight > 0;
+  const found = { planned, plan, slices, logE: isActive ? mixed(slices, "logE") : 0, logEMinus: isActive ? mixed(slices, "logEMinus") : 0 };
+  weighed.set(state, found);
+  return found;
+}
+
 const sliceOf = (state: SignalState, name: string): SliceState => state.slices[name] ?? initialSlice;
 const shownSlices = (state: SignalState, plan: RolloutPlan): SliceAssessment[] =>
   plan.slices.map(({ name }) => ({ name, share: 0, terms: [], logE: 0, logEMinus: 0, shown: sliceOf(state, name).shown }));
@@ -151,7 +173,7 @@ const isTwoSided = ({ source }: PlannedSignal) => source === "missing";
 /** What is known of a signal in the step that the attempt is in. */
 function assess(planned: PlannedSignal, state: SignalState, attempt: Attempt, about: { readonly share: number; readonly edition: number }): Assessment {
   const { plan, step, phase } = attempt;
-  const slices = collect(planned, state, plan);
+  const { slices, logE, logEMinus } = weigh(planned, state, plan);
   const advances = advancesOf(planned, state, step);
   const floor = advances.find(({ name }) => name === "advance-floor");
   const isShadow = phase === "shadow";
@@ -165,8 +187,8 @@ function assess(planned: PlannedSignal, state: SignalState, attempt: Attempt, ab
     weight: planned.weight * about.share,
     edition: about.edition,
     slices,
-    logE: isActive ? mixed(slices, "logE") : 0,
-    logEMinus: isActive ? mixed(slices, "logEMinus") : 0,
+    logE,
+    logEMinus,
     logEAdvance: isActive ? Math.min(...advances.map(({ run }) => run?.logE ?? 0)) : 0,
     isRequired: isShadow ? isRequiredInShadow(planned) : planned.tier === "guardrail",
     isSafe: advances.every(({ run }) => run?.process.safe === true),
@@ -180,8 +202,8 @@ function assess(planned: PlannedSignal, state: SignalState, attempt: Attempt, ab
 }
 
 /** False when a judged signal has too much unscored, a percentile no threshold, or a mean no cap yet. */
-function canDecide(planned: PlannedSignal, state: SignalState, { plan, phase }: Attempt): boolean {
-  if (planned.kind === "percentile") return thresholdOf(state, plan) !== null;
+function canDecide(planned: PlannedSignal, state: SignalState, { phase }: Attempt): boolean {
+  if (planned.kind === "percentile") return thresholdOf(state) !== null;
   if (planned.kind === "mean") return phase === "shadow" || state.cap !== null;
   if (planned.group !== "judge" || planned.source === "missing" || state.drawn.sampled === 0) return true;
   return advanceLimit(planned.margin.limit * planned.judgeJ, state.drawn.unscored / state.drawn.sampled) !== null;

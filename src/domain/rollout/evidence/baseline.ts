@@ -14,12 +14,10 @@ const STRETCH_MS = 60 * 60_000;
 const LONGEST_STRETCH_MS = 7 * 24 * 60 * 60_000;
 export const PERCENTILE = 0.95;
 
-const seenOf = ({ histograms }: SignalState): Histogram => (histograms === null ? emptyHistogram : mergeHistograms(histograms.previous, histograms.current));
+const seenOf = ({ previous, current }: BaselineHistograms): Histogram => mergeHistograms(previous, current);
 
 /** The bucket that exceedances are counted from, by the panes so far; null: too few records. */
-export function thresholdOf(signal: SignalState, plan: RolloutPlan): number | null {
-  return signal.histograms === null ? null : thresholdBucket(seenOf(signal), PERCENTILE, plan.percentileMinRecords);
-}
+export const thresholdOf = ({ histograms }: SignalState): number | null => histograms?.threshold ?? null;
 
 /** Mean loss that a baseline is taken to have before it was seen. */
 function referenceOf(planned: PlannedSignal): number {
@@ -34,7 +32,7 @@ const isSpread = ({ kind }: PlannedSignal) => kind === "score" || kind === "mean
  *
  * @param slice null: all traffic; a slice starts from what all traffic shows
  */
-export function knownBefore(signal: SignalState, slice: SliceState | null, planned: PlannedSignal, plan: RolloutPlan): KnownBefore {
+export function knownBefore(signal: SignalState, slice: SliceState | null, planned: PlannedSignal): KnownBefore {
   const { sampled, unscored } = signal.drawn;
   const ofAll = predictableMean(signal.prior, referenceOf(planned));
   const spreadOfAll = isSpread(planned) ? predictableVariance(signal.spread, planned.referenceVariance) : null;
@@ -42,7 +40,7 @@ export function knownBefore(signal: SignalState, slice: SliceState | null, plann
     pref: slice === null ? ofAll : predictableMean(slice.prior, ofAll),
     v: spreadOfAll === null || slice === null ? spreadOfAll : predictableVariance(slice.spread, spreadOfAll),
     unscoredShare: planned.group === "judge" && sampled > 0 ? unscored / sampled : 0,
-    threshold: planned.kind === "percentile" ? thresholdOf(signal, plan) : null,
+    threshold: planned.kind === "percentile" ? thresholdOf(signal) : null,
     cap: planned.kind === "mean" ? signal.cap : null,
   };
 }
@@ -55,8 +53,8 @@ export interface LearnContext {
 }
 
 /** Takes both arms' losses of a pane into what is known for later blocks. */
-export function learnSlice<S extends SliceState>(slice: S, signal: SignalState, part: Part, { planned, plan, paneEndMs }: LearnContext): S {
-  const known = { threshold: planned.kind === "percentile" ? thresholdOf(signal, plan) : null, cap: signal.cap };
+export function learnSlice<S extends SliceState>(slice: S, signal: SignalState, part: Part, { planned, paneEndMs }: LearnContext): S {
+  const known = { threshold: planned.kind === "percentile" ? thresholdOf(signal) : null, cap: signal.cap };
   if (!isComparable(planned, known)) return slice;
   const elapsedMs = slice.priorAtMs === 0 ? 0 : paneEndMs - slice.priorAtMs;
   const momentsIn = (side: Side | null): Moments => (side === null ? noMoments : momentsOf(valuesOf(side, planned, known, null).freeze));
@@ -71,7 +69,8 @@ export function learnSignal(signal: SignalState, side: Side, context: LearnConte
   const { planned, plan, paneStartMs, paneEndMs } = context;
   const drawn = { sampled: signal.drawn.sampled + side.sampled, unscored: signal.drawn.unscored + Math.max(0, side.sampled - side.scored) };
   if (planned.kind === "percentile") {
-    const histograms = addPane(signal.histograms, side, { paneStartMs, paneEndMs, need: plan.percentileMinRecords });
+    const panes = addPane(signal.histograms, side, { paneStartMs, paneEndMs, need: plan.percentileMinRecords });
+    const histograms = { ...panes, threshold: thresholdBucket(seenOf(panes), PERCENTILE, plan.percentileMinRecords) };
     return withCap({ ...signal, drawn, histograms }, planned, plan);
   }
   if (planned.kind !== "mean" || signal.cap !== null) return { ...signal, drawn };
@@ -85,7 +84,8 @@ export function learnSignal(signal: SignalState, side: Side, context: LearnConte
  */
 function withCap(signal: SignalState, planned: PlannedSignal, plan: RolloutPlan): SignalState {
   if (signal.cap !== null) return signal;
-  const seen = seenOf(signal);
+  if (signal.histograms === null) return signal;
+  const seen = seenOf(signal.histograms);
   if (total(seen) < plan.percentileMinRecords) return signal;
   const exact = valueCap(seen);
   if (exact === null) return signal;
@@ -101,11 +101,11 @@ function addPane(
   side: Side,
   about: { readonly paneStartMs: number; readonly paneEndMs: number; readonly need: number },
 ): BaselineHistograms {
-  const old = histograms ?? { current: emptyHistogram, currentFromMs: about.paneStartMs, previous: emptyHistogram };
+  const old = histograms ?? { current: emptyHistogram, currentFromMs: about.paneStartMs, previous: emptyHistogram, threshold: null };
   const current = mergeHistograms(old.current, side.values);
   const spanMs = about.paneEndMs - old.currentFromMs;
   const isFull = (spanMs >= STRETCH_MS && total(current) >= about.need) || spanMs >= LONGEST_STRETCH_MS;
-  return isFull ? { current: emptyHistogram, currentFromMs: about.paneEndMs, previous: current } : { ...old, current };
+  return isFull ? { ...old, current: emptyHistogram, currentFromMs: about.paneEndMs, previous: current } : { ...old, current };
 }
 
 /** The baseline's own test against the floor: once it is proven below, the floor no longer binds the candidate, unless it is strict. */

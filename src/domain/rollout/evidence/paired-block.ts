@@ -18,13 +18,13 @@ export const isPaired = ({ kind }: PlannedSignal): boolean => kind === "binary" 
 export const clusteredPairsOf = (signal: SignalState): Clustered => ({ clusters: signal.clusters, asked: { isBinary: false, unit: 100, arms: "one" } });
 
 export function mergePairs(signal: SignalState, part: Part, pairs: Side, context: FeedContext): SignalState {
-  const { planned, plan } = context;
+  const { planned } = context;
   if (!isPaired(planned)) return signal;
   const fits = signal.pendingPairs !== null && signal.pendingPairs.epoch === part.epoch && signal.pendingPairs.evaluatorVersion === part.evaluatorVersion;
   const closed = fits ? signal : closePairs(signal, context);
   const open = closed.pendingPairs ?? {
     ...originOf(part, context),
-    unscoredShare: knownBefore(closed, null, planned, plan).unscoredShare,
+    unscoredShare: knownBefore(closed, null, planned).unscoredShare,
     differences: { values: [], counts: [] },
     unscored: 0,
   };

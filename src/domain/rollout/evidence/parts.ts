@@ -104,20 +104,30 @@ export function bySeries(blocks: readonly Block[]): BlocksBySeries {
  * @throws {KnownError} EVALUATION_ERROR for a block that contradicts itself
  */
 export function partsOf(pane: BlocksBySeries, signal: PlannedSignal, known: string, slice = "all"): Part[] {
-  const mine = pane.get(keyOf(signal.name, slice)) ?? [];
-  const versions = [...new Set(mine.map((block) => block.evaluatorVersion))].filter((version) => version !== "").sort();
-  const fallback = versions.includes(known) ? known : (versions[0] ?? known);
-  const parts = new Map<string, Part>();
+  const mine = pane.get(keyOf(signal.name, slice));
+  if (mine === undefined) return [];
+  const fallback = mine.some(({ evaluatorVersion }) => evaluatorVersion === "") ? versionFor(mine, known) : known;
+  const parts = new Map<string, { -readonly [K in keyof Part]: Part[K] }>();
   for (const block of mine) {
     const role = roleOf(block, signal);
     if (role === null) continue;
     check(block);
     const evaluatorVersion = block.evaluatorVersion === "" ? fallback : block.evaluatorVersion;
     const key = `${block.epoch}\u0000${evaluatorVersion}`;
-    const part = parts.get(key) ?? { epoch: block.epoch, step: block.step, evaluatorVersion, candidate: null, baseline: null, shadow: null, pairs: null };
-    parts.set(key, { ...part, [role]: add(part[role], block) });
+    let part = parts.get(key);
+    if (part === undefined) {
+      part = { epoch: block.epoch, step: block.step, evaluatorVersion, candidate: null, baseline: null, shadow: null, pairs: null };
+      parts.set(key, part);
+    }
+    part[role] = add(part[role], block);
   }
-  return [...parts.values()].sort((a, b) => a.epoch - b.epoch || (a.evaluatorVersion < b.evaluatorVersion ? -1 : 1));
+  return parts.size === 1 ? [...parts.values()] : [...parts.values()].sort((a, b) => a.epoch - b.epoch || (a.evaluatorVersion < b.evaluatorVersion ? -1 : 1));
+}
+
+/** Version that unscored records belong to: the signal's own where the pane has it. */
+function versionFor(blocks: readonly Block[], known: string): string {
+  const versions = blocks.map((block) => block.evaluatorVersion).filter((version) => version !== "");
+  return versions.includes(known) ? known : (versions.sort()[0] ?? known);
 }
 
 function missing(side: Side | null): Side | null {

@@ -77,13 +77,13 @@ function merge<S extends SliceState>(
   part: Part,
   { context, isAll, close }: { readonly context: FeedContext; readonly isAll: boolean; readonly close: (slice: S) => S },
 ): S {
-  const { planned, plan } = context;
+  const { planned } = context;
   const { pending } = slice;
   const fits = pending !== null && pending.epoch === part.epoch && pending.evaluatorVersion === part.evaluatorVersion;
   const closed = fits ? slice : close(slice);
   const open: PendingBlock = closed.pending ?? {
     ...originOf(part, context),
-    ...knownBefore(signal, isAll ? null : closed, planned, plan),
+    ...knownBefore(signal, isAll ? null : closed, planned),
     candidate: noValues,
     baseline: noValues,
   };
@@ -150,7 +150,7 @@ function meanOf(losses: Histogram): { readonly n: number; readonly mean: number;
 /** Records of a late round: a block of their own, against the baseline's late records; for freezing only. */
 export function feedLateServed<S extends SliceState>(slice: S, signal: SignalState, part: Part, context: FeedContext, isAll: boolean): S {
   const { planned, plan } = context;
-  const known = knownBefore(signal, isAll ? null : slice, planned, plan);
+  const known = knownBefore(signal, isAll ? null : slice, planned);
   if (part.candidate === null || part.baseline === null || !isComparable(planned, known)) return slice;
   const block = { ...known, candidate: valuesOf(part.candidate, planned, known, planned.shift), baseline: valuesOf(part.baseline, planned, known, null) };
   const about = { origin: originOf(part, context), plan, clustered: clusteredOf(signal, planned, "two") };

@@ -94,6 +94,8 @@ export interface BaselineHistograms {
   readonly current: Histogram;
   readonly currentFromMs: number;
   readonly previous: Histogram;
+  /** Bucket that exceedances are counted from, by all of these panes; null: too few records. */
+  readonly threshold: number | null;
 }
 
 /** What is shown of one arm in this step. */

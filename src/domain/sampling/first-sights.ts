@@ -134,8 +134,7 @@ export class FirstSights {
     this.#size++;
     while (attempt.keys.size > this.#perAttempt) this.#thin(attempt);
     while (this.#size > this.#perTask) this.#thin(this.#largest() ?? attempt);
-    // Who is thinned out at once is not remembered, and so must not be counted either.
-    return attempt.keys.has(key);
+    return true;
   }
 
   #thin(attempt: Attempt): void {

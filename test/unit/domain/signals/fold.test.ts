@@ -4,7 +4,8 @@ import { resolve } from "node:path";
 import { describe, it } from "node:test";
 import type { Schema } from "avsc";
 import fc from "fast-check";
-import { type CheckedCall, callContributions } from "../../../../src/domain/signals/call-contributions.ts";
+import { declaredSlices, termsOf } from "../../../../src/domain/signals/attempt-terms.ts";
+import { type CallAbout, type CheckedCall, callContributions } from "../../../../src/domain/signals/call-contributions.ts";
 import { Fold, subjectBucket } from "../../../../src/domain/signals/fold.ts";
 import { entryBytes, framesOf } from "../../../../src/domain/signals/frames.ts";
 import { scoreContributions } from "../../../../src/domain/signals/score-contributions.ts";
@@ -29,9 +30,14 @@ const rubrics: RoutingTable["rubrics"] = [
   },
 ];
 
-function folded(calls: readonly Request[], checked: CheckedCall = { call: good, twin: null }, wanted: RoutingTable["rubrics"] = []): Entry[] {
+function folded(
+  calls: readonly Request[],
+  checked: CheckedCall = { call: good, twin: null },
+  wanted: RoutingTable["rubrics"] = [],
+  about: CallAbout = { valueCaps: [], isNewSubject: null },
+): Entry[] {
   const fold = new Fold(new SeriesLimit());
-  for (const call of calls) fold.add(call, callContributions(call, checked, wanted));
+  for (const call of calls) fold.add(call, callContributions(call, checked, wanted, about));
   return fold.drain();
 }
 const of = (entries: readonly Entry[], signal: string, kind?: Entry["kind"]) =>
@@ -48,12 +54,15 @@ function totals(entries: readonly Entry[]): [string, number][] {
     for (const [i, value] of entry.values.entries()) add(`${key} value ${value}`, entry.counts[i] ?? 0);
     for (const [i, value] of entry.subjectCounts.entries()) add(`${key} subject ${i}`, value);
     for (const [i, value] of entry.subjectSums.entries()) add(`${key} loss ${i}`, value);
+    add(`${key} new`, entry.newSubjects ?? 0);
+    add(`${key} new is known`, Number(entry.newSubjects !== null));
     add(
       `${key} shown`,
       entry.digestCounts.reduce((sum, n) => sum + n, 0),
     );
   }
-  return [...sums].sort(([a], [b]) => (a < b ? -1 : 1));
+  // Of how many entries one is known is a matter of how they were split; that one is known is not.
+  return [...sums].map(([key, sum]): [string, number] => [key, key.endsWith("known") ? 1 : sum]).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 const aCall: fc.Arbitrary<Request> = fc
@@ -84,14 +93,21 @@ describe("folding calls and scores", () => {
           call: call.status === "ok" ? (call.latencyMs < 30_000 ? good : bad) : null,
           twin: call.twin === null ? null : good,
         });
-        const fold = (calls: readonly Request[]) => calls.flatMap((call) => folded([call], checked(call), rubrics));
+        const aboutOf = ({ latencyMs, subject }: Request): CallAbout => ({
+          valueCaps: [
+            { signal: "latency_p95", cap: 20_000 },
+            { signal: "cost_per_request", cap: 500_000 },
+          ],
+          isNewSubject: subject === "d" ? null : latencyMs > 30_000,
+        });
+        const fold = (calls: readonly Request[]) => calls.flatMap((call) => folded([call], checked(call), rubrics, aboutOf(call)));
         const shuffled = split
           .flat()
           .map((call) => ({ call, at: dice.next().value ?? 0 }))
           .sort((a, b) => a.at - b.at)
           .map(({ call }) => call);
         const together = new Fold(new SeriesLimit());
-        for (const call of shuffled) together.add(call, callContributions(call, checked(call), rubrics));
+        for (const call of shuffled) together.add(call, callContributions(call, checked(call), rubrics, aboutOf(call)));
         assert.deepEqual(totals(together.drain()), totals(fold(split.flat())));
       }),
       { numRuns: 100 },
@@ -169,6 +185,75 @@ describe("folding calls and scores", () => {
     const [entry] = of(folded([callWith({ subject: "x" }), callWith({ subject: "x", status: "error" })], { call: null, twin: null }), "error_rate");
     const bucket = subjectBucket("x");
     assert.deepEqual([entry?.subjectCounts.length, entry?.subjectCounts[bucket], entry?.subjectSums[bucket]], [32, 2, 1]);
+  });
+
+  it("sums quantities by subject up to their cap, where nothing ended as the cap, and not at all without one", () => {
+    const valueCaps = [
+      { signal: "latency_p95", cap: 150 },
+      { signal: "cost_per_request", cap: 2_000 },
+    ];
+    const calls = [callWith({ latencyMs: 99.6 }), callWith({ latencyMs: 400, costUsd: 0.5 }), callWith({ status: "timeout", latencyMs: 3, costUsd: null })];
+    const entries = folded(calls, { call: null, twin: null }, [], { valueCaps, isNewSubject: null });
+    const bucket = subjectBucket("subject-1");
+    const inBucket = (signal: string) => of(entries, signal).map(({ subjectCounts, subjectSums }) => [subjectCounts[bucket], subjectSums[bucket]]);
+    assert.deepEqual(inBucket("latency_p95"), [[3, 100 + 150 + 150]]);
+    assert.deepEqual(inBucket("cost_per_request"), [[2, 1_000 + 2_000]]);
+    assert.deepEqual(of(entries, "output_tokens")[0]?.subjectCounts, []);
+  });
+
+  it("counts subjects at first sight with the latency of slice `all`, which every call has, and tells none from not known", () => {
+    const call = callWith({ status: "cancelled", slices: ["context=long"] });
+    for (const [isNewSubject, newSubjects] of [
+      [true, 1],
+      [false, 0],
+      [null, null],
+    ] as const) {
+      const entries = folded([call], { call: null, twin: null }, [], { valueCaps: [], isNewSubject });
+      assert.deepEqual(
+        of(entries, "latency_p95").map((e) => [e.slice, e.newSubjects]),
+        [
+          ["all", newSubjects],
+          ["context=long", null],
+        ],
+      );
+      assert.ok(entries.every((e) => e.signal === "latency_p95" || e.newSubjects === null));
+    }
+  });
+
+  it("knows slices and caps only from a table of the call's own attempt, and counts only declared slices", () => {
+    const table = { rollout: "x", attempt: 2, slices: ["a", "b", "all", "a"], valueCaps: [{ signal: "latency_p95", cap: 9 }] };
+    assert.equal(termsOf({ rollout: "x", attempt: 2 }, table), table);
+    for (const other of [termsOf({ rollout: "x", attempt: 1 }, table), termsOf({ rollout: "y", attempt: 2 }, table), termsOf(callWith(), undefined)])
+      assert.deepEqual(other, { slices: [], valueCaps: [] });
+    assert.deepEqual(declaredSlices(["user=17", "b", "a", "a", "all"], table), ["a", "b"]);
+  });
+
+  it("has room for 8 signals that gate, what is only shown, 4 slices and 3 arms of one route, also when it takes steps", () => {
+    const judged: RoutingTable["rubrics"] = [
+      {
+        name: "r@1",
+        digest: "d",
+        signals: [
+          { name: "task_completion", form: "binary" },
+          { name: "factuality", form: "grid" },
+        ],
+      },
+    ];
+    const fold = new Fold(new SeriesLimit());
+    let refused = 0;
+    for (const step of [0, 1, 2]) {
+      for (const [arm, version] of [
+        ["baseline", "a@1"],
+        ["candidate", "b@2"],
+        ["holdback", "a@1"],
+      ] as const) {
+        const call = callWith({ arm, version, step, epoch: 10 + step, endedAtMs: 1_000_000 + step * 10_000, ttftMs: 5, slices: ["s1", "s2", "s3", "s4"] });
+        refused += fold.add(call, callContributions(call, { call: good, twin: null }, judged));
+      }
+    }
+    assert.equal(refused, 0);
+    const names = new Set(fold.drain().map(({ arm, signal, slice }) => `${arm} ${signal} ${slice}`));
+    assert.equal(names.size, 3 * (8 * 5 + 6));
   });
 
   it("turns scores into losses; failures and abstentions are no scores", () => {

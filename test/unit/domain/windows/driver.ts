@@ -137,6 +137,7 @@ const anEntry = (routes: readonly string[], panes: readonly number[]): fc.Arbitr
         counts: isScored ? [1] : [],
         subjectCounts: isScored ? [1, 0] : [],
         subjectSums: isScored ? [value, 0] : [],
+        newSubjects: signal === "latency_p95" ? ([null, 0, 2][back % 3] ?? null) : null,
       };
     });
 

@@ -21,6 +21,7 @@ function counted(items: readonly (Entry | Aggregate)[]): Sums {
     const judged = `${pane} ${judgedKey(item)}`;
     add(sums, `${judged} records`, item.records);
     add(sums, `${judged} sampled`, item.sampled);
+    add(sums, `${judged} new subjects`, item.newSubjects ?? 0);
     const key = `${pane} ${seriesKey(item)}`;
     for (const name of ["scored", "abstained", "failed"] as const) add(sums, `${key} ${name}`, item[name]);
     for (const [i, value] of item.values.entries()) add(sums, `${key} value ${value}`, item.counts[i] ?? 0);

@@ -36,9 +36,11 @@ class Bench {
     void this.#task.start(new Map());
   }
 
-  successor(committed: Committed): void {
+  /** @returns where it wants to start instead of the committed offset */
+  successor(committed: Committed): number | undefined {
     this.#task = this.#role.createTask(this.#context);
-    void this.#task.start(new Map([["requests", committed]]));
+    const wanted = this.#task.start(new Map([["requests", committed]]));
+    return wanted === undefined || wanted instanceof Promise ? undefined : wanted.requests;
   }
 
   take(changes: Partial<Request>, offset = this.#offset): void {
@@ -128,6 +130,86 @@ describe("the sampler's task", () => {
     bench.tables.clear();
     bench.take({ seq: 4, epoch: 0 });
     assert.equal(samplesIn(bench.flush()).length, 0);
+  });
+
+  it("counts apart only slices that the attempt declares, and hands only those on to the judges", () => {
+    const bench = new Bench();
+    bench.tables.set("support-answer", tableWith({ rubrics: [rubric], slices: ["context=long"], valueCaps: [{ signal: "latency_p95", cap: 40 }] }));
+    bench.take({ seq: 1, slices: ["user=17", "context=long"] });
+    bench.take({ seq: 2, slices: ["context=long"], attempt: 2, samplePpm: 0 });
+    const batch = bench.flush();
+    const entries = framesIn(batch).flatMap(({ frame }) => frame.entries);
+    assert.deepEqual(new Set(entries.map(({ attempt, slice }) => `${attempt} ${slice}`)), new Set(["1 all", "1 context=long", "2 all"]));
+    assert.deepEqual(
+      samplesIn(batch).map(({ slices }) => slices),
+      [["context=long"]],
+    );
+    const sums = entries
+      .filter((e) => e.signal === "latency_p95" && e.slice === "all")
+      .map(({ attempt, subjectSums }) => [attempt, Math.max(0, ...subjectSums)]);
+    assert.deepEqual(sums, [
+      [1, 40],
+      [2, 0],
+    ]);
+  });
+
+  describe("subjects at first sight", () => {
+    const started = (bench: Bench, changes: Partial<SamplerTable> = {}) =>
+      bench.tables.set("support-answer", tableWith({ rubrics: [], epoch: 107, attemptStartedAtMs: 100, ...changes }));
+    const newIn = (batch: Batch | null) =>
+      framesIn(batch)
+        .flatMap(({ frame }) => frame.entries)
+        .filter((e) => e.signal === "latency_p95")
+        .map(({ newSubjects }) => newSubjects);
+
+    it("are read again by a successor, which counts and commits nothing of what is committed", () => {
+      const bench = new Bench();
+      started(bench);
+      for (const [i, subject] of ["a", "b", "a"].entries()) bench.take({ seq: i + 1, epoch: 107, subject });
+      const first = bench.flush();
+      assert.deepEqual(newIn(first), [2]);
+      const metadata = first?.offsets?.requests?.metadata ?? "";
+      assert.equal(bench.successor({ offset: 3, metadata }), 0);
+      for (const [i, subject] of ["a", "b", "a"].entries()) {
+        bench.take({ seq: i + 1, epoch: 107, subject }, i);
+        assert.equal(bench.flush(60_000), null);
+      }
+      for (const [i, subject] of ["b", "c"].entries()) bench.take({ seq: 4 + i, epoch: 107, subject }, 3 + i);
+      const second = bench.flush();
+      assert.deepEqual([newIn(second), recordsIn(second)], [[1], 2]);
+    });
+
+    it("are not known when what was read before cannot be read again, or is not known", async () => {
+      for (const metadata of ["keep", "", "i1|x|"]) {
+        const bench = new Bench();
+        started(bench);
+        bench.take({ seq: 1, epoch: 107 });
+        const first = bench.flush();
+        const text = metadata === "keep" ? (first?.offsets?.requests?.metadata ?? "") : metadata;
+        bench.successor({ offset: 1, metadata: text });
+        bench.take({ seq: 2, epoch: 107, subject: "b" }, 1);
+        assert.deepEqual(newIn(bench.flush()), [null]);
+        assert.equal(await bench.count("subjects"), 2);
+      }
+    });
+
+    it("are not known to the first owner of a partition that retention has cut", () => {
+      const bench = new Bench();
+      started(bench);
+      bench.take({ seq: 1, epoch: 107 }, 7);
+      assert.deepEqual(newIn(bench.flush()), [null]);
+    });
+
+    it("are known of an attempt that starts while the task runs", () => {
+      const bench = new Bench();
+      bench.successor({ offset: 1, metadata: "" });
+      const startsAtMs = startMs + 3_600_001;
+      bench.take({ seq: 1, epoch: 7 }, 1);
+      assert.deepEqual(newIn(bench.flush()), [null]);
+      started(bench, { attempt: 2, epoch: startsAtMs + 1, attemptStartedAtMs: startsAtMs });
+      bench.take({ seq: 2, epoch: startsAtMs + 1, attempt: 2 });
+      assert.deepEqual(newIn(bench.flush()), [1]);
+    });
   });
 
   it("holds a call until the table of its epoch is there, and commits nothing beyond it", () => {

@@ -136,7 +136,16 @@ const rubric = { name: "task@1", digest: "digest-1", signals: [{ name: "task_com
 const yesOrNo = { source: "pattern", pattern: "\\[(Yes|No)\\]", jsonSchema: null, fence: "forbidden" };
 
 async function publishTable(client: LogClient): Promise<void> {
-  const table = tableWith({ epoch: 7, paneMs, callsGraceMs: 500, judgeGraceMs: 600_000, schemaCheck: yesOrNo, rubrics: [rubric] });
+  const table = tableWith({
+    epoch: 7,
+    paneMs,
+    callsGraceMs: 500,
+    judgeGraceMs: 600_000,
+    schemaCheck: yesOrNo,
+    rubrics: [rubric],
+    slices: ["context=long"],
+    attemptStartedAtMs: 6,
+  });
   const appender = client.openAppender();
   await appender.append([{ topic: routing, partition: client.partitionFor(routing, table.route), key: table.route, value: table }]);
   await appender.close();
@@ -149,7 +158,7 @@ async function appendScores(client: LogClient, all: readonly Score[]): Promise<v
 }
 
 /** Calls of both arms in one pane; every fifth of the candidate does not answer as asked. */
-const callsIn = (paneStartMs: number, n: number): Request[] =>
+const callsIn = (paneStartMs: number, n: number, subjects = 37): Request[] =>
   Array.from({ length: n }, (_, i) => {
     const arm = i % 2 === 0 ? "candidate" : "baseline";
     const endedAtMs = paneStartMs + Math.floor((i * (paneMs - 1)) / n);
@@ -158,7 +167,8 @@ const callsIn = (paneStartMs: number, n: number): Request[] =>
       requestId: `${paneStartMs}-${i}`,
       arm,
       version: arm === "candidate" ? "b@2" : "a@1",
-      subject: `subject-${i % 37}`,
+      subject: `subject-${i % subjects}`,
+      slices: [`user=${i}`, ...(i % 4 < 2 ? ["context=long"] : [])],
       instance: `gateway-${1 + (i % 2)}`,
       endedAtMs,
       startedAtMs: endedAtMs - 100,
@@ -195,7 +205,7 @@ describe("sampler and aggregator on a real Kafka", () => {
     // Both stop in the middle of the second pane; what was sent last is delivered again to their successors.
     await Promise.all([sampling.stop(), aggregating.stop()]);
     await gateways.lastAgain();
-    await gateways.calls(callsIn(firstMs + 2 * paneMs, 100));
+    await gateways.calls(callsIn(firstMs + 2 * paneMs, 100, 41));
     sampling = await run(sampler, connection);
     aggregating = await run(aggregator, connection, env);
     t.after(() => Promise.all([sampling.stop(), aggregating.stop()]));
@@ -236,6 +246,15 @@ describe("sampler and aggregator on a real Kafka", () => {
       const ofVersion = drawn.filter((sample) => sample.version === version).length;
       assert.deepEqual([sum(judged, "records"), sum(judged, "sampled"), sum(judged, "scored")], [calls.length, ofVersion, ofVersion]);
     }
+    const subjects = blocksOf(seen.blocks, "latency_p95", "a@1").concat(blocksOf(seen.blocks, "latency_p95", "b@2"));
+    assert.equal(
+      subjects.reduce((total, { newSubjects }) => total + (newSubjects ?? Number.NaN), 0),
+      41,
+      "subjects at first sight, across the restart",
+    );
+    const sliced = seen.blocks.filter((b) => b.slice === "context=long" && b.signal === "task_completion");
+    assert.deepEqual([sum(sliced, "records"), sum(sliced, "sampled")], [226, drawn.filter(({ slices }) => slices.includes("context=long")).length]);
+    assert.deepEqual(new Set(seen.blocks.map(({ slice }) => slice)), new Set(["", "all", "context=long"]));
     const tableView = () => [...seen.views.values()].find((v) => v.signal === "error_rate" && v.version === "b@2" && v.slice === "all");
     await until("the rolling window shows all calls", () => tableView()?.records === 225, deadlineMs);
     assert.equal(tableView()?.mean, 1);

@@ -25,6 +25,8 @@ export class TaskInput {
   /** The committed offset covers everything that was handed over when it was committed. */
   #isCovered = true;
   #parked: Set<number>;
+  /** What a predecessor committed: of everything below, what is bad is in the dead-letter topic, though it is read again. */
+  readonly #inherited: number;
 
   /** @param start where reading starts: the committed offset unless the task asked for another */
   constructor(topic: Topic, name: string, about: { readonly start: number; readonly committed: number; readonly metadata: string; readonly high: number }) {
@@ -33,6 +35,7 @@ export class TaskInput {
     const { parked, own } = readMetadata(about.committed, about.metadata);
     this.#parked = new Set(parked);
     this.#committed = { offset: about.committed, own };
+    this.#inherited = about.committed;
     this.position = about.start;
     this.#handedEnd = about.start;
     this.highWatermark = about.high;
@@ -41,6 +44,11 @@ export class TaskInput {
   /** True for a record that an earlier transaction already put into the dead-letter topic. */
   wasParked(offset: number): boolean {
     return this.#parked.has(offset);
+  }
+
+  /** Whether an earlier transaction covers the record, which is only read again because the task asked for an older start. */
+  wasCommitted(offset: number): boolean {
+    return offset < this.#inherited;
   }
 
   handed(offset: number): void {

@@ -227,6 +227,10 @@ export class TaskSession {
 
   #park(input: TaskInput, message: KafkaMessage, error: Error): void {
     const { deps, role, partition } = this.#parts;
+    if (input.wasCommitted(Number(message.offset))) {
+      input.handed(Number(message.offset));
+      return;
+    }
     const maxBytes = input.topic.maxBytes ?? defaultMaxBytes;
     this.#deadLetters.push(deadLetter({ topic: input.name, partition, message, error, role: role.name, atMs: deps.now(), maxBytes }));
     input.park(Number(message.offset));

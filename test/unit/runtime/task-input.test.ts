@@ -48,6 +48,15 @@ it("remembers what was parked at or above the committed offset, over a restart",
   assert.ok(!next.wasParked(11));
 });
 
+it("tells what a predecessor committed from what is new when it starts before that, and commits nothing older", () => {
+  const one = new TaskInput(commands, "p.commands", { start: 4, committed: 10, metadata: "own", high: 100 });
+  assert.deepEqual([one.wasCommitted(9), one.wasCommitted(10)], [true, false]);
+  one.handed(4);
+  assert.deepEqual([one.plan(null, true, "role").offset, one.plan(null, false, "role").offset, one.plan(null, true, "role").own], [10, 10, "own"]);
+  one.handed(10);
+  assert.equal(one.plan(batch(11), true, "role").offset, 11);
+});
+
 it("refuses to commit what was not read, to go back, and more metadata than fits", () => {
   const one = input();
   one.handed(10);

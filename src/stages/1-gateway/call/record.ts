@@ -22,6 +22,7 @@ export interface Call {
   readonly stream: boolean;
   readonly subject: string;
   readonly traceId: string;
+  readonly slices: readonly string[];
   readonly turn: number;
   readonly reference: string | null;
   readonly startedAtMs: number;
@@ -65,7 +66,7 @@ export function recordOf(call: Call, assignment: Assignment, about: { exchanged:
     exposure,
     subject: call.subject,
     traceId: call.traceId,
-    slices: [],
+    slices: [...call.slices],
     paneMs,
     samplePpm,
     startedAtMs: call.startedAtMs,

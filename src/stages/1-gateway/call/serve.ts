@@ -15,7 +15,7 @@ import type { InFlight } from "./in-flight.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Call, recordOf, twinOf } from "./record.ts";
 import { uuidv7 } from "./request-id.ts";
-import { subjectOf, traceIdOf, turnOf } from "./subject.ts";
+import { slicesOf, subjectOf, traceIdOf, turnOf } from "./subject.ts";
 import type { Upstream } from "./upstream.ts";
 import { upstreamBody } from "./upstream-request.ts";
 
@@ -181,6 +181,7 @@ export class Serve {
       stream: request.stream === true,
       subject: subjectOf(config.subject, subjectKey, { headers, request, requestId }),
       traceId: traceIdOf(headers, requestId),
+      slices: slicesOf(headers),
       turn: turnOf(request),
       reference: headerOf(headers, "x-headgate-reference") ?? null,
       startedAtMs: clock.nowMs(),

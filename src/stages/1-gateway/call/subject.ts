@@ -32,6 +32,16 @@ export function subjectOf(
   return createHmac("sha256", key).update(named).digest("hex").slice(0, 32);
 }
 
+/** Slices of one call, and letters of a name: more are cut off, since every record carries them. */
+const MOST_SLICES = 16;
+const MOST_LETTERS = 100;
+
+/** Named subsets of traffic that the caller puts the call into: `x-headgate-slices`, separated by commas; each once, the first 16. */
+export function slicesOf(headers: IncomingHttpHeaders): string[] {
+  const named = (headerOf(headers, "x-headgate-slices") ?? "").split(",").map((name) => name.trim());
+  return [...new Set(named.filter((name) => name !== "" && name.length <= MOST_LETTERS))].slice(0, MOST_SLICES);
+}
+
 const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 
 /** Trace of a call: the one of its W3C traceparent, else one of its own, made from the request id. */

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { fitBodies } from "../../../../src/stages/1-gateway/call/fit-bodies.ts";
 import { uuidv7 } from "../../../../src/stages/1-gateway/call/request-id.ts";
 import { spliceModel } from "../../../../src/stages/1-gateway/call/splice-model.ts";
-import { subjectOf, traceIdOf, turnOf } from "../../../../src/stages/1-gateway/call/subject.ts";
+import { slicesOf, subjectOf, traceIdOf, turnOf } from "../../../../src/stages/1-gateway/call/subject.ts";
 import { answerOf, costOf } from "../../../../src/stages/1-gateway/call/usage.ts";
 import { EventClock } from "../../../../src/stages/1-gateway/log/event-clock.ts";
 
@@ -81,6 +81,15 @@ describe("the subject of a call", () => {
     assert.equal(traceIdOf({}, "a-b"), "ab");
     assert.equal(turnOf({ messages: [{ role: "user" }, { role: "assistant" }, null, { role: "user" }] }), 1);
     assert.equal(turnOf({}), 0);
+  });
+});
+
+describe("the slices of a call", () => {
+  it("are what its header names, each once, and no more and no longer than a record should carry", () => {
+    const of = (header?: string) => slicesOf(header === undefined ? {} : { "x-headgate-slices": header });
+    assert.deepEqual(of(" context=long , domain=billing,,context=long"), ["context=long", "domain=billing"]);
+    assert.deepEqual([of(), of(""), of(`a,${"x".repeat(101)}`)], [[], [], ["a"]]);
+    assert.equal(of(Array.from({ length: 40 }, (_, i) => `s${i}`).join(",")).length, 16);
   });
 });
 

@@ -33,7 +33,9 @@ describe("a proxied call", () => {
     const gateway = await testGateway(t, fileFor(one));
     const format = { type: "json_object" };
     const body = ask("hi", { user: "u-1", response_format: format });
-    const response = await gateway.chat(body, { headers: { "x-headgate-reference": "42", traceparent: `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01` } });
+    const response = await gateway.chat(body, {
+      headers: { "x-headgate-reference": "42", "x-headgate-slices": "long", traceparent: `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01` },
+    });
     await response.text();
     await until("the call is recorded", () => gateway.log.calls().length === 1);
     const record = gateway.log.calls()[0];
@@ -53,7 +55,7 @@ describe("a proxied call", () => {
       version: "a@1",
       exposure: "served",
       traceId: "ab".repeat(16),
-      slices: [],
+      slices: ["long"],
       paneMs: 60_000,
       samplePpm: 0,
       instance: "gateway-1",

@@ -322,10 +322,11 @@ describe("folding calls and scores", () => {
         fields: { name: string; type: Schema }[];
       }
     ).fields.find(({ name }) => name === "entries") ?? { type: "null" };
+    const about = { valueCaps: ["latency_p95", "cost_per_request"].map((signal) => ({ signal, cap: 100_000_000 })), isNewSubject: true };
     const encoder = avro.Type.forSchema(type);
     fc.assert(
       fc.property(fc.array(aCall, { minLength: 1, maxLength: 80 }), (calls) => {
-        for (const entry of folded(calls, { call: good, twin: good }, rubrics)) assert.ok(encoder.toBuffer([entry]).length <= entryBytes(entry));
+        for (const entry of folded(calls, { call: good, twin: good }, rubrics, about)) assert.ok(encoder.toBuffer([entry]).length <= entryBytes(entry));
       }),
       { numRuns: 30 },
     );

@@ -52,6 +52,32 @@ export const signalEvidence = z.object({
   ),
 });
 
+/** One row of the ledger of attempts, as it stands with the event that starts or ends the attempt (statistics.md section 2). */
+export const attemptRow = z.object({
+  rollout: z.string(),
+  attempt: count().describe("number within the rollout id"),
+  baseline: z.string(),
+  candidate: z.string(),
+  number: count().describe("k: number of the attempt of this pair of versions on this route, from 1"),
+  failedBefore: count().describe("earlier attempts of this pair that did not end in done, or were undone"),
+  ancestors: z.array(z.string()).describe("other candidates that failed against the same baseline, oldest first"),
+  alpha: z.number().describe("spent on stopping"),
+  alphaAdvance: z.number().describe("spent on advancing; halved with each attempt of the pair and each edit"),
+  edits: count().describe("edits of margins, weights or alpha while it ran"),
+  specDigest: z.string(),
+  marginsDigest: z.string(),
+  evaluatorsDigest: z.string(),
+  actor: z.string().describe("who started it"),
+  why: z.string(),
+  startedAtMs: atMs(),
+  endedAtMs: maybe(atMs()),
+  end: maybe(action),
+  endReasons: z.array(z.string()),
+  endedBy: z.string(),
+  finalLogE: z.array(z.object({ signal: z.string(), logE: int() })).describe("evidence of harm of each guardrail at the end, nano-nats"),
+});
+export type AttemptRow = z.output<typeof attemptRow>;
+
 /** A published decision: the only thing that moves traffic up. One CloudEvent per decision, hash-chained per route. */
 export const gateEvents = defineTopic({
   name: "gate-events",
@@ -92,6 +118,7 @@ export const gateEvents = defineTopic({
     codeVersion: z.string(),
     previousHash: z.string().describe("SHA-256 of the route's previous gate event; empty for the first"),
     hash: z.string().describe("SHA-256 of this event in canonical JSON without this field"),
+    ledger: maybe(attemptRow).describe("row of the attempt that this event starts or ends; null otherwise"),
     sampleRequestIds: maybe(z.array(z.string())),
   }),
   key: "route",

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { atMs, count, days, defineTopic, maybe, openEnum, type ValueOf } from "./define.ts";
 
-export const commandVerb = openEnum("pause", "resume", "promote", "rollback", "approve", "retry", "undo", "freeze", "thaw");
+export const commandVerb = openEnum("pause", "resume", "promote", "rollback", "approve", "retry", "undo", "freeze", "thaw", "withdraw");
 
 /** What a person or a system asks of a running rollout. */
 export const commands = defineTopic({

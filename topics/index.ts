@@ -22,7 +22,7 @@ export type { Score } from "./3-scores.ts";
 export type { Entry, Frame } from "./4-partials.ts";
 export type { Aggregate } from "./5-aggregates.ts";
 export type { WindowView } from "./6-windows.ts";
-export type { Condition, GateEvent, Phase, SignalEvidence, Verdict } from "./7-gate-events.ts";
+export type { AttemptRow, Condition, GateEvent, Phase, SignalEvidence, Verdict } from "./7-gate-events.ts";
 export type { RoutingTable, SchemaCheck, ServedVersion } from "./8-routing.ts";
 export type { Brake } from "./brakes.ts";
 export type { CatalogEntry } from "./catalog.ts";

@@ -82,8 +82,16 @@ export const rolloutSpec = z.strictObject({
     })
     .optional(),
   ladder: z.array(percent.gt(0)).min(1).optional().describe("candidate's share per step in percent; default 1, 5, 10, 25, 50, 100"),
-  dwell: z.strictObject({ min: duration.optional(), minLate: duration.optional().describe("from 25 % on"), max: duration.optional() }).optional(),
+  dwell: z
+    .strictObject({
+      min: duration.optional(),
+      minLate: duration.optional().describe("from 25 % on"),
+      max: duration.optional(),
+      undecided: duration.optional().describe("this long after max it steps down once; default 24h"),
+    })
+    .optional(),
   observation: duration.optional().describe("time at 100 % before done; default 72h"),
+  fallback: duration.optional().describe("how long after done what served before stays warm, one undo away; default 30d"),
   holdback: percent.max(50).optional().describe("percent of subjects kept on the baseline at 100; 0 is allowed"),
   alpha: z.number().gt(0).max(0.2).optional().describe("chance of ever stopping a candidate within every tolerated margin; default 0.05"),
   minSamples: z.int().min(1).optional().describe("scores per arm in a step before it can be left; default 100"),

@@ -110,7 +110,7 @@ describe("the decider on a real Kafka", () => {
 
   async function startDecider(): Promise<Running> {
     const tables = { brakes: log.openTable(brakes), fleet: log.openTable(fleet) };
-    const role = await log.runRole(decider(log, { ...tables, deps, onDecision: () => undefined }));
+    const role = await log.runRole(decider(log, { ...tables, cap: null, deps, onDecision: () => undefined }));
     running.push(role);
     return role;
   }

@@ -31,11 +31,12 @@ export const verbDescriptions = {
   resume: "leave a pause",
   promote: "advance by one step without waiting for the gates",
   rollback: "take the candidate to 0 % and end the attempt; waits until the gateways obey",
-  approve: "approve leaving a step that asks a person",
+  approve: "approve leaving a step that asks a person, or an edit or start that waits for it",
   retry: "start a new attempt of a rolled-back rollout",
   undo: "go back to the previous baseline after done",
   freeze: "stop the climb until it is thawed",
   thaw: "leave a freeze",
+  withdraw: "take back the spec, edit or retry that waits",
 } as const;
 /** How long a verb waits for the decider to carry it out or refuse it, ms. */
 const decisionMs = 5_000;

@@ -1,10 +1,11 @@
 import { assertNever } from "../../errors/assert-never.ts";
-import { start } from "./declare.ts";
+import { approved, keep, retry, retryApproval, withdraw } from "./declare.ts";
 import { forgetHarm } from "./evidence/feed-signal.ts";
 import type { BrakeInput, CommandInput } from "./input.ts";
 import { lookAt } from "./look.ts";
 import { finish, pause, resume, rollBack, stepUp, undo } from "./phases.ts";
 import { resolve } from "./policy.ts";
+import { type Waiting, waitingOf } from "./queue.ts";
 import { type Attempt, isRunning, type RouteState } from "./state.ts";
 import { type Moment, publish, type Step, tell, unchanged } from "./step.ts";
 
@@ -17,7 +18,10 @@ type Command = CommandInput["command"];
 export function obey(state: RouteState, { command }: CommandInput, moment: Moment): Step {
   if (state.commandIds.includes(command.id)) return unchanged(state);
   const noted: RouteState = { ...state, commandIds: [...state.commandIds, command.id].slice(-MOST_IDS) };
-  const problem = misplaced(noted, command) ?? refusalOf(noted, command, moment);
+  const placed = misplaced(noted, command);
+  const waits = placed === null ? waitingFor(noted, command, moment) : null;
+  const problem = placed ?? (waits === null ? refusalOf(noted, command, moment) : waitingRefusal(noted, waits, command));
+  if (problem === null && waits !== null) return settle(unchanged(noted), waits, command, moment);
   if (problem !== null) {
     const message = `${command.verb} was refused: ${problem}`;
     return tell(unchanged(noted), noted, { action: "held", reasons: ["command_refused"], message, actor: command.actor }, moment);
@@ -35,16 +39,44 @@ function misplaced(state: RouteState, { expectedAttempt, expectedEpoch }: Comman
   return null;
 }
 
+/** What waits and is meant by an approval or a withdrawal; an approval is of the step first, where that is what is missing. */
+function waitingFor(state: RouteState, { verb }: Command, moment: Moment): Waiting | null {
+  const { current, waiting } = state;
+  if (verb === "withdraw") return waitingOf(waiting)[0] ?? null;
+  if (verb !== "approve" || (isRunning(current) && approvalRefusal(state, current, moment) === null)) return null;
+  return waitingOf(waiting).find(({ needs }) => needs === "approval") ?? null;
+}
+
+function waitingRefusal(state: RouteState, { how, actor, of }: Waiting, command: Command): string | null {
+  if (command.verb === "withdraw") return null;
+  const { current } = state;
+  if (how === "retry" && (current === null || current.attempt !== of.attempt || current.plan.rollout !== of.rollout))
+    return "another rollout was started since that retry was asked for; ask again";
+  if (how === "retry" && current !== null) {
+    const problem = retryRefusal(state, current);
+    if (problem !== null) return problem;
+  }
+  if (command.actor === actor) return `${actor} asked for the ${how} that waits: an approval is somebody else's word`;
+  return command.reason === "" ? `it approves the ${how} that ${actor} asked for, which needs a reason; give one` : null;
+}
+
+function settle(before: Step, one: Waiting, { verb, actor, reason }: Command, moment: Moment): Step {
+  if (verb === "approve") return approved(before, one, { actor, reason }, moment);
+  return withdraw(before, one.how === "edit" ? "edit" : "next", { actor, why: reason === "" ? ` by ${actor}` : ` by ${actor}: ${reason}` }, moment);
+}
+
 /** Why a command cannot be carried out now; null when it can. */
 function refusalOf(state: RouteState, { verb }: Command, moment: Moment): string | null {
   const attempt = state.current;
   if (attempt === null) return "no rollout was ever started on this route";
   if (verb === "retry") return retryRefusal(state, attempt);
+  const { phase } = attempt;
+  if (verb === "withdraw") return "nothing waits";
   if (verb === "undo") {
-    if (attempt.phase !== "done") return `only a rollout that is done can be undone; this one is ${attempt.phase}`;
+    // Also after a later attempt failed: what served before the last `done` stays one undo away.
+    if (isRunning(attempt) || (phase !== "done" && state.fallback === null)) return `only a rollout that is done can be undone; this one is ${phase}`;
     return state.fallback === null ? "there is no version to go back to" : null;
   }
-  const { phase } = attempt;
   if (!isRunning(attempt)) return `the rollout is over (${phase})`;
   switch (verb) {
     case "pause":
@@ -84,7 +116,7 @@ function approvalRefusal(state: RouteState, attempt: Attempt, { atMs }: Moment):
   if (attempt.approved[String(attempt.step)] !== undefined) return `step ${attempt.step} is approved already`;
   try {
     const look = lookAt(state, attempt, atMs);
-    const resolution = resolve({ attempt, outcomes: look.outcomes, crossing: look.crossing, atMs });
+    const resolution = resolve({ attempt, outcomes: look.outcomes, crossing: look.crossing, atMs, withoutRoom: null });
     return resolution.reasons.includes("awaiting_approval") ? null : `other things are missing first (${resolution.reasons.join(", ")}): ${resolution.message}`;
   } catch {
     return "the evidence cannot be evaluated";
@@ -135,12 +167,7 @@ function carryOut(before: Step, command: Command, moment: Moment): Step {
       return tell(before, withAttempt(next), { ...told, action: "held", message: `step ${attempt.step} approved by ${actor}${because}` }, moment);
     }
     case "retry":
-      if (state.serving === null) return before;
-      return start(
-        before,
-        { plan: attempt.plan, serving: state.serving, specDigest: attempt.specDigest, actor, notices: [`a new attempt by ${actor}${because}`] },
-        moment,
-      );
+      return tryAgain(before, attempt, command, moment);
     case "undo":
       if (state.fallback === null) return before;
       return publish(
@@ -149,6 +176,7 @@ function carryOut(before: Step, command: Command, moment: Moment): Step {
         { ...told, action: "undone", message: `${state.fallback.name} serves again, by ${actor}${because}` },
         moment,
       );
+    case "withdraw":
     case "other":
       return before;
     default:
@@ -156,12 +184,21 @@ function carryOut(before: Step, command: Command, moment: Moment): Step {
   }
 }
 
+/** From the fourth attempt of a version on, somebody else must approve it. */
+function tryAgain(before: Step, { plan, attempt, specDigest }: Attempt, { actor, reason }: Command, moment: Moment): Step {
+  const why = retryApproval(before.state, plan);
+  if (why === null) return retry(before, { actor, why: reason, note: reason === "" ? "" : `: ${reason}` }, moment);
+  const of = { rollout: plan.rollout, attempt };
+  const one: Waiting = { how: "retry", needs: "approval", digest: specDigest, actor, atMs: moment.atMs, spec: null, rubrics: [], approval: null, why, of };
+  return keep(before, one, "awaiting_approval", moment);
+}
+
 /** One step up on a person's word: the gates are not asked, the event says who it was. */
 function promote(before: Step, attempt: Attempt, { actor, reason }: Command, moment: Moment): Step {
   const because = reason === "" ? "" : `: ${reason}`;
   const told = { reasons: ["operator"], actor, withoutProof: true } as const;
   if (attempt.phase === "observing") {
-    return publish(before, finish(before.state, attempt), { ...told, action: "done", message: `taken as done by ${actor}${because}` }, moment);
+    return publish(before, finish(before.state, attempt, moment.atMs), { ...told, action: "done", message: `taken as done by ${actor}${because}` }, moment);
   }
   const next = stepUp(attempt, moment.atMs);
   const percent = attempt.plan.ladder[next.step]?.percent ?? 0;
@@ -193,11 +230,17 @@ export function takeBrake(state: RouteState, { brake }: BrakeInput, moment: Mome
   if (isAll && state.isBrakedByAll === !brake.cleared && state.allBrakeAtMs === brake.atMs) return unchanged(state);
   const noted: RouteState = isAll ? { ...state, isBrakedByAll: !brake.cleared, allBrakeAtMs: brake.atMs } : state;
   const attempt = state.current;
-  if (!isRunning(attempt) || !isMeant(attempt, brake)) return unchanged(noted);
+  if (!isRunning(attempt) || !isMeant(attempt, brake)) return isAll && !brake.cleared ? withoutNext(unchanged(noted), brake, moment) : unchanged(noted);
   const what = brake.cleared ? "a brake on all routes that was set and cleared meanwhile, by" : "a brake of";
   const message = `stopped by ${what} ${brake.actor}${brake.reason === "" ? "" : `: ${brake.reason}`}`;
   const over = { ...noted, current: rollBack(attempt, ["brake"]) };
-  return publish(unchanged(noted), over, { action: "rolled_back", reasons: ["brake"], message, actor: brake.actor }, moment);
+  const stopped = publish(unchanged(noted), over, { action: "rolled_back", reasons: ["brake"], message, actor: brake.actor }, moment);
+  return withoutNext(stopped, brake, moment);
+}
+
+/** Who brakes wants no candidate at all: nothing starts by itself afterwards. */
+function withoutNext(before: Step, { actor }: BrakeInput["brake"], moment: Moment): Step {
+  return withdraw(before, "next", { actor, why: ` by a brake of ${actor}` }, moment);
 }
 
 function isMeant({ plan, attempt, startedAtMs }: Attempt, brake: BrakeInput["brake"]): boolean {

@@ -1,4 +1,4 @@
-import type { GateEvent, SignalEvidence } from "../../../topics/index.ts";
+import type { AttemptRow, GateEvent, SignalEvidence } from "../../../topics/index.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import type { Look } from "./look.ts";
 import { candidatePpm } from "./routing-table.ts";
@@ -24,6 +24,8 @@ export interface Telling {
   /** Spec that the event is about, when there is no attempt yet. */
   readonly about: { readonly rollout: string; readonly baseline: string; readonly candidate: string; readonly specDigest: string } | null;
   readonly setAsidePanes: readonly number[];
+  /** Row of the ledger, when the event starts or ends an attempt. */
+  readonly row: AttemptRow | null;
   /** Position among the events of one input, from 0. */
   readonly index: number;
 }
@@ -77,6 +79,7 @@ export function gateEvent(before: RouteState, after: RouteState, telling: Tellin
     codeVersion: deps.codeVersion,
     previousHash: before.lastHash,
     hash: "",
+    ledger: telling.row,
     sampleRequestIds: null,
   };
   return { ...event, hash: hashOf(event, deps) };

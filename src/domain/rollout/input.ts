@@ -6,11 +6,23 @@ export const INPUT_LAYOUT = 1;
 /** The counts of one series and pane as the reducer reads them: a block without what its pane says already. */
 export type Block = Omit<Aggregate, "kindOfRecord" | "group" | "route" | "paneStartMs" | "paneMs" | "round" | "coverage" | "watermarkMs">;
 
+/** Candidate traffic of the other routes, when a cap over all of them is configured. */
+export interface FleetExposure {
+  /** Largest share of all calls that candidates may serve together, parts per million. */
+  readonly mostPpm: number;
+  /** Calls per minute that candidates of the other routes serve. */
+  readonly candidatePerMinute: number;
+  /** All calls per minute of the other routes, as far as they are known. */
+  readonly callsPerMinute: number;
+}
+
 interface Timed {
   /** Decision time, epoch ms: the only clock that the reducer knows. */
   readonly atMs: number;
   /** Highest epoch of the route that was seen anywhere (routing topic, fleet); 0 or absent: none. */
   readonly seenEpoch?: number;
+  /** Absent: no cap is configured. */
+  readonly exposure?: FleetExposure;
 }
 
 /** A declared spec. `spec` is null when it does not fit its schema; then `problems` say why. */
@@ -50,6 +62,8 @@ export interface PaneInput extends Timed {
 /** Time has passed. */
 export interface TickInput extends Timed {
   readonly kind: "tick";
+  /** Live gateways, given while a spec waits for its turn; absent: its upstreams are not checked again. */
+  readonly gateways?: SpecInput["gateways"];
 }
 
 /** Everything that the reducer consumes; JSON-serialisable, and all of it is in `evidence`. */

@@ -90,6 +90,8 @@ export function book(before: RouteState, after: RouteState, about: About): Booke
     return { ...nothing, ledger: [...after.ledger, row].slice(-MOST_ROWS), row };
   }
   if (about.action !== "rolled_back" && about.action !== "done" && about.action !== "undone") return nothing;
+  // After a later attempt failed, `undone` is about an earlier one: its row is not this attempt's.
+  if (about.action === "undone" && before.current?.phase !== "done") return nothing;
   const isMine = (row: AttemptRow) => row.rollout === attempt.plan.rollout && row.attempt === attempt.attempt;
   const known = after.ledger.findLast(isMine);
   if (known === undefined) return nothing;

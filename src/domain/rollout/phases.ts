@@ -2,6 +2,7 @@ import type { ServedVersion } from "../../../topics/index.ts";
 import { forNewStep, initialSignal } from "./evidence/signal-state.ts";
 import { noSilence } from "./evidence/silence.ts";
 import { noSplit } from "./evidence/split.ts";
+import { countOf, halvingsOf, pairOf } from "./ledger.ts";
 import type { RolloutPlan } from "./spec/plan.ts";
 import type { Attempt, RouteState } from "./state.ts";
 
@@ -35,15 +36,14 @@ export function begin(
   plan: RolloutPlan,
   about: { readonly specDigest: string; readonly serving: ServedVersion; readonly atMs: number; readonly definitionOf: (version: ServedVersion) => string },
 ): RouteState {
-  const pair = JSON.stringify([plan.baseline, plan.candidate]);
-  const tries = (state.tries[pair] ?? 0) + 1;
+  const count = countOf(state, plan);
   const number = (Object.hasOwn(state.numbers, plan.rollout) ? (state.numbers[plan.rollout] ?? 0) : 0) + 1;
   const attempt: Attempt = {
     plan,
     specDigest: about.specDigest,
     attempt: number,
     startedAtMs: about.atMs,
-    halvings: tries - 1,
+    halvings: halvingsOf(count),
     phase: plan.shadow === null ? "canary" : "shadow",
     step: plan.shadow === null ? 0 : -1,
     stepSinceMs: about.atMs,
@@ -57,6 +57,7 @@ export function begin(
     signals: plan.signals.map(({ name }) => initialSignal(name)),
     editions: [],
     editedAtMs: 0,
+    edits: 0,
     split: noSplit,
     silence: noSilence,
     stepRequests: 0,
@@ -77,12 +78,15 @@ export function begin(
     serving,
     definitions: remember(definitions, plan.candidate, definitionOf(plan.candidateVersion)),
     current: started,
-    tries: remember(state.tries, pair, tries),
+    pairs: remember(state.pairs, pairOf(plan), { ...count, attempts: count.attempts + 1 }),
     numbers: remember(state.numbers, plan.rollout, number),
-    starts: [...state.starts.filter(({ digest }) => digest !== about.specDigest), { digest: about.specDigest, rollout: plan.rollout, attempt: number }].slice(
-      -MOST_REMEMBERED,
-    ),
+    starts: withStart(state.starts, { digest: about.specDigest, rollout: plan.rollout, attempt: number }),
   };
+}
+
+/** The newest specs that were started, this one last. */
+export function withStart(starts: RouteState["starts"], one: RouteState["starts"][number]): RouteState["starts"] {
+  return [...starts.filter(({ digest }) => digest !== one.digest), one].slice(-MOST_REMEMBERED);
 }
 
 function enter(attempt: Attempt, to: Pick<Attempt, "phase" | "step">, atMs: number): Attempt {
@@ -115,15 +119,18 @@ export function rollBack(attempt: Attempt, reasons: readonly string[]): Attempt 
   return { ...attempt, phase: "rolled_back", frozen: null, isPaused: false, reasons: [...reasons] };
 }
 
-/** The candidate serves the route from now on; what served before stays one `undo` away. */
-export function finish(state: RouteState, attempt: Attempt): RouteState {
+/** The candidate serves the route from now on; what served before stays one `undo` away for the time that the spec gives. */
+export function finish(state: RouteState, attempt: Attempt, atMs: number): RouteState {
   const done: Attempt = { ...attempt, phase: "done", frozen: null, isPaused: false, reasons: ["observation_complete"] };
-  return { ...state, serving: attempt.plan.candidateVersion, fallback: state.serving, current: done };
+  return { ...state, serving: attempt.plan.candidateVersion, fallback: state.serving, fallbackUntilMs: atMs + attempt.plan.fallbackMs, current: done };
 }
+
+/** The fallback is given up: from now on there is nothing to go back to. */
+export const withoutFallback = (state: RouteState): RouteState => ({ ...state, fallback: null, fallbackUntilMs: 0 });
 
 /** Back to what served before `done`. */
 export function undo(state: RouteState, attempt: Attempt, fallback: ServedVersion): RouteState {
-  return { ...state, serving: fallback, fallback: null, current: rollBack(attempt, ["operator"]) };
+  return { ...withoutFallback(state), serving: fallback, current: rollBack(attempt, ["operator"]) };
 }
 
 const MOST_PAUSES = 50;

@@ -23,6 +23,8 @@ export interface PolicyInput {
   readonly outcomes: readonly GateOutcome[];
   readonly crossing: Crossing;
   readonly atMs: number;
+  /** Why the shared cap of candidate traffic leaves no room for a step up, one clause; null: it does, or there is none. */
+  readonly withoutRoom: string | null;
 }
 
 /**
@@ -103,8 +105,8 @@ function whileFrozen(input: PolicyInput): Resolution | null {
 }
 
 function worstPanes(attempt: Attempt, name: string): number[] {
-  const signal = attempt.signals.find((found) => found.name === name);
-  const worst = [...(signal?.relative.worst ?? []), ...(signal?.floor.worst ?? [])].sort((a, b) => b.logE - a.logE);
+  const states = [attempt, ...attempt.editions].flatMap(({ signals }) => signals.filter((found) => found.name === name));
+  const worst = states.flatMap(({ relative, floor }) => [...relative.worst, ...floor.worst]).sort((a, b) => b.logE - a.logE);
   return [...new Set(worst.map(({ paneStartMs }) => paneStartMs))].slice(0, attempt.plan.sustain.panes - 1).sort((a, b) => a - b);
 }
 
@@ -133,6 +135,7 @@ function goingUp(input: PolicyInput): Resolution {
       message: `observed for ${showDuration(attempt.observedMs)} without a breach: the candidate is the baseline now`,
     };
   }
+  if (input.withoutRoom !== null) return hold(["exposure_cap"], input.withoutRoom);
   const below = outcomes.length > 0 && attempt.signals.some(({ baselineFloor }) => baselineFloor.isBelow);
   const proof: Reason = isWithoutProof(attempt) ? "advance_without_proof" : "safe";
   const unproven = attempt.phase === "shadow" ? "nothing can be proven in shadow of these guardrails" : "safety is not proven at this size of step";
@@ -156,7 +159,7 @@ function stepHold(input: PolicyInput): Resolution | null {
   const missing = holds.map((outcome) => outcome.message).join("; ");
   if (stayedMs < maxMs) return hold(reasonsOf(holds), missing);
   const reasons = [...new Set<Reason>([...reasonsOf(holds), "inconclusive", "max_dwell"])].sort();
-  if (stayedMs >= 2 * maxMs && canContract(attempt)) {
+  if (stayedMs >= maxMs + attempt.plan.dwell.undecidedMs && canContract(attempt)) {
     return { kind: "contract", reasons, message: `undecided for ${showDuration(stayedMs)}: one step down; ${missing}` };
   }
   return hold(reasons, `undecided for ${showDuration(stayedMs)}, longer than the longest dwell: look at the volume and the margins; ${missing}`);

@@ -28,5 +28,11 @@ export const reasons = [
   "command_refused",
   "spec_refused",
   "spec_conflict",
+  "queued",
+  "withdrawn",
+  "replaced",
+  "edited",
+  "exposure_cap",
+  "fallback_expired",
 ] as const;
 export type Reason = (typeof reasons)[number];

@@ -2,14 +2,16 @@ import { assertNever } from "../../errors/assert-never.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import { obey, takeBrake } from "./commands.ts";
-import { declare } from "./declare.ts";
+import { declare, serveWaiting } from "./declare.ts";
+import { withoutRoom } from "./exposure-cap.ts";
+import { expireFallback } from "./fallback.ts";
 import { feedPane, isFed } from "./feed-pane.ts";
 import type { ReducerDeps } from "./gate-event.ts";
 import type { ReducerInput } from "./input.ts";
 import { blindLook, type Look, lookAt } from "./look.ts";
 import { finish, rollBack, stepDown, stepUp } from "./phases.ts";
 import { isWithoutProof, type Resolution, resolve } from "./policy.ts";
-import { callsPerMinute, samplePpmOf, valueCapsOf } from "./routing-table.ts";
+import { callsPerMinute, candidatePpm, samplePpmOf, valueCapsOf } from "./routing-table.ts";
 import { type Attempt, isRunning, type RouteState } from "./state.ts";
 import { type Moment, publish, publishRates, type Step, tell, unchanged } from "./step.ts";
 
@@ -24,7 +26,7 @@ const RATE_PANES = 10;
  * The state comes back as the same object when the input changed nothing (a repeat, a tick without effect): such an input need not be recorded.
  */
 export function reduce(state: RouteState, input: ReducerInput, deps: ReducerDeps): Step {
-  const moment: Moment = { atMs: Math.max(state.atMs, input.atMs), seenEpoch: input.seenEpoch ?? 0, deps };
+  const moment: Moment = { atMs: Math.max(state.atMs, input.atMs), seenEpoch: input.seenEpoch ?? 0, exposure: input.exposure ?? null, deps };
   const step = consume(state, input, moment);
   if (step.state === state && step.decisions.length === 0) return unchanged(state);
   return { state: { ...step.state, seq: state.seq + 1, atMs: moment.atMs }, decisions: step.decisions };
@@ -44,8 +46,11 @@ function consume(state: RouteState, input: ReducerInput, moment: Moment): Step {
       const looked = look(unchanged(fed), moment, "evidence");
       return looked.decisions.length === 0 && input.group === "calls" && input.round === 0 ? withRates(looked, state.current, moment) : looked;
     }
-    case "tick":
-      return look(unchanged(state), moment, "time");
+    case "tick": {
+      const looked = look(expireFallback(unchanged(state), moment), moment, "time");
+      // One thing at a time: what waits has its turn at the next tick.
+      return looked.decisions.length > 0 ? looked : serveWaiting(looked, input.gateways ?? [], moment);
+    }
     default:
       return assertNever(input);
   }
@@ -56,9 +61,20 @@ function look(before: Step, moment: Moment, why: "evidence" | "time"): Step {
   const attempt = before.state.current;
   if (!isRunning(attempt)) return before;
   const { seen, judged } = see(before.state, attempt, moment);
-  const resolution = resolve({ attempt: judged, outcomes: seen.outcomes, crossing: seen.crossing, atMs: moment.atMs });
+  const resolution = resolve({
+    attempt: judged,
+    outcomes: seen.outcomes,
+    crossing: seen.crossing,
+    atMs: moment.atMs,
+    withoutRoom: roomProblem(before.state, judged, moment),
+  });
   const at = judged === attempt ? before : { ...before, state: { ...before.state, current: judged } };
   return apply(at, judged, { resolution, look: seen }, moment, why);
+}
+
+/** What the shared cap of candidate traffic says of the attempt's next step. */
+function roomProblem(state: RouteState, attempt: Attempt, { exposure, atMs }: Moment): string | null {
+  return withoutRoom(exposure, callsPerMinute(state, attempt.plan.paneMs), candidatePpm(stepUp(attempt, atMs)));
 }
 
 /** A bug in the evidence holds the rollout for the rest of the attempt; it never opens a gate. */
@@ -91,7 +107,7 @@ function apply(
     case "advance":
       return publish(before, withAttempt(stepUp(attempt, atMs)), { ...told, action: "advanced", withoutProof: isWithoutProof(attempt) }, moment);
     case "done":
-      return publish(before, finish(state, attempt), { ...told, action: "done" }, moment);
+      return publish(before, finish(state, attempt, atMs), { ...told, action: "done" }, moment);
     case "freeze": {
       // While observing, a breach restarts the clock; silence only stops it.
       const observedMs = resolution.frozen.cause === "breach" ? 0 : attempt.observedMs;

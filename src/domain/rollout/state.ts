@@ -1,12 +1,14 @@
-import type { Condition, Phase, RoutingTable, ServedVersion } from "../../../topics/index.ts";
+import type { AttemptRow, Condition, Phase, RoutingTable, ServedVersion } from "../../../topics/index.ts";
 import type { Edition } from "./evidence/edition.ts";
 import type { SignalState } from "./evidence/signal-state.ts";
 import type { SilenceState } from "./evidence/silence.ts";
 import type { SplitState } from "./evidence/split.ts";
+import type { Pairs } from "./ledger.ts";
+import { nobodyWaits, type WaitingSpecs } from "./queue.ts";
 import type { RolloutPlan } from "./spec/plan.ts";
 
 /** Layout number of the state; an unknown one pauses the task (DESIGN.md section 2). */
-export const STATE_LAYOUT = 2;
+export const STATE_LAYOUT = 3;
 
 /** Why a rollout is frozen, and since when. */
 export interface Frozen {
@@ -45,6 +47,8 @@ export interface Attempt {
   readonly editions: readonly Edition[];
   /** Decision time of the newest edit; panes that started before it are no evidence under the present margins. 0: never edited. */
   readonly editedAtMs: number;
+  /** Edits of margins, weights or alpha so far. */
+  readonly edits: number;
   readonly split: SplitState;
   readonly silence: SilenceState;
   /** Candidate's served requests in this step; in shadow its mirrored ones. Those of a pause do not count. */
@@ -83,6 +87,8 @@ export interface RouteState {
   readonly serving: ServedVersion | null;
   /** The version that served before the last `done`, one `undo` away. */
   readonly fallback: ServedVersion | null;
+  /** When the fallback is given up, epoch ms; 0: there is none. */
+  readonly fallbackUntilMs: number;
   readonly current: Attempt | null;
   readonly fed: { readonly calls: FedPanes; readonly judge: FedPanes };
   /** Calls per minute of the route: decayed sums of served calls and of the time they took. */
@@ -93,13 +99,18 @@ export interface RouteState {
   readonly isBrakedByAll: boolean;
   /** Time of the newest record about all routes that was taken, set or cleared, epoch ms; 0: none. */
   readonly allBrakeAtMs: number;
-  /** Attempts so far per pair of versions, and the newest attempt number per rollout id. */
-  readonly tries: Readonly<Record<string, number>>;
+  /** What was tried per pair of versions, newest last. */
+  readonly pairs: Pairs;
+  /** One row per attempt, newest last; older rows are in their gate events. */
+  readonly ledger: readonly AttemptRow[];
+  /** Newest attempt number per rollout id. */
   readonly numbers: Readonly<Record<string, number>>;
   /** Digest of the definition of each version that was rolled out or served, by name, newest last: a name never changes its meaning. */
   readonly definitions: Readonly<Record<string, string>>;
   /** Specs that were started, with the newest attempt of each, newest last: none is started twice by declaring it. */
   readonly starts: readonly { readonly digest: string; readonly rollout: string; readonly attempt: number }[];
+  /** Declared specs that wait for their turn or for an approval. */
+  readonly waiting: WaitingSpecs;
   /** Ids of commands that were taken, newest last. */
   readonly commandIds: readonly string[];
   readonly lastEventId: string;
@@ -118,16 +129,19 @@ export function initialState(route: string): RouteState {
     epoch: 0,
     serving: null,
     fallback: null,
+    fallbackUntilMs: 0,
     current: null,
     fed: { calls: noPanes, judge: noPanes },
     callRate: { calls: 0, ms: 0 },
     sampling: { atMs: 0, callsPerMinute: null, ppm: null },
     isBrakedByAll: false,
     allBrakeAtMs: 0,
-    tries: {},
+    pairs: {},
+    ledger: [],
     numbers: {},
     definitions: {},
     starts: [],
+    waiting: nobodyWaits,
     commandIds: [],
     lastEventId: "",
     lastHash: "",

@@ -1,5 +1,7 @@
 import type { GateEvent, RoutingTable } from "../../../topics/index.ts";
 import { gateEvent, type ReducerDeps, type Telling } from "./gate-event.ts";
+import type { FleetExposure } from "./input.ts";
+import { book, failuresSaid } from "./ledger.ts";
 import { callsPerMinute, routingTable, samplePpmOf } from "./routing-table.ts";
 import type { Attempt, RouteState } from "./state.ts";
 
@@ -15,6 +17,8 @@ export interface Step {
 export interface Moment {
   readonly atMs: number;
   readonly seenEpoch: number;
+  /** Null: no cap on candidate traffic over all routes. */
+  readonly exposure: FleetExposure | null;
   readonly deps: ReducerDeps;
 }
 
@@ -25,7 +29,11 @@ function nextEpoch(state: RouteState, { atMs, seenEpoch }: Moment): number {
   return Math.max(state.epoch, seenEpoch, atMs) + 1;
 }
 
-export type Told = Pick<Telling, "action" | "reasons" | "message"> & Partial<Omit<Telling, "index">>;
+export type Told = Pick<Telling, "action" | "reasons" | "message"> &
+  Partial<Omit<Telling, "index" | "row">> & {
+    /** Why somebody started an attempt, for its row in the ledger. */
+    readonly why?: string;
+  };
 
 /** Tells a change that moves no traffic: an event in the present epoch. */
 export function tell(before: Step, after: RouteState, told: Told, moment: Moment): Step {
@@ -42,10 +50,17 @@ function commit(before: Step, after: RouteState, told: Told, moment: Moment, pub
   // Events of one input are numbered; they share the sequence number that the input will get.
   const index = before.decisions.filter(({ kind }) => kind === "gate-event").length;
   const epoch = publishes ? nextEpoch(before.state, moment) : before.state.epoch;
-  const telling: Telling = { actor: "headgate", withoutProof: false, look: null, about: null, setAsidePanes: [], ...told, index };
-  const stamped: RouteState = { ...after, epoch, seq: before.state.seq, atMs };
+  const { why = "", ...rest } = told;
+  const unsaid = { actor: "headgate", withoutProof: false, look: null, about: null, setAsidePanes: [], ...rest };
+  const { action, reasons, actor } = unsaid;
+  const isAttempts = unsaid.about === null;
+  const booked = isAttempts ? book(before.state, after, { action, reasons, actor, why, atMs, sha256: deps.sha256 }) : null;
+  const failures = booked?.row ? failuresSaid(booked.row.failedBefore) : null;
+  const telling: Telling = { ...unsaid, message: failures === null ? told.message : `${told.message}; ${failures}`, row: booked?.row ?? null, index };
+  const { ledger, pairs } = booked ?? after;
+  const stamped: RouteState = { ...after, ledger, pairs, epoch, seq: before.state.seq, atMs };
   const numbered = { ...stamped, seq: stamped.seq + 1 };
-  const current = stamped.current === null ? null : { ...stamped.current, ...(told.about ? {} : { message: told.message }) };
+  const current = stamped.current === null ? null : { ...stamped.current, ...(isAttempts ? { message: telling.message } : {}) };
   const event = gateEvent(before.state, { ...numbered, current }, telling, deps);
   const state: RouteState = { ...stamped, current, lastEventId: event.id, lastHash: event.hash };
   const decisions: Decision[] = [...before.decisions, { kind: "gate-event", event }];

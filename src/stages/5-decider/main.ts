@@ -1,9 +1,11 @@
 import { Counter } from "prom-client";
 import { z } from "zod";
-import { aggregates, brakes, commands, fleet, rollouts } from "../../../topics/index.ts";
+import { aggregates, brakes, commands, fleet, rolloutState, rollouts } from "../../../topics/index.ts";
+import { parseConfig } from "../../config/parse-config.ts";
 import { version } from "../../config/version.ts";
 import type { LogClient, TaskRole } from "../../runtime/port.ts";
 import type { Program, ProgramContext, RunningProgram } from "../../runtime/program.ts";
+import { exposureFields } from "./fleet-exposure.ts";
 import { sha256 } from "./read-spec.ts";
 import { restore } from "./restore.ts";
 import { type DeciderParts, DeciderTask } from "./task.ts";
@@ -11,8 +13,15 @@ import { type DeciderParts, DeciderTask } from "./task.ts";
 /** How often time is looked at, ms: dwell, silence and thaw are due to the second. */
 const TICK_MS = 1_000;
 
-/** Nothing is configured here: what decides is in each route's spec. */
-export const deciderConfiguration = z.object({});
+/** What decides is in each route's spec; only what concerns all routes together is configured here. */
+export const deciderConfiguration = z.object({
+  HEADGATE_MOST_CANDIDATE_PERCENT: z.coerce
+    .number()
+    .gt(0)
+    .max(100)
+    .optional()
+    .describe("Largest share of all calls over all routes that candidates may serve together, percent: beyond it no rollout goes up; absent: no cap."),
+});
 
 /** The decider role: the one that moves traffic, a pure reducer per route behind one task per partition. */
 export const program: Program = { name: "decider", configuration: deciderConfiguration, start };
@@ -50,15 +59,18 @@ async function start(context: ProgramContext): Promise<RunningProgram> {
     labelNames: ["action"],
     registers: [context.metrics],
   });
+  const { HEADGATE_MOST_CANDIDATE_PERCENT: mostPercent } = parseConfig("decider", deciderConfiguration, context.env);
+  const states = mostPercent === undefined ? null : log.openTable(rolloutState, { fields: exposureFields });
   const tables = { brakes: log.openTable(brakes), fleet: log.openTable(fleet) };
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
   let isReady = false;
-  Promise.all([tables.brakes.ready, tables.fleet.ready]).then(() => {
+  Promise.all([tables.brakes.ready, tables.fleet.ready, states?.ready]).then(() => {
     isReady = true;
   }, failed.reject);
   const role = decider(log, {
     ...tables,
+    cap: states === null || mostPercent === undefined ? null : { mostPpm: Math.round(mostPercent * 10_000), states },
     deps: { sha256, codeVersion: version },
     onDecision: (decision) => {
       if (decision.kind !== "gate-event") return;

@@ -1,9 +1,11 @@
 import { type EvidenceEntry, evidence, gateEvents, rolloutState, routing, type StateEntry } from "../../../topics/index.ts";
 import { INPUT_LAYOUT, type ReducerInput } from "../../domain/rollout/input.ts";
+import { waitingSaid } from "../../domain/rollout/queue.ts";
 import { conditionOf, type RouteState } from "../../domain/rollout/state.ts";
 import type { Decision, Step } from "../../domain/rollout/step.ts";
 import type { Outgoing } from "../../runtime/port.ts";
 import { cloudEventHeaders } from "./cloud-event.ts";
+import { exposureOf } from "./fleet-exposure.ts";
 
 /** Records of one consumed input: the journal entry and what was decided, in this order. */
 export function recordsOf(step: Step, input: ReducerInput, partition: number): Outgoing[] {
@@ -42,6 +44,8 @@ export function stateRecord(state: RouteState, partition: number): Outgoing {
     epoch: state.epoch,
     reasons: [...(current?.reasons ?? [])],
     message: current?.message ?? "",
+    waiting: waitingSaid(state.waiting),
+    ...exposureOf(state),
     layout: state.layout,
     state: JSON.stringify(state),
   };

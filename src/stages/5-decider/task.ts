@@ -6,6 +6,7 @@ import { reduce } from "../../domain/rollout/reduce.ts";
 import { initialState, isRunning, type RouteState } from "../../domain/rollout/state.ts";
 import type { Decision } from "../../domain/rollout/step.ts";
 import { type Batch, type Incoming, type Outgoing, ParkError, type Table, type Task, type TaskContext } from "../../runtime/port.ts";
+import { type ExposureCap, exposureBeside } from "./fleet-exposure.ts";
 import { recordsOf, stateRecord } from "./outputs.ts";
 import { PaneCollector } from "./pane-collector.ts";
 import { liveGateways, readSpec } from "./read-spec.ts";
@@ -22,6 +23,8 @@ type Waiting = { readonly route: string; readonly input: (atMs: number) => Reduc
 export interface DeciderParts {
   readonly brakes: Table<Brake>;
   readonly fleet: Table<FleetReport>;
+  /** Cap of candidate traffic over all routes, and what other deciders say of theirs; null: no cap. */
+  readonly cap: ExposureCap | null;
   readonly restore: () => Promise<Restored>;
   readonly partitionFor: (topic: Topic, key: string) => number;
   readonly deps: ReducerDeps;
@@ -53,7 +56,7 @@ export class DeciderTask implements Task {
   }
 
   async start(): Promise<undefined> {
-    await Promise.all([this.#parts.brakes.ready, this.#parts.fleet.ready]);
+    await Promise.all([this.#parts.brakes.ready, this.#parts.fleet.ready, this.#parts.cap?.states.ready]);
     const { states, epochs } = await this.#parts.restore();
     this.#states = states;
     this.#epochs = epochs;
@@ -121,9 +124,11 @@ export class DeciderTask implements Task {
       this.#brakeOne(route, nowMs, give);
     }
     for (const [route, state] of [...this.#states]) {
-      if (!isRunning(state.current)) continue;
+      const { next, edit } = state.waiting;
+      if (!isRunning(state.current) && next === null && edit === null && state.fallback === null) continue;
       this.#brakeOne(route, nowMs, give);
-      give(route, { kind: "tick", atMs: nowMs } as const);
+      const gateways = next?.needs === "turn" && !isRunning(state.current) ? { gateways: liveGateways(this.#reports(), nowMs) } : {};
+      give(route, { kind: "tick", atMs: nowMs, ...gateways } as const);
     }
     for (const route of touched) {
       const state = this.#states.get(route);
@@ -145,7 +150,12 @@ export class DeciderTask implements Task {
   #give(route: string, untimed: ReducerInput, into: { readonly outputs: Outgoing[]; readonly touched: Set<string> }): void {
     const before = this.#states.get(route) ?? initialState(route);
     const seenEpoch = this.#seenEpoch(route);
-    const input = (seenEpoch > before.epoch ? { ...untimed, seenEpoch } : untimed) as ReducerInput;
+    const { cap } = this.#parts;
+    const input: ReducerInput = {
+      ...untimed,
+      ...(seenEpoch > before.epoch ? { seenEpoch } : {}),
+      ...(cap === null ? {} : { exposure: exposureBeside(route, cap, this.#states) }),
+    };
     const step = reduce(before, input, this.#parts.deps);
     if (step.state === before) return;
     this.#states.set(route, step.state);

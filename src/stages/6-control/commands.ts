@@ -47,14 +47,18 @@ export function commandRecord(request: CommandRequest, at: { readonly views: Vie
   };
 }
 
+/** Reasons of events that a command leads to. */
+const effects: ReadonlySet<string> = new Set(["operator", "awaiting_approval", "edited", "withdrawn"]);
+
 /** The gate event with which the decider answered a command: it carried it out, or refused it. */
 export function answerTo(command: Command, events: readonly GateEvent[]): { readonly kind: "in_effect" | "refused"; readonly message: string } | undefined {
   for (const { actor, action, reasons, message } of events) {
     if (actor !== command.actor) continue;
     // A refusal names the verb first; another command of the same actor may have been refused meanwhile.
     if (reasons.includes("command_refused") && message.startsWith(`${command.verb} `)) return { kind: "refused", message };
-    // A retry is answered by the start of the attempt, which tells why it starts and not who keeps it from moving.
-    if (reasons.includes("operator") || (command.verb === "retry" && action === "started")) return { kind: "in_effect", message };
+    // A retry, or the approval of a start, is answered by the start of the attempt, which tells why it starts and not who keeps it from moving.
+    const isStart = action === "started" && (command.verb === "retry" || command.verb === "approve");
+    if (isStart || reasons.some((reason) => effects.has(reason))) return { kind: "in_effect", message };
   }
   return undefined;
 }
@@ -112,8 +116,10 @@ interface Refusal {
 }
 
 /** Why a verb can not apply to a phase, if so. What depends on more than the phase is the decider's to refuse. */
-function refusalOf(verb: Verb, state: Pick<StateEntry, "phase" | "rollout">): Refusal | undefined {
+function refusalOf(verb: Verb, state: Pick<StateEntry, "phase" | "rollout" | "waiting">): Refusal | undefined {
   const isRunning = state.rollout !== "" && runningPhases.has(state.phase);
+  // What waits for its turn or an approval may do so without a running rollout.
+  if (state.waiting !== "" && (verb === "approve" || verb === "withdraw")) return undefined;
   if (verb === "retry") {
     return state.phase === "rolled_back"
       ? undefined

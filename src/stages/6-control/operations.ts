@@ -6,11 +6,12 @@ export const verbs = {
   resume: "leaves a pause",
   promote: "advances by one step without waiting for the gates; the event says so",
   rollback: "takes the candidate to 0 % in one epoch and ends the attempt",
-  approve: "approves leaving the current step, where the spec asks a person",
+  approve: "approves leaving the current step, where the spec asks a person; else the edit or the start that waits for an approval (with a reason)",
   retry: "starts a new attempt of a rolled-back rollout, with fresh evidence",
   undo: "goes back to the previous baseline after done",
   freeze: "stops the climb until it is thawed",
   thaw: "leaves a freeze; evidence that caused it stays set aside",
+  withdraw: "takes back the spec, edit or retry that waits",
 } as const;
 export type Verb = keyof typeof verbs;
 export const verbNames = Object.keys(verbs) as readonly Verb[];

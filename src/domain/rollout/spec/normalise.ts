@@ -73,7 +73,10 @@ function stepOf(percent: number): PlannedStep {
   return { percent, buckets: bucketsForPercent(percent) };
 }
 
-type Timing = Pick<RolloutPlan, "shadow" | "dwell" | "observationMs" | "sustain" | "paneMs" | "windowMs" | "callsGraceMs" | "judgeGraceMs" | "staleAfterMs">;
+type Timing = Pick<
+  RolloutPlan,
+  "shadow" | "dwell" | "observationMs" | "fallbackMs" | "sustain" | "paneMs" | "windowMs" | "callsGraceMs" | "judgeGraceMs" | "staleAfterMs"
+>;
 
 function timingOf(spec: RolloutSpec): Timing {
   const share = spec.shadow?.share ?? 100;
@@ -90,8 +93,10 @@ function timingOf(spec: RolloutSpec): Timing {
       minMs: durationMs(spec.dwell?.min ?? "30m"),
       minLateMs: durationMs(spec.dwell?.minLate ?? "4h"),
       maxMs: durationMs(spec.dwell?.max ?? "24h"),
+      undecidedMs: durationMs(spec.dwell?.undecided ?? "24h"),
     },
     observationMs: durationMs(spec.observation ?? "72h"),
+    fallbackMs: durationMs(spec.fallback ?? "30d"),
     sustain: { panes: spec.sustain?.panes ?? 3, windowMs: durationMs(spec.sustain?.window ?? "15m") },
     paneMs: durationMs(spec.pane ?? "60s"),
     windowMs: durationMs(spec.window ?? "15m"),

@@ -67,8 +67,11 @@ export interface RolloutPlan {
   readonly shadow: { readonly ppm: number; readonly minDwellMs: number; readonly maxDwellMs: number } | null;
   readonly ladder: readonly PlannedStep[];
   readonly holdback: PlannedStep;
-  readonly dwell: { readonly minMs: number; readonly minLateMs: number; readonly maxMs: number };
+  /** `undecidedMs`: how long beyond the longest dwell a person is asked before it steps down once. */
+  readonly dwell: { readonly minMs: number; readonly minLateMs: number; readonly maxMs: number; readonly undecidedMs: number };
   readonly observationMs: number;
+  /** How long after `done` the version that served before stays warm, one `undo` away. */
+  readonly fallbackMs: number;
   readonly alpha: number;
   readonly alphaAdvance: number;
   readonly minSamples: number;

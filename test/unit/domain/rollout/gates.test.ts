@@ -36,7 +36,7 @@ describe("two gates and the policy over them", () => {
     verdicts.forEach((cohort, column) => {
       it(`confidence ${confidence} and cohort ${cohort}: ${table[row]?.[column]}`, () => {
         const outcomes = [outcome("confidence", confidence), outcome("cohort", cohort)];
-        const resolution = resolve({ attempt, outcomes, crossing: look.crossing, atMs });
+        const resolution = resolve({ attempt, outcomes, crossing: look.crossing, withoutRoom: null, atMs });
         assert.equal(resolution.kind, table[row]?.[column]);
         // Whoever stops is named.
         const stopping = outcomes.filter(({ verdict }) => verdict === worse(confidence, cohort) && verdict !== "pass").map(({ gate }) => gate);
@@ -48,9 +48,15 @@ describe("two gates and the policy over them", () => {
   it("stops need no dwell: both gates passing do not advance before it, a breach acts in the first second", () => {
     const early = attempt.stepSinceMs;
     const passing = [outcome("confidence", "pass"), outcome("cohort", "pass")];
-    assert.deepEqual(resolve({ attempt, outcomes: passing, crossing: look.crossing, atMs: early }).reasons, ["min_dwell"]);
+    assert.deepEqual(resolve({ attempt, outcomes: passing, crossing: look.crossing, withoutRoom: null, atMs: early }).reasons, ["min_dwell"]);
     for (const verdict of ["freeze", "roll_back"] as const) {
-      const found = resolve({ attempt, outcomes: [outcome("confidence", verdict), outcome("cohort", "pass")], crossing: look.crossing, atMs: early });
+      const found = resolve({
+        attempt,
+        outcomes: [outcome("confidence", verdict), outcome("cohort", "pass")],
+        crossing: look.crossing,
+        withoutRoom: null,
+        atMs: early,
+      });
       assert.equal(found.kind, verdict === "freeze" ? "freeze" : "rollback");
     }
   });
@@ -58,8 +64,8 @@ describe("two gates and the policy over them", () => {
   it("an evaluation error holds even when both gates pass, but not a rollback", () => {
     const broken = { ...attempt, evaluationError: "a log e-value is NaN" };
     const passing = [outcome("confidence", "pass"), outcome("cohort", "pass")];
-    assert.deepEqual(resolve({ attempt: broken, outcomes: passing, crossing: look.crossing, atMs }).reasons, ["evaluation_error"]);
+    assert.deepEqual(resolve({ attempt: broken, outcomes: passing, crossing: look.crossing, withoutRoom: null, atMs }).reasons, ["evaluation_error"]);
     const worst = [outcome("confidence", "roll_back"), outcome("cohort", "pass")];
-    assert.equal(resolve({ attempt: broken, outcomes: worst, crossing: look.crossing, atMs }).kind, "rollback");
+    assert.equal(resolve({ attempt: broken, outcomes: worst, crossing: look.crossing, withoutRoom: null, atMs }).kind, "rollback");
   });
 });

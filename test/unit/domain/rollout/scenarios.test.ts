@@ -186,11 +186,11 @@ describe("a rollout", () => {
     assert.equal(world.state.current?.phase, "observing", story(world));
   });
 
-  it("that is undecided at its longest dwell says so, and steps down after as long again", () => {
+  it("that is undecided at its longest dwell says so, and steps down after the time that is left to a person", () => {
     const place: { step?: number | undefined } = {};
     const worse = { ...good, taskFail: 0.13 };
     const world = new World({ candidateAt: () => ((place.step ?? 0) >= 1 ? worse : good), seed: 13, callsPerMinute: 100 });
-    world.apply(spec({ ...noShadow, ladder: [40, 70, 100], dwell: { min: "10m", minLate: "10m", max: "20m" }, holdback: 2 }));
+    world.apply(spec({ ...noShadow, ladder: [40, 70, 100], dwell: { min: "10m", minLate: "10m", max: "20m", undecided: "20m" }, holdback: 2 }));
     world.minutes(120, (found) => {
       place.step = found.state.current?.step;
       return found.events.some(({ action }) => action === "contracted");

@@ -37,6 +37,7 @@ async function task(state: RouteState, brakes: Map<string, Brake>) {
     {
       brakes: table(brakes),
       fleet: table(new Map()),
+      cap: null,
       restore: async () => ({ states: new Map([[route, state]]), epochs: new Map() }),
       partitionFor: () => 0,
       deps,

@@ -27,6 +27,9 @@ export const state = (over: Partial<StateEntry> = {}): StateEntry => ({
   epoch: 1_000_001,
   reasons: ["min_samples"],
   message: "task_completion 212/600 samples",
+  waiting: "",
+  candidatePpm: 50_000,
+  callsPerMinute: 0,
   layout: 1,
   state: "{}",
   ...over,
@@ -159,6 +162,7 @@ export const gateEvent = (over: Partial<GateEvent> = {}): GateEvent => ({
   codeVersion: "0.1.0",
   previousHash: "",
   hash: "h1",
+  ledger: null,
   sampleRequestIds: null,
   ...over,
 });

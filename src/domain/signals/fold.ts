@@ -98,7 +98,7 @@ export class Fold {
         const { signal, kind, evaluatorVersion, samplePpm } = contribution;
         if (slice !== ALL && !isSliced(signal)) continue;
         const name = keyOfParts(version, arm, exposure, slice, signal, kind, evaluatorVersion);
-        if (!this.#limit.admits(route, name, paneStartMs + paneMs)) {
+        if (!this.#limit.admits(route, name, paneStartMs + paneMs, slice !== ALL)) {
           refused++;
           continue;
         }

@@ -304,6 +304,16 @@ describe("folding calls and scores", () => {
     assert.equal(limit.admits("route", "c", 120_001), true);
   });
 
+  it("lets no slice take the room of slice `all` of an arm that comes later", () => {
+    const slices = Array.from({ length: 16 }, (_, i) => `s${i}`);
+    const fold = new Fold(new SeriesLimit());
+    const add = (arm: "baseline" | "candidate") =>
+      fold.add(callWith({ arm, version: arm, slices }), callContributions(callWith(), { call: good, twin: null }, rubrics));
+    assert.deepEqual([add("baseline") > 0, add("candidate") > 0], [false, true]);
+    const all = fold.drain().filter(({ slice, arm }) => slice === "all" && arm === "candidate");
+    assert.deepEqual(all.length, callContributions(callWith(), { call: good, twin: null }, rubrics).length);
+  });
+
   it("keeps raw values up to 64 and a digest above, for `all` only", () => {
     const calls = Array.from({ length: 2_000 }, (_, i) => callWith({ requestId: `r${i}`, latencyMs: 1 + ((i * 7_919) % 2_000), slices: ["s"] }));
     const [all, slice] = of(folded(calls), "latency_p95");

@@ -1,4 +1,4 @@
-import { type Arrivals, meanRate } from "./arrivals.ts";
+import type { Arrivals } from "./arrivals.ts";
 import type { Watcher } from "./checks.ts";
 import { Dice } from "./dice.ts";
 import type { HeadgateWatch } from "./headgate.ts";
@@ -112,9 +112,4 @@ function rollout(simulation: Simulation, stage: Stage, dice: Dice): RolloutOutco
     stops.look({ minute, exposed }, stage);
   }
   return { rules: stops.rules, frozen: stops.frozen, sustained: stops.sustained, thaws: headgate?.thaws ?? 0 };
-}
-
-/** Calls of both arms that a simulated rollout is expected to have. */
-export function expectedCalls(arrivals: Arrivals, minutes: number): number {
-  return meanRate(arrivals) * minutes;
 }

@@ -19,7 +19,7 @@ export const exposureFields = ["route", "candidatePpm", "callsPerMinute"] as con
 export function exposureOf(state: RouteState): Exposed {
   const { current } = state;
   if (current === null) return { candidatePpm: 0, callsPerMinute: 0 };
-  return { candidatePpm: isRunning(current) ? candidatePpm(current) : 0, callsPerMinute: callsPerMinute(state, current.plan.paneMs) ?? 0 };
+  return { candidatePpm: isRunning(current) ? candidatePpm(current) : 0, callsPerMinute: Math.round(callsPerMinute(state, current.plan.paneMs) ?? 0) };
 }
 
 /**

@@ -29,7 +29,7 @@ export interface PolicyInput {
 
 /**
  * Combines the gates. Order of evaluation (DESIGN.md section 6): guardrails first, which need nothing else; then dwell,
- * freshness, sample size and safety (the gates' holds), approvals, freeze windows; then one step.
+ * freshness, sample size and safety (the gates' holds), approvals, freeze windows, the shared cap; then one step.
  */
 export function resolve(input: PolicyInput): Resolution {
   const { attempt } = input;
@@ -153,8 +153,13 @@ function stepHold(input: PolicyInput): Resolution | null {
   const { attempt, outcomes, atMs } = input;
   const { minMs, maxMs } = dwellOf(attempt);
   const stayedMs = atMs - attempt.stepSinceMs;
-  if (stayedMs < minMs) return hold(["min_dwell"], `stays at least ${showDuration(minMs - stayedMs)} more`);
   const holds = about(outcomes, "hold");
+  if (stayedMs < minMs) {
+    // What is wrong with the measurement is told at once; what is only not there yet, when it is due.
+    const alerts = holds.filter(({ reasons }) => reasons.includes("split_mismatch"));
+    const clauses = [...alerts.map(({ message }) => message), `stays at least ${showDuration(minMs - stayedMs)} more`];
+    return hold([...new Set<Reason>(["min_dwell", ...reasonsOf(alerts)])].sort(), clauses.join("; "));
+  }
   if (holds.length === 0) return null;
   const missing = holds.map((outcome) => outcome.message).join("; ");
   if (stayedMs < maxMs) return hold(reasonsOf(holds), missing);

@@ -106,9 +106,9 @@ function splitOf(attempt: Attempt): { readonly candidateBuckets: number; readonl
   return { candidateBuckets: candidateBuckets(attempt), holdbackBuckets };
 }
 
-/** The version that serves, the one under test, and after `done` the fallback, which stays warm. */
+/** The version that serves, the one under test, and once no rollout runs the fallback, which stays warm. */
 function versionsOf(state: RouteState, attempt: Attempt, serving: ServedVersion): ServedVersion[] {
-  if (attempt.phase === "rolled_back") return [serving];
-  const other = attempt.phase === "done" ? state.fallback : attempt.plan.candidateVersion;
+  const isOver = attempt.phase === "done" || attempt.phase === "rolled_back";
+  const other = isOver ? state.fallback : attempt.plan.candidateVersion;
   return other === null || other.name === serving.name ? [serving] : [serving, other];
 }

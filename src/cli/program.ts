@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { version } from "../config/version.ts";
 import { auditCommand } from "./audit/audit.ts";
+import { backtestCommand } from "./backtest/backtest.ts";
 import { brakeCommand } from "./brake.ts";
 import { act, type Cli } from "./cli.ts";
 import { exitCode } from "./exit-code.ts";
@@ -30,6 +31,7 @@ export function headgate(cli: Cli): Command {
   lintCommand(rollout.command("lint"), cli);
   schemaCommand(rollout.command("schema"), cli);
   brakeCommand(root.command("brake").helpGroup("Rollouts (through the control API)"), cli);
+  backtestCommand(root.command("backtest").helpGroup("On recorded calls (no Kafka)"), cli);
   auditCommand(root.command("audit").helpGroup("On recorded calls (no Kafka)"), cli);
   roleCommands(root, cli);
   topicsCommand(root.command("topics"), cli);

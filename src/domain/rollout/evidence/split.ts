@@ -26,7 +26,8 @@ export function addFirstSights(split: SplitState, blocks: readonly Block[], shar
   let baseline = 0;
   for (const { newSubjects, arm, slice, exposure } of blocks) {
     if (typeof newSubjects !== "number" || slice !== "all" || exposure !== "served") continue;
-    if (arm === "candidate") candidate += newSubjects;
+    // Whom a gateway under a brake or without a fresh table served the baseline was assigned to the candidate all the same.
+    if (arm === "candidate" || arm === "none") candidate += newSubjects;
     else if (arm === "baseline" || arm === "holdback") baseline += newSubjects;
   }
   if (candidate + baseline === 0) return split;

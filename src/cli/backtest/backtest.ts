@@ -97,7 +97,7 @@ function run(prepared: Prepared, { order, rps, horizonMs }: Settings, trace: Arr
 function shown(reports: readonly Report[], { passes }: Settings, about: { readonly isJson: boolean; readonly terminal: Cli["terminal"] }): string {
   const [first] = reports;
   if (passes === null && first !== undefined) return about.isJson ? JSON.stringify(first) : showReport(first, about.terminal);
-  return about.isJson ? JSON.stringify({ passes: reports, rates: ratesOf(reports) }) : showRates(reports, about.terminal);
+  return about.isJson ? `${JSON.stringify(reports)}\n${JSON.stringify(ratesOf(reports))}` : showRates(reports, about.terminal);
 }
 
 const usage = (what: string, fix: string) => new KnownError("REQUEST_INVALID", what, { fix });

@@ -79,15 +79,19 @@ export class Dice {
    * @param p in [0, 1]; outside it is clipped
    */
   binomial(n: number, p: number): number {
-    if (n <= 0 || p <= 0) return 0;
-    if (p >= 1) return n;
-    if (p > 0.5) return n - this.binomial(n, 1 - p);
-    return n * p < 12 ? this.#binomialByInversion(n, p) : this.#binomialByRejection(n, p);
+    return this.successes(n, chanceOf(p));
   }
 
-  #binomialByInversion(n: number, p: number): number {
-    const odds = p / (1 - p);
-    let probability = exp(n * log1p(-p));
+  /** The same for a chance that is asked for many times. */
+  successes(n: number, chance: Chance): number {
+    const { p, isFlipped } = chance;
+    if (n <= 0) return 0;
+    const k = p === 0 ? 0 : n * p < 12 ? this.#byInversion(n, chance) : this.#byRejection(n, chance);
+    return isFlipped ? n - k : k;
+  }
+
+  #byInversion(n: number, { odds, lnQ }: Chance): number {
+    let probability = exp(n * lnQ);
     let u = this.uniform();
     let k = 0;
     while (u > probability && k < n) {
@@ -98,7 +102,7 @@ export class Dice {
     return k;
   }
 
-  #binomialByRejection(n: number, p: number): number {
+  #byRejection(n: number, { p, lnOdds }: Chance): number {
     const sd = Math.sqrt(n * p * (1 - p));
     const b = 1.15 + 2.53 * sd;
     const a = -0.0873 + 0.0248 * b + 0.01 * p;
@@ -113,9 +117,25 @@ export class Dice {
       if (us >= 0.07 && v <= squeeze) return k;
       if (k < 0 || k > n) continue;
       const atMode = lnFactorial(mode) + lnFactorial(n - mode) - lnFactorial(k) - lnFactorial(n - k);
-      if (ln((v * alpha) / (a / (us * us) + b)) <= atMode + (k - mode) * ln(p / (1 - p))) return k;
+      if (ln((v * alpha) / (a / (us * us) + b)) <= atMode + (k - mode) * lnOdds) return k;
     }
   }
+}
+
+/** A chance of at most one half with what is computed of it; above one half it is that of failures. */
+export interface Chance {
+  readonly p: number;
+  readonly odds: number;
+  readonly lnOdds: number;
+  readonly lnQ: number;
+  readonly isFlipped: boolean;
+}
+
+/** @param chance outside [0, 1] it is clipped */
+export function chanceOf(chance: number): Chance {
+  const isFlipped = chance > 0.5;
+  const p = isFlipped ? Math.max(0, 1 - chance) : Math.max(0, chance);
+  return { p, odds: p / (1 - p), lnOdds: p === 0 ? 0 : ln(p / (1 - p)), lnQ: log1p(-p), isFlipped };
 }
 
 const exact: number[] = [0];

@@ -1,4 +1,4 @@
-import type { Dice } from "./dice.ts";
+import { type Chance, chanceOf, type Dice } from "./dice.ts";
 import type { Columns, QuantityColumn } from "./traffic.ts";
 
 /** What one minute of one arm showed. Reused from minute to minute. */
@@ -76,7 +76,7 @@ interface Cell {
   /** Per rate column: chance that the loss is known, and that a known one is bad. */
   readonly rates: readonly { readonly known: number; readonly bad: number }[];
   /** Per quantity column: chance that the value is known, and of each class its chance among what is left, and mean. */
-  readonly quantities: readonly { readonly known: number; readonly chances: Float64Array; readonly means: Float64Array }[];
+  readonly quantities: readonly { readonly known: number; readonly chances: readonly (Chance | null)[]; readonly means: Float64Array }[];
 }
 
 function cellOf(columns: Columns, rows: readonly number[]): Cell {
@@ -98,12 +98,12 @@ function shapeOf({ classes, classOf, values }: QuantityColumn, rows: readonly nu
     counts[found] = (counts[found] ?? 0) + 1;
     sums[found] = (sums[found] ?? 0) + (values[row] ?? 0);
   }
-  const chances = new Float64Array(classes);
   let left = known;
-  for (let i = 0; i < classes; i++) {
-    chances[i] = left > 0 ? (counts[i] ?? 0) / left : 0;
-    left -= counts[i] ?? 0;
-  }
+  const chances = Array.from(counts, (count) => {
+    const chance = count > 0 ? chanceOf(count / left) : null;
+    left -= count;
+    return chance;
+  });
   return { known: known / rows.length, chances, means: sums.map((sum, i) => sum / Math.max(1, counts[i] ?? 0)) };
 }
 
@@ -161,9 +161,9 @@ function drawCounts(cell: Cell, pane: Pane, dice: Dice): void {
     let left = n;
     let sum = 0;
     for (let k = 0; k < chances.length && left > 0; k++) {
-      const chance = chances[k] ?? 0;
-      if (chance === 0 || classes === undefined) continue;
-      const count = dice.binomial(left, chance);
+      const chance = chances[k] ?? null;
+      if (chance === null || classes === undefined) continue;
+      const count = dice.successes(left, chance);
       classes[k] = count;
       sum += count * (means[k] ?? 0);
       left -= count;

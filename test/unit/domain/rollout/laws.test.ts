@@ -3,187 +3,45 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { ReducerInput } from "../../../../src/domain/rollout/input.ts";
 import { reduce } from "../../../../src/domain/rollout/reduce.ts";
+import { callsPerMinute } from "../../../../src/domain/rollout/routing-table.ts";
 import { initialState, isRunning, type RouteState } from "../../../../src/domain/rollout/state.ts";
-import type { Decision } from "../../../../src/domain/rollout/step.ts";
 import { bucketsServedBy } from "../../../../src/domain/routing/ranges.ts";
 import type { GateEvent, RoutingTable } from "../../../../topics/index.ts";
 import type { RolloutSpec } from "../../../../topics/rollout-spec.ts";
-import { deps, good, route, spec, World } from "../../../fixtures/rollout-world.ts";
+import { deps, route, spec, World } from "../../../fixtures/rollout-world.ts";
+import { CAP_PPM, eventsOf, isSameAttempt, law, MINUTE, OTHER_CALLS, rung, type Taken, tablesOf } from "./histories.ts";
 
-const MINUTE = 60_000;
-const verbs = ["pause", "resume", "promote", "rollback", "approve", "retry", "undo", "freeze", "thaw"] as const;
-
-/** One thing that happens to a route. Panes carry the step that is being served, an older one, garbage, or nothing. */
-type Happening =
-  | { readonly kind: "minutes"; readonly n: number; readonly taskFail: number; readonly errors: number }
-  | { readonly kind: "command"; readonly verb: (typeof verbs)[number]; readonly id: number }
-  | { readonly kind: "spec"; readonly alpha: number; readonly approvals: number[] }
-  | { readonly kind: "brake"; readonly attempt: number; readonly all: boolean; readonly cleared: boolean }
-  | { readonly kind: "repeat"; readonly back: number }
-  | { readonly kind: "late"; readonly back: number }
-  | { readonly kind: "corrupt"; readonly how: number }
-  | { readonly kind: "back-in-time"; readonly ms: number };
-
-const happening: fc.Arbitrary<Happening> = fc.oneof(
-  {
-    weight: 8,
-    arbitrary: fc.record({
-      kind: fc.constant("minutes" as const),
-      n: fc.integer({ min: 1, max: 25 }),
-      taskFail: fc.constantFrom(0.1, 0.1, 0.14, 0.4),
-      errors: fc.constantFrom(0.005, 0.005, 0.3),
-    }),
-  },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("command" as const), verb: fc.constantFrom(...verbs), id: fc.integer({ min: 0, max: 30 }) }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("spec" as const), alpha: fc.constantFrom(0.05, 0.04, 0.03), approvals: fc.constantFrom<number[]>([], [0], [1]) }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("brake" as const), attempt: fc.integer({ min: 1, max: 3 }), all: fc.boolean(), cleared: fc.boolean() }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("repeat" as const), back: fc.integer({ min: 0, max: 40 }) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("late" as const), back: fc.integer({ min: 0, max: 40 }) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("corrupt" as const), how: fc.integer({ min: 0, max: 3 }) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("back-in-time" as const), ms: fc.integer({ min: 0, max: 5 * MINUTE }) }) },
-);
-
-interface Taken {
-  readonly before: RouteState;
-  readonly input: ReducerInput;
-  readonly after: RouteState;
-  readonly decisions: readonly Decision[];
-}
-
-/** A world that keeps every step of the reducer, state before and after. */
-class Watched extends World {
-  readonly taken: Taken[] = [];
-  override give(input: ReducerInput): void {
-    const before = this.state;
-    const { state: after, decisions } = reduce(before, input, deps);
-    this.taken.push({ before, input, after, decisions });
-    super.give(input);
+/** Whoever goes up has all that its step demands, or a person said so. */
+function checkStepUp(step: Taken): void {
+  const up = rung(step.after) > rung(step.before) && isRunning(step.before.current) && isSameAttempt(step.before.current, step.after.current);
+  if (!up) return;
+  const event = eventsOf(step).find(({ action }) => action === "advanced");
+  assert.ok(event, "a step up has its event");
+  if (step.input.kind === "command") {
+    assert.ok(event.actor === step.input.command.actor && step.input.command.verb === "promote");
+    return;
   }
-}
-
-/** Wide margins and short times, so that short histories reach every phase. */
-const quick = (over: Partial<RolloutSpec>): RolloutSpec =>
-  spec({
-    signals: [
-      { name: "schema_validity", floor: 0.9, margin: { limit: 0.15, tolerated: 0.02 } },
-      { name: "task_completion", margin: { limit: 0.3, tolerated: 0.05 } },
-      { name: "error_rate", margin: { limit: 0.2, tolerated: 0.02 } },
-      { name: "latency_p95", margin: { limit: 1, tolerated: 0.3 } },
-    ],
-    minSamples: 40,
-    dwell: { min: "5m", minLate: "5m", max: "60m" },
-    observation: "10m",
-    holdback: 20,
-    advanced: { percentileMinRecords: 100 },
-    ...over,
-  });
-
-function live(happenings: readonly Happening[], seed: number): Watched {
-  const behaviour = { ...good };
-  const world = new Watched({ seed, callsPerMinute: 200, candidateAt: () => behaviour });
-  world.apply(quick({ shadow: { share: seed % 2 === 0 ? 100 : 0, minDwell: "3m" } }));
-  for (const what of happenings) happen(world, what, behaviour);
-  return world;
-}
-
-function happen(world: Watched, what: Happening, behaviour: { taskFail: number; errors: number }): void {
-  const panes = world.inputs.filter((input) => input.kind === "pane");
-  switch (what.kind) {
-    case "minutes":
-      behaviour.taskFail = what.taskFail;
-      behaviour.errors = what.errors;
-      world.minutes(what.n);
-      break;
-    case "command":
-      world.command(what.verb, { id: `c${what.id}` });
-      break;
-    case "spec":
-      world.apply(quick({ alpha: what.alpha, approvals: what.approvals, shadow: { share: 0 } }));
-      break;
-    case "brake": {
-      const brake = {
-        route: what.all ? "*" : route,
-        rollout: `${route}/new@1`,
-        attempt: what.attempt,
-        cleared: what.all && what.cleared,
-        reason: "",
-        actor: "bob",
-        atMs: world.atMs,
-      };
-      world.give({ kind: "brake", atMs: world.atMs, brake });
-      break;
-    }
-    case "repeat": {
-      const again = world.inputs.at(-1 - what.back);
-      if (again !== undefined) world.give({ ...again, atMs: world.atMs });
-      break;
-    }
-    case "late": {
-      const pane = panes.at(-1 - what.back);
-      if (pane?.kind === "pane") world.give({ ...pane, atMs: world.atMs, round: pane.round + 1 });
-      break;
-    }
-    case "corrupt": {
-      const pane = panes.at(-1);
-      if (pane?.kind !== "pane") break;
-      const [first, ...rest] = pane.blocks;
-      if (first === undefined) break;
-      const broken = [
-        { ...first, counts: [] },
-        { ...first, values: [7, 3], counts: [1, 1], scored: 2 },
-        { ...first, kind: "grid" as const },
-        { ...first, values: [Number.NaN], counts: [first.scored] },
-      ];
-      world.atMs += MINUTE;
-      world.give({ ...pane, atMs: world.atMs, paneStartMs: pane.paneStartMs + MINUTE, blocks: [broken[what.how] ?? first, ...rest] });
-      break;
-    }
-    default:
-      world.give({ kind: "tick", atMs: world.atMs - what.ms });
-  }
-}
-
-const tablesOf = ({ decisions }: Taken): RoutingTable[] => decisions.flatMap((decision) => (decision.kind === "routing" ? [decision.table] : []));
-const eventsOf = ({ decisions }: Taken): GateEvent[] => decisions.flatMap((decision) => (decision.kind === "gate-event" ? [decision.event] : []));
-const rung = (state: RouteState): number => (isRunning(state.current) ? state.current.step : -2);
-
-/** Runs a law over random histories; each is replayed by fast-check's own seed when it fails. */
-function law(check: (world: Watched) => void, numRuns = 15): void {
-  fc.assert(
-    fc.property(fc.array(happening, { minLength: 1, maxLength: 14 }), fc.integer({ min: 1, max: 1_000 }), (happenings, seed) => check(live(happenings, seed))),
-    { numRuns },
+  const before = step.before.current;
+  assert.ok(before !== null && before.frozen === null && !before.isPaused && before.evaluationError === null);
+  assert.ok(step.after.atMs - before.stepSinceMs >= (before.phase === "shadow" ? 3 : 5) * MINUTE, "its dwell");
+  assert.ok(!before.plan.approvals.includes(before.step) || before.approved[String(before.step)] !== undefined, "its approval");
+  const required = event.signals.filter(
+    ({ tier, signal, edition }) => tier === "guardrail" && edition === 0 && (before.phase !== "shadow" || signal !== "latency_p95"),
   );
+  assert.ok(required.length > 0 && required.every(({ verdict }) => verdict === "safe"), "its proof");
+  assert.ok(
+    required.filter(({ gate }) => gate === "confidence").every(({ candidateN, baselineN }) => Math.min(candidateN, baselineN) >= before.plan.minSamples),
+    "its samples",
+  );
+  const own = callsPerMinute(step.before, MINUTE) ?? 0;
+  const candidates = (step.input.exposure?.candidatePerMinute ?? 0) * 1e6 + own * event.toSharePpm;
+  assert.ok(candidates <= CAP_PPM * (OTHER_CALLS + own) * 1.2, "the room under the shared cap");
 }
 
 describe("the laws of DESIGN.md section 6, over random histories", () => {
   it("1: going up needs everything that its step demands, or a person's name", () => {
     law((world) => {
-      for (const step of world.taken) {
-        const up = rung(step.after) > rung(step.before) && isRunning(step.before.current);
-        if (!up) continue;
-        const event = eventsOf(step).find(({ action }) => action === "advanced");
-        assert.ok(event, "a step up has its event");
-        if (step.input.kind === "command") {
-          assert.equal(event.actor, "ann");
-          continue;
-        }
-        const before = step.before.current;
-        assert.ok(before !== null && before.frozen === null && !before.isPaused && before.evaluationError === null);
-        assert.ok(step.after.atMs - before.stepSinceMs >= (before.phase === "shadow" ? 3 : 5) * MINUTE, "its dwell");
-        assert.ok(!before.plan.approvals.includes(before.step) || before.approved[String(before.step)] !== undefined, "its approval");
-        const required = event.signals.filter(({ tier, signal }) => tier === "guardrail" && (before.phase !== "shadow" || signal !== "latency_p95"));
-        assert.ok(required.length > 0 && required.every(({ verdict }) => verdict === "safe"), "its proof");
-        assert.ok(
-          required.filter(({ gate }) => gate === "confidence").every(({ candidateN, baselineN }) => Math.min(candidateN, baselineN) >= before.plan.minSamples),
-          "its samples",
-        );
-      }
+      for (const step of world.taken) checkStepUp(step);
     });
   });
 
@@ -220,7 +78,7 @@ describe("the laws of DESIGN.md section 6, over random histories", () => {
   it("1: going down needs nothing: a rollback or a brake acts in any running phase and condition", () => {
     law((world) => {
       if (!isRunning(world.state.current)) return;
-      const { rollout } = world.state.current.plan;
+      const { rollout, candidate } = world.state.current.plan;
       const { attempt } = world.state.current;
       const brake = { route, rollout, attempt, cleared: false, reason: "", actor: "bob", atMs: world.atMs };
       const command = { id: "stop", route, verb: "rollback" as const, reason: "", expectedAttempt: null, expectedEpoch: null, actor: "ann", atMs: world.atMs };
@@ -228,7 +86,7 @@ describe("the laws of DESIGN.md section 6, over random histories", () => {
         const { state, decisions } = reduce(world.state, input, deps);
         assert.equal(state.current?.phase, "rolled_back");
         const table = decisions.flatMap((decision) => (decision.kind === "routing" ? [decision.table] : []))[0];
-        assert.ok(table !== undefined && bucketsServedBy(table.ranges, "new@1") === 0 && table.shadowPpm === 0);
+        assert.ok(table !== undefined && bucketsServedBy(table.ranges, candidate) === 0 && table.shadowPpm === 0);
       }
     });
   });
@@ -237,32 +95,39 @@ describe("the laws of DESIGN.md section 6, over random histories", () => {
     law((world) => {
       for (const step of world.taken) {
         if (!isRunning(step.before.current) || !isRunning(step.after.current)) continue;
-        if (step.before.current.attempt !== step.after.current.attempt) continue;
+        if (!isSameAttempt(step.before.current, step.after.current)) continue;
         assert.ok(rung(step.after) - rung(step.before) <= 1);
         assert.ok(tablesOf(step).length <= 1);
       }
     });
   });
 
-  it("3: a rolled-back attempt stays so, and no evidence carries over to the next", () => {
+  it("3: a rolled-back attempt stays so", () => {
     law((world) => {
       for (const { before, after, decisions } of world.taken) {
         const was = before.current;
         if (was?.phase !== "rolled_back") continue;
-        if (after.current?.attempt === was.attempt && after.current.plan.rollout === was.plan.rollout) {
-          assert.equal(after.current.phase, "rolled_back");
-          assert.ok(
-            decisions.every(({ kind }) => kind === "gate-event"),
-            "no table of a finished attempt",
-          );
-        } else {
-          assert.ok(after.current !== null && after.current.attempt === was.attempt + 1);
-          assert.ok(
-            after.current.signals.every(
-              ({ relative, floor, prior }) => relative.freeze.length + floor.freeze.length + relative.advance.length === 0 && prior.n === 0,
-            ),
-          );
-        }
+        if (!isSameAttempt(after.current, was)) continue;
+        assert.equal(after.current?.phase, "rolled_back");
+        const tables = decisions.flatMap((decision) => (decision.kind === "routing" ? [decision.table] : []));
+        assert.ok(
+          tables.every(({ rollout, ranges }) => rollout === "" && ranges.length === 1),
+          "no arms of a finished attempt",
+        );
+      }
+    });
+  });
+
+  it("3: no evidence carries over to another attempt", () => {
+    law((world) => {
+      for (const { before, after } of world.taken) {
+        if (after.current === null || isSameAttempt(before.current, after.current)) continue;
+        const { signals, editions, attempt, plan } = after.current;
+        const isFresh = signals.every(
+          ({ relative, floor, prior }) => relative.freeze.length + floor.freeze.length + relative.advance.length === 0 && prior.n === 0,
+        );
+        assert.ok(isFresh && editions.length === 0, "no evidence carries over");
+        assert.equal(attempt, (before.numbers[plan.rollout] ?? 0) + 1);
       }
     });
   });
@@ -307,7 +172,7 @@ describe("the laws of DESIGN.md section 6, over random histories", () => {
     law((world) => {
       for (const { before, after, decisions, input } of world.taken) {
         const [was, is] = [before.current, after.current];
-        if (was?.phase !== "observing" || is?.phase !== "observing" || was.attempt !== is.attempt) continue;
+        if (was?.phase !== "observing" || is?.phase !== "observing" || !isSameAttempt(was, is)) continue;
         const grown = is.observedMs - was.observedMs;
         if (grown > 0) assert.ok(input.kind === "pane" && input.round === 0 && grown <= input.paneMs && was.frozen === null && !was.isPaused);
         const froze = decisions.some((decision) => decision.kind === "gate-event" && decision.event.action === "frozen" && decision.event.actor === "headgate");
@@ -325,7 +190,7 @@ describe("the laws of DESIGN.md section 6, over random histories", () => {
       if (broken === undefined) return;
       const from = world.taken.indexOf(broken);
       for (const { before, after, input } of world.taken.slice(from + 1)) {
-        if (before.current?.evaluationError === null || input.kind === "command" || after.current?.attempt !== before.current?.attempt) continue;
+        if (before.current?.evaluationError === null || input.kind === "command" || !isSameAttempt(after.current, before.current)) continue;
         assert.ok(rung(after) <= rung(before), "never up on broken evidence");
       }
     });

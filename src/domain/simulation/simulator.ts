@@ -115,22 +115,23 @@ export class Simulator {
     this.atMs = this.#paneEndMs;
     this.#stepRequests += this.#paneRequests;
     this.#paneRequests = 0;
-    if (this.frozenSinceMs !== null || this.#canCross()) {
+    if (this.frozenSinceMs !== null || this.canCross(this.#bound)) {
       const action = this.#harm();
       if (action !== "none") return action;
     }
     return this.frozenSinceMs === null && this.#options.advances !== false ? this.#goUp() : "none";
   }
 
-  #canCross(): boolean {
-    for (const { planned, most } of this.signals) if (planned.weight > 0 && most >= this.#bound) return true;
+  /** Cheap: false while A is certainly below the bound. @param bound nano-nats */
+  canCross(bound: number): boolean {
+    for (const { planned, most } of this.signals) if (planned.weight > 0 && most >= bound) return true;
     return false;
   }
 
   #harm(): SimulatedAction {
     const logAMinus = this.logA(true);
     const isCrossedMinus = logAMinus >= this.#bound;
-    if (isCrossedMinus && this.#isSustained()) return "rollback";
+    if (isCrossedMinus && this.isSustained(this.#bound)) return "rollback";
     const isCrossed = this.isSetAside ? isCrossedMinus : this.logA(false) >= this.#bound;
     if (this.frozenSinceMs === null) {
       if (!isCrossed) return "none";
@@ -143,15 +144,20 @@ export class Simulator {
     return "thaw";
   }
 
-  /** Whether a signal to which the crossing is attributed has enough recent blocks against it, and asks for a rollback. */
-  #isSustained(): boolean {
+  /**
+   * Whether a signal to which a crossing is attributed has enough recent blocks against it, and asks for a rollback; where A
+   * without the most incriminating blocks has reached the bound.
+   *
+   * @param bound nano-nats
+   */
+  isSustained(bound: number): boolean {
     const { panes, windowMs } = this.#plan.sustain;
     const terms = this.signals
       .filter(({ planned }) => planned.weight > 0)
       .map((signal) => ({ signal, log: this.logEOf(signal, true) + nano(ln(signal.planned.weight)) }))
       .sort((a, b) => b.log - a.log || (a.signal.planned.name < b.signal.planned.name ? -1 : 1));
     return terms.some(({ signal, log }, i) => {
-      if ((i > 0 && log < this.#bound) || signal.planned.onBreach !== "rollback") return false;
+      if ((i > 0 && log < bound) || signal.planned.onBreach !== "rollback") return false;
       for (const test of signal.harmTests()) if (test.recentHarm(this.atMs, windowMs) >= panes) return true;
       return false;
     });

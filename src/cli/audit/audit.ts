@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { meanRate } from "../../domain/audit/arrivals.ts";
+import { arrivalsOf, meanRate } from "../../domain/audit/arrivals.ts";
 import { ALPHA } from "../../domain/audit/headgate.ts";
 import { ASSUMED_CALLS_PER_SECOND, type AuditSettings, missingFields, type Prepared } from "../../domain/audit/prepare.ts";
 import { parseRule, type Rule } from "../../domain/audit/rule.ts";
@@ -11,7 +11,7 @@ import { exitCode } from "../exit-code.ts";
 import type { FoundCall } from "./formats/fields.ts";
 import { parseMappings } from "./mapping.ts";
 import { type ReadFile, readCalls } from "./read.ts";
-import { prepare, runRollouts } from "./run-rollouts.ts";
+import { Interrupted, prepare, runRollouts } from "./run-rollouts.ts";
 import { auditSvg } from "./svg.ts";
 import { auditTable } from "./table.ts";
 import { type Audited, findings, showCount } from "./words.ts";
@@ -48,8 +48,14 @@ export function auditCommand(command: Command, cli: Cli): Command {
     .option("--json <file>", "write all figures; - writes them to standard output instead of the table")
     .option("--svg <file>", "write the table as a picture that can be shared");
   return act(command, cli, async (_args, options) => {
-    await audit(options as unknown as AuditOptions, cli);
-    return exitCode.ok;
+    try {
+      await audit(options as unknown as AuditOptions, cli);
+      return exitCode.ok;
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+      cli.terminal.err("interrupted: nothing was written");
+      return exitCode.failed;
+    }
   });
 }
 
@@ -67,12 +73,14 @@ async function audit(options: AuditOptions, cli: Cli): Promise<void> {
   const mapping = parseMappings(options.map);
   const files: ReadFile[] = [];
   for (const file of options.calls) files.push(await readCalls(file, mapping));
-  const { model, calls } = chosen(files, options.model);
+  const { model, calls: all } = chosen(files, options.model);
+  const { calls, callsPerSecond } = thinned(all, settings.callsPerSecond);
   refuseUnknown(calls, rules, files);
-  const setup = { calls, settings };
+  const setup = { calls, settings: { ...settings, callsPerSecond } };
   const prepared = prepare(setup);
   for (const line of said(files, { model, calls }, prepared)) cli.terminal.err(line);
   const counts = { identical, perEffect: Math.max(10, Math.ceil(identical / 5)) };
+  cli.terminal.err(`simulating ${showCount(identical)} rollouts of an identical model and ${counts.perEffect} of each harm, ${settings.hours} h each ...`);
   const outcomes = await runRollouts(setup, prepared, counts, cli.interrupted);
   const result = summarise(prepared, outcomes, { callsPerSecond: meanRate(prepared.arrivals) / 60, alpha: ALPHA });
   const audited: Audited = { result, model, usersPerCall: usersPerCall(calls) };
@@ -82,7 +90,7 @@ async function audit(options: AuditOptions, cli: Cli): Promise<void> {
   else cli.terminal.out(auditTable(audited, cli.terminal).join("\n"));
   if (options.json !== undefined && options.json !== "-") await write(options.json, `${json()}\n`);
   if (options.svg !== undefined) await write(options.svg, auditSvg(audited));
-  cli.terminal.err(`${showCount(identical)} + ${prepared.effects.length} × ${counts.perEffect} rollouts in ${((cli.now() - startedAt) / 1_000).toFixed(1)} s`);
+  cli.terminal.err(`took ${((cli.now() - startedAt) / 1_000).toFixed(1)} s`);
 }
 
 const summaryOf = ({ file, format, calls, skipped }: ReadFile) => ({ file, format, calls: calls.length, skipped });
@@ -116,6 +124,18 @@ function chosen(files: readonly ReadFile[], wanted: string | undefined): { reado
   throw new KnownError("REQUEST_INVALID", `--model ${model}: no call is of it`, { fix: `name one of ${[...counts.keys()].slice(0, 20).join(", ")}` });
 }
 
+/** More calls than this say nothing more about what is drawn from them, and cost time and memory on every thread. */
+const MOST_CALLS = 100_000;
+
+/** Each k-th call of a large export; the rate stays that of all. */
+function thinned(calls: readonly FoundCall[], given: number | null): { readonly calls: readonly FoundCall[]; readonly callsPerSecond: number | null } {
+  const every = Math.ceil(calls.length / MOST_CALLS);
+  if (every <= 1) return { calls, callsPerSecond: given };
+  const times = calls.map(({ atMs }) => atMs);
+  const arrivals = arrivalsOf(times, given, ASSUMED_CALLS_PER_SECOND);
+  return { calls: calls.filter((_, i) => i % every === 0), callsPerSecond: given ?? (arrivals.kind === "steady" ? null : meanRate(arrivals) / 60) };
+}
+
 function refuseUnknown(calls: readonly FoundCall[], rules: readonly Rule[], files: readonly ReadFile[]): void {
   const [missing] = missingFields(calls, rules);
   const shape = [...new Set(files.map(({ format }) => format))].join(", ");
@@ -143,7 +163,9 @@ function said(files: readonly ReadFile[], { model, calls }: { readonly model: st
       `${file}: ${format}, ${showCount(found.length)} calls${skipped === 0 ? "" : `, ${showCount(skipped)} other rows left out`}`,
   );
   const total = files.reduce((sum, file) => sum + file.calls.length, 0);
-  if (calls.length < total) lines.push(`drawn from ${showCount(calls.length)} calls of ${model}; --model chooses another`);
+  const ofModel = files.reduce((sum, file) => sum + file.calls.filter((call) => call.model === model).length, 0);
+  if (ofModel < total) lines.push(`drawn from ${showCount(ofModel)} calls of ${model}; --model chooses another`);
+  if (calls.length < ofModel) lines.push(`of these each ${Math.ceil(ofModel / calls.length)}th: more would change nothing`);
   const rate = Number((meanRate(arrivals) / 60).toPrecision(3));
   const pattern = {
     day: `${rate} calls/s on average, by the hour of the recorded days (${arrivals.cells.length === 1 ? "one mix of calls" : `${arrivals.cells.length} mixes of calls over the day`})`,

@@ -26,7 +26,7 @@ export interface Counts {
 }
 
 const TASK_ROLLOUTS = 25;
-/** Below this a thread would not be worth its start. */
+/** Below this a thread would not be worth its start. On a thread even when there is one processor: then Ctrl-C is heard. */
 const WORTH_A_THREAD = 100;
 /** Streams of the rollouts with each harm begin here, apart from those of the identical model. */
 const EFFECT_STREAMS = 1_000_000;
@@ -44,7 +44,7 @@ function tasksOf(effects: readonly Effect[], { identical, perEffect }: Counts): 
 export async function runRollouts(setup: WorkerSetup, prepared: Prepared, counts: Counts, interrupted: AbortSignal): Promise<Outcomes> {
   const tasks = tasksOf(prepared.effects, counts);
   const threads = Math.min(availableParallelism(), Math.floor((counts.identical + counts.perEffect) / WORTH_A_THREAD));
-  const found = threads < 2 ? tasks.map((task) => runTask(prepared, task)) : await onThreads(setup, tasks, threads, interrupted);
+  const found = threads < 1 ? tasks.map((task) => runTask(prepared, task)) : await onThreads(setup, tasks, threads, interrupted);
   const of = (effect: EffectName | null) => tasks.flatMap((task, i) => (task.effect === effect ? (found[i] ?? []) : []));
   return { identical: of(null), effects: prepared.effects.map(({ name }) => of(name)) };
 }
@@ -62,6 +62,9 @@ export interface DoneMessage {
   readonly index: number;
   readonly outcomes: readonly RolloutOutcome[];
 }
+
+/** Ctrl-C or SIGTERM while rollouts were simulated. */
+export class Interrupted extends Error {}
 
 async function onThreads(setup: WorkerSetup, tasks: readonly Task[], threads: number, interrupted: AbortSignal): Promise<(readonly RolloutOutcome[])[]> {
   const found: (readonly RolloutOutcome[])[] = [];
@@ -82,7 +85,7 @@ async function onThreads(setup: WorkerSetup, tasks: readonly Task[], threads: nu
         send();
       });
       worker.on("error", reject);
-      interrupted.addEventListener("abort", () => reject(new Error("interrupted")), { once: true });
+      interrupted.addEventListener("abort", () => reject(new Interrupted()), { once: true });
       send();
     });
   try {

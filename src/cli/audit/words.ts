@@ -30,7 +30,8 @@ export function showShare({ value, low, high }: Share): string {
 }
 
 export function showExposed(calls: number, { usersPerCall }: Pick<Audited, "usersPerCall">): string {
-  return usersPerCall === null ? `${showCount(calls)} calls` : `${showCount(Math.max(1, calls * usersPerCall))} users`;
+  const [count, unit] = usersPerCall === null ? [calls, "call"] : [Math.max(1, calls * usersPerCall), "user"];
+  return `${showCount(count)} ${unit}${Math.round(count) === 1 ? "" : "s"}`;
 }
 
 /** How soon harm was noticed: `1.5 h · 1,080 calls`, `> 24 h (31 %)`; `–` for harm that the rule does not look at. */

@@ -208,6 +208,8 @@ export class MeanTest {
   readonly #referenceVariance: number;
   readonly #candidate: Int32Array;
   readonly #baseline: Int32Array;
+  readonly #a: Present;
+  readonly #b: Present;
   #values: Float64Array | null = null;
   #minutes = 0;
   #prior = { n: 0, sum: 0 };
@@ -222,6 +224,8 @@ export class MeanTest {
     this.#referenceVariance = about.referenceVariance;
     this.#candidate = new Int32Array(about.classes);
     this.#baseline = new Int32Array(about.classes);
+    this.#a = noneOf(about.classes);
+    this.#b = noneOf(about.classes);
   }
 
   reset(): void {
@@ -275,9 +279,11 @@ export class MeanTest {
     const known: Known = { pref, v: predictableVariance(this.#spread, this.#referenceVariance) };
     const sizes = deltas(this.#margin, pref).freeze;
     const nothing = nullsOf(this.#margin).freeze;
+    keepPresent(this.#a, this.#candidate, values);
+    keepPresent(this.#b, this.#baseline, values);
     for (let k = 0; k < K; k++) {
       const found: Coefficients = coefficients(na, nb, known, nothing, sizes[k] ?? 0);
-      increments[k] = nano(grid(this.#candidate, values, found.ca, found.ta) + grid(this.#baseline, values, found.cb, found.tb));
+      increments[k] = nano(grid(this.#a, found.ca, found.ta) + grid(this.#b, found.cb, found.tb));
     }
     this.sums.add(increments, minute);
   }
@@ -309,11 +315,28 @@ export function momentsIn(counts: Int32Array, values: Float64Array): { n: number
   return { n, sum, sumSquares };
 }
 
-function grid(counts: Int32Array, values: Float64Array, c: number, t: number): number {
-  let sum = 0;
+/** The values that a block holds at all, with their counts. */
+interface Present {
+  readonly values: Float64Array;
+  readonly counts: Float64Array;
+  n: number;
+}
+
+const noneOf = (classes: number): Present => ({ values: new Float64Array(classes), counts: new Float64Array(classes), n: 0 });
+
+function keepPresent(present: Present, counts: Int32Array, values: Float64Array): void {
+  let n = 0;
   for (let i = 0; i < values.length; i++) {
-    const count = counts[i] ?? 0;
-    if (count > 0) sum += count * log1p(c * ((values[i] ?? 0) - t));
+    const count = counts[i] as number;
+    if (count === 0) continue;
+    present.counts[n] = count;
+    present.values[n++] = values[i] as number;
   }
+  present.n = n;
+}
+
+function grid({ values, counts, n }: Present, c: number, t: number): number {
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += (counts[i] as number) * log1p(c * ((values[i] as number) - t));
   return sum;
 }

@@ -12,7 +12,17 @@ export interface Pane {
   readonly counted: Int32Array;
   readonly sums: Float64Array;
   readonly classes: readonly Int32Array[];
+  /** Per quantity column, when the calls were drawn one by one: the class of each, so that few calls are taken in and out of windows one by one too. */
+  readonly found: readonly Int16Array[];
+  isListed: boolean;
 }
+
+/**
+ * Up to so many calls are drawn one by one, so that what belongs to one call stays together (a failed call is often also a
+ * slow one). Above, counts are drawn for each signal by itself, which costs the same however many calls there are: the
+ * distribution of each signal is exact either way.
+ */
+const ONE_BY_ONE = 1_500;
 
 export function emptyPane({ rates, quantities }: Columns): Pane {
   return {
@@ -22,6 +32,8 @@ export function emptyPane({ rates, quantities }: Columns): Pane {
     counted: new Int32Array(quantities.length),
     sums: new Float64Array(quantities.length),
     classes: quantities.map(({ classes }) => new Int32Array(classes)),
+    found: quantities.map(() => new Int16Array(ONE_BY_ONE)),
+    isListed: true,
   };
 }
 
@@ -32,6 +44,7 @@ export function clearPane(pane: Pane): void {
   pane.bad.fill(0);
   pane.counted.fill(0);
   pane.sums.fill(0);
+  pane.isListed = true;
   for (const classes of pane.classes) classes.fill(0);
 }
 
@@ -43,13 +56,6 @@ export interface Source {
   /** @param n calls to draw */
   draw(pane: Pane, cell: number, n: number, dice: Dice): void;
 }
-
-/**
- * Up to so many calls are drawn one by one, so that what belongs to one call stays together (a failed call is often also a
- * slow one). Above, counts are drawn for each signal by itself, which costs the same however many calls there are: the
- * distribution of each signal is exact either way.
- */
-const ONE_BY_ONE = 1_500;
 
 export function sourceOf(columns: Columns, cells: readonly (readonly number[])[], flips: Flips | null): Source {
   const laidOut = cells.map((rows) => cellOf(columns, rows));
@@ -133,7 +139,8 @@ function drawCalls({ rates, quantities }: Columns, { rows }: Cell, pane: Pane, d
 
 function countValues({ classOf, values }: QuantityColumn, pane: Pane, column: number): void {
   const classes = pane.classes[column];
-  if (classes === undefined) return;
+  const list = pane.found[column];
+  if (classes === undefined || list === undefined) return;
   let counted = 0;
   let sum = 0;
   for (let i = 0; i < pane.n; i++) {
@@ -141,7 +148,7 @@ function countValues({ classOf, values }: QuantityColumn, pane: Pane, column: nu
     const found = classOf[row] as number;
     if (found < 0) continue;
     classes[found] = (classes[found] as number) + 1;
-    counted++;
+    list[counted++] = found;
     sum += values[row] as number;
   }
   pane.counted[column] = counted;
@@ -149,6 +156,7 @@ function countValues({ classOf, values }: QuantityColumn, pane: Pane, column: nu
 }
 
 function drawCounts(cell: Cell, pane: Pane, dice: Dice): void {
+  pane.isListed = false;
   cell.rates.forEach(({ known, bad }, i) => {
     const n = dice.binomial(pane.n, known);
     pane.known[i] = n;

@@ -138,16 +138,42 @@ function slide({ total, ring }: ArmWindow, place: number, pane: Pane, percentile
   old.n = pane.n;
   exchange(total.known, old.known, pane.known);
   exchange(total.bad, old.bad, pane.bad);
-  exchange(total.counted, old.counted, pane.counted);
   for (let i = 0; i < total.sums.length; i++) {
     const sum = pane.sums[i] ?? 0;
     total.sums[i] = (total.sums[i] ?? 0) + sum - (old.sums[i] ?? 0);
     old.sums[i] = sum;
   }
-  for (const i of percentiles) {
-    const [sum, gone, come] = [total.classes[i], old.classes[i], pane.classes[i]];
-    if (sum !== undefined && gone !== undefined && come !== undefined) exchange(sum, gone, come);
+  for (const i of percentiles) slideClasses(total.classes[i], old, pane, i);
+  old.isListed = pane.isListed;
+  exchange(total.counted, old.counted, pane.counted);
+}
+
+/** Classes of one quantity. `old.counted` is still that of the minute that goes. */
+function slideClasses(total: Int32Array | undefined, old: Pane, pane: Pane, i: number): void {
+  const [gone, come] = [old.classes[i], pane.classes[i]];
+  const [goneList, comeList] = [old.found[i], pane.found[i]];
+  if (total === undefined || gone === undefined || come === undefined || goneList === undefined || comeList === undefined) return;
+  if (old.isListed) addListed(total, goneList, old.counted[i] ?? 0, -1);
+  else addAll(total, gone, -1);
+  if (pane.isListed) {
+    const n = pane.counted[i] ?? 0;
+    addListed(total, comeList, n, 1);
+    goneList.set(comeList.subarray(0, n));
+  } else {
+    addAll(total, come, 1);
+    gone.set(come);
   }
+}
+
+function addListed(total: Int32Array, list: Int16Array, n: number, by: number): void {
+  for (let k = 0; k < n; k++) {
+    const found = list[k] as number;
+    total[found] = (total[found] as number) + by;
+  }
+}
+
+function addAll(total: Int32Array, counts: Int32Array, by: number): void {
+  for (let k = 0; k < total.length; k++) total[k] = (total[k] as number) + by * (counts[k] as number);
 }
 
 function exchange(total: Int32Array, old: Int32Array, now: Int32Array): void {

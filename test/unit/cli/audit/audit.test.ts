@@ -77,6 +77,7 @@ describe("headgate audit", () => {
     );
     assert.equal(showNoticing(noticed(1.5), audited), "1.5 h · 1,080 calls");
     assert.equal(showNoticing(noticed(1.5), { ...audited, usersPerCall: 0.1 }), "1.5 h · 108 users");
+    assert.equal(showNoticing(noticed(1.5), { ...audited, usersPerCall: 1e-6 }), "1.5 h · 1 user");
     assert.equal(showNoticing(noticed(null, 3), audited), "> 24 h (30 %)");
     assert.equal(showNoticing({ ...noticed(1), isLookedAt: false }, audited), "–");
   });

@@ -67,6 +67,8 @@ export function withUnscored(losses: Histogram, unscored: number): Histogram {
 
 /** Sum of two histograms on the same grid. */
 export function mergeHistograms(one: Histogram, other: Histogram): Histogram {
+  if (one.values.length === 0) return other;
+  if (other.values.length === 0) return one;
   const values: number[] = [];
   const counts: number[] = [];
   let i = 0;

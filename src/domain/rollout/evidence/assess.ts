@@ -3,7 +3,7 @@ import { setAsideOf } from "../../stats/freeze-process.ts";
 import { mix } from "../../stats/nano-nats.ts";
 import { isRequiredInShadow, type PlannedSignal, type RolloutPlan } from "../spec/plan.ts";
 import type { Attempt } from "../state.ts";
-import { thresholdOf } from "./baseline.ts";
+import { thresholdOf, unscoredOf } from "./baseline.ts";
 import { presentShare } from "./edition.ts";
 import { type FreezeRun, initialSlice, type Shown, type SignalState, type SliceState, type TestState } from "./signal-state.ts";
 import { recentHarm, SHADOW_STEP } from "./test-state.ts";
@@ -206,7 +206,8 @@ function canDecide(planned: PlannedSignal, state: SignalState, { phase }: Attemp
   if (planned.kind === "percentile") return thresholdOf(state) !== null;
   if (planned.kind === "mean") return phase === "shadow" || state.cap !== null;
   if (planned.group !== "judge" || planned.source === "missing" || state.drawn.sampled === 0) return true;
-  return advanceLimit(planned.margin.limit * planned.judgeJ, state.drawn.unscored / state.drawn.sampled) !== null;
+  const { unscoredShare, hidden } = unscoredOf(state, planned);
+  return advanceLimit(planned.margin.limit * planned.judgeJ, unscoredShare, hidden) !== null;
 }
 
 function assessEdition(attempt: Attempt, about: { readonly share: number; readonly edition: number }): Assessment[] {

@@ -27,19 +27,34 @@ function referenceOf(planned: PlannedSignal): number {
 /** Kinds whose variance does not follow from their mean. */
 const isSpread = ({ kind }: PlannedSignal) => kind === "score" || kind === "mean";
 
+/** Limit of `missing_scores`: how much more may be unscored in one arm than in the other. */
+const MISSING_LIMIT = 0.01;
+
+/**
+ * What the baseline's unscored records can hide: counted as failed, they make the baseline look worse by at most their share. That is taken from the
+ * limit before a step is left (statistics.md section 1.8, which always takes one point: a limit of two points could then never be proven, also where every
+ * record was scored). The share is bounded from above by the rule of three, so that the point is given back only as records show that nothing is missing.
+ */
+export function unscoredOf({ drawn }: Pick<SignalState, "drawn">, { group }: Pick<PlannedSignal, "group">): Pick<KnownBefore, "unscoredShare" | "hidden"> {
+  if (group !== "judge") return { unscoredShare: 0, hidden: 0 };
+  const { sampled, unscored } = drawn;
+  if (sampled === 0) return { unscoredShare: 0, hidden: MISSING_LIMIT };
+  const unscoredShare = unscored / sampled;
+  return { unscoredShare, hidden: Math.min(MISSING_LIMIT, unscoredShare + 3 / sampled) };
+}
+
 /**
  * What is known of the baseline before a block, and stays the block's however many panes it merges.
  *
  * @param slice null: all traffic; a slice starts from what all traffic shows
  */
 export function knownBefore(signal: SignalState, slice: SliceState | null, planned: PlannedSignal): KnownBefore {
-  const { sampled, unscored } = signal.drawn;
   const ofAll = predictableMean(signal.prior, referenceOf(planned));
   const spreadOfAll = isSpread(planned) ? predictableVariance(signal.spread, planned.referenceVariance) : null;
   return {
     pref: slice === null ? ofAll : predictableMean(slice.prior, ofAll),
     v: spreadOfAll === null || slice === null ? spreadOfAll : predictableVariance(slice.spread, spreadOfAll),
-    unscoredShare: planned.group === "judge" && sampled > 0 ? unscored / sampled : 0,
+    ...unscoredOf(signal, planned),
     threshold: planned.kind === "percentile" ? thresholdOf(signal) : null,
     cap: planned.kind === "mean" ? signal.cap : null,
   };

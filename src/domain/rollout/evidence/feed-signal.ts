@@ -64,7 +64,7 @@ function feedPart(signal: SignalState, given: Part, context: FeedContext): Signa
   const { planned, plan } = context;
   const part = comparedPart(given, planned);
   const isServed = part.step >= 0 || planned.kind === "mean";
-  let next = part.step === context.step ? { ...signal, shown: show(signal.shown, part, planned) } : signal;
+  let next = part.step === context.step ? { ...signal, shown: show(signal.shown, part, planned, "all") } : signal;
   if (planned.weight === 0) return next;
   if (part.baseline !== null) next = testBaselineFloor(next, part.baseline, planned, plan);
   if (isServed && (part.candidate !== null || part.baseline !== null)) {
@@ -102,7 +102,7 @@ function feedSlice(slice: SliceState, signal: SignalState, part: Part, context: 
   const { planned, isEvidence, round, step } = context;
   if (round > 0) return isEvidence && planned.weight > 0 ? feedLateServed(slice, signal, part, context, false) : slice;
   let next = slice;
-  if (isEvidence && part.step === step) next = { ...next, shown: show(next.shown, part, planned) };
+  if (isEvidence && part.step === step) next = { ...next, shown: show(next.shown, part, planned, "slice") };
   if (isEvidence && planned.weight > 0) next = mergeSlice(next, signal, part, context);
   return learnSlice(next, signal, part, context);
 }

@@ -2,7 +2,7 @@ import { advanceLimit } from "../../stats/combine.ts";
 import { histogramOf, mergeHistograms, total } from "../../stats/histogram.ts";
 import { PAIRED_WEIGHTS, pairedBet } from "../../stats/paired.ts";
 import type { PlannedSignal } from "../spec/plan.ts";
-import { knownBefore } from "./baseline.ts";
+import { unscoredOf } from "./baseline.ts";
 import { type FeedContext, originOf } from "./feed-context.ts";
 import type { Part, Side } from "./parts.ts";
 import { testedMargin } from "./served-block.ts";
@@ -24,7 +24,7 @@ export function mergePairs(signal: SignalState, part: Part, pairs: Side, context
   const closed = fits ? signal : closePairs(signal, context);
   const open = closed.pendingPairs ?? {
     ...originOf(part, context),
-    unscoredShare: knownBefore(closed, null, planned).unscoredShare,
+    ...unscoredOf(closed, planned),
     differences: { values: [], counts: [] },
     unscored: 0,
   };
@@ -48,7 +48,7 @@ export function closePairs(signal: SignalState, context: FeedContext): SignalSta
   const margin = testedMargin(planned);
   const scored = histogramOf({ kind: "paired", ...block.differences });
   let relative = addFreezeBlock(signal.relative, pairedBet(scored, margin.tolerated, "freeze"), PAIRED_WEIGHTS, { origin, plan, clustered });
-  const limit = planned.group === "judge" ? advanceLimit(margin.limit, block.unscoredShare) : margin.limit;
+  const limit = planned.group === "judge" ? advanceLimit(margin.limit, block.unscoredShare, block.hidden) : margin.limit;
   if (limit !== null && context.step === SHADOW_STEP) {
     const all = block.unscored === 0 ? scored : mergeHistograms(scored, { values: [0], counts: [block.unscored] });
     relative = addAdvanceBlock(relative, pairedBet(all, limit, "advance"), PAIRED_WEIGHTS, { origin, ceiling, clustered });

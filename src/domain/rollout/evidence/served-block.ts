@@ -42,7 +42,7 @@ function freezeIncrements(block: BlockValues, planned: PlannedSignal): number[] 
 /** To advance, what was drawn and not scored counts as failed in both arms, under the margin of that composite (section 1.8). */
 function advanceIncrements(block: PendingBlock, planned: PlannedSignal): number[] | null {
   const { candidate, baseline, unscoredShare: u } = block;
-  const composite = advanceMargin(planned, u);
+  const composite = advanceMargin(planned, block);
   if (composite === null) return null;
   const pref = block.pref * (1 - u) + u;
   const { advance } = deltas(composite, pref);
@@ -55,10 +55,10 @@ function advanceIncrements(block: PendingBlock, planned: PlannedSignal): number[
   );
 }
 
-function advanceMargin(planned: PlannedSignal, unscoredShare: number): Margin | null {
+function advanceMargin(planned: PlannedSignal, { unscoredShare, hidden }: Pick<PendingBlock, "unscoredShare" | "hidden">): Margin | null {
   const margin = marginOf(planned);
   if (margin.kind !== "difference" || planned.group !== "judge" || planned.source === "missing") return margin;
-  const limit = advanceLimit(margin.limit, unscoredShare);
+  const limit = advanceLimit(margin.limit, unscoredShare, hidden);
   return limit === null ? null : { kind: "difference", tolerated: 0, limit };
 }
 

@@ -8,19 +8,24 @@ import type { ArmShown, Shown } from "./signal-state.ts";
 /** Micro-dollars per dollar: costs are counted in the former and shown in the latter. */
 const MICRO = 1e6;
 
-/** Adds a pane of this step to what people see. In shadow the candidate's own side is shown, or the differences where only pairs are known. */
-export function show(shown: Shown, part: Part, planned: PlannedSignal): Shown {
+/**
+ * Adds a pane of this step to what people see. In shadow the candidate's own side is shown, or the differences where only pairs are known.
+ *
+ * @param of a slice counts the records of a percentile, but keeps no histogram of it: its rolling window shows the percentile
+ */
+export function show(shown: Shown, part: Part, planned: PlannedSignal, of: "all" | "slice"): Shown {
   const candidate = part.step >= 0 ? part.candidate : (part.shadow ?? part.pairs);
   const isPairsOnly = part.step < 0 && part.shadow === null;
   return {
-    candidate: candidate === null ? shown.candidate : addShown(shown.candidate, candidate, planned, isPairsOnly ? "pairs" : "own"),
-    baseline: part.baseline === null ? shown.baseline : addShown(shown.baseline, part.baseline, planned, "own"),
+    candidate: candidate === null ? shown.candidate : addShown(shown.candidate, candidate, planned, { isPairs: isPairsOnly, of }),
+    baseline: part.baseline === null ? shown.baseline : addShown(shown.baseline, part.baseline, planned, { isPairs: false, of }),
   };
 }
 
-function addShown(shown: ArmShown, side: Side, planned: PlannedSignal, what: "own" | "pairs"): ArmShown {
+function addShown(shown: ArmShown, side: Side, planned: PlannedSignal, about: { readonly isPairs: boolean; readonly of: "all" | "slice" }): ArmShown {
   const n = shown.n + total(side.values);
-  if (what === "pairs") return { ...shown, n, sum: shown.sum + differencesOf(side), isPaired: true };
+  if (about.isPairs) return { ...shown, n, sum: shown.sum + differencesOf(side), isPaired: true };
+  if (planned.kind === "percentile" && about.of === "slice") return { ...shown, n };
   if (planned.kind === "percentile") return { ...shown, n, buckets: mergeHistograms(shown.buckets, side.values) };
   return { ...shown, n, sum: shown.sum + sumOf(side, planned) };
 }

@@ -58,8 +58,9 @@ export interface KnownBefore {
   readonly pref: number;
   /** Pooled variance of losses by earlier blocks; null for binary counts. */
   readonly v: number | null;
-  /** Baseline's unscored share by earlier blocks. */
+  /** Baseline's unscored share by earlier blocks, and how much of a difference its unscored records can hide at most. */
   readonly unscoredShare: number;
+  readonly hidden: number;
   /** Bucket that exceedances are counted from; null for other kinds. */
   readonly threshold: number | null;
   /** What a mean's values are capped at and divided by; null for other kinds. */
@@ -84,6 +85,7 @@ export interface PendingPairs {
   readonly fromMs: number;
   readonly toMs: number;
   readonly unscoredShare: number;
+  readonly hidden: number;
   /** Differences in hundredths of a loss. */
   readonly differences: Histogram;
   readonly unscored: number;

@@ -20,6 +20,22 @@ export function isComparable(planned: PlannedSignal, { threshold, cap }: Pick<Kn
  * @param shift of a percentile's candidate, whole buckets, so that both counts are exact
  */
 export function valuesOf(side: Side, planned: PlannedSignal, known: Pick<KnownBefore, "threshold" | "cap">, shift: PlannedSignal["shift"]): ArmValues {
+  const before = computed.get(side);
+  const { threshold, cap } = known;
+  if (before !== undefined && before.planned === planned && before.threshold === threshold && before.cap === cap && before.shift === shift)
+    return before.values;
+  const values = computeValues(side, planned, known, shift);
+  computed.set(side, { planned, threshold, cap, shift, values });
+  return values;
+}
+
+/** A pane's side never changes, and is asked for twice: as evidence, and for what it teaches about the baseline. */
+const computed = new WeakMap<
+  Side,
+  Pick<KnownBefore, "threshold" | "cap"> & Pick<PlannedSignal, "shift"> & { readonly planned: PlannedSignal; readonly values: ArmValues }
+>();
+
+function computeValues(side: Side, planned: PlannedSignal, known: Pick<KnownBefore, "threshold" | "cap">, shift: PlannedSignal["shift"]): ArmValues {
   const unscored = planned.group === "judge" ? Math.max(0, side.sampled - side.scored) : 0;
   if (planned.kind === "percentile") {
     const n = total(side.values);

@@ -5,6 +5,7 @@ import { backtestCommand } from "./backtest/backtest.ts";
 import { brakeCommand } from "./brake.ts";
 import { act, type Cli } from "./cli.ts";
 import { exitCode } from "./exit-code.ts";
+import { planCommand } from "./plan/plan.ts";
 import { roleCommands } from "./roles.ts";
 import { applyCommand } from "./rollout/apply.ts";
 import { getCommand, listCommand, statusCommand } from "./rollout/get.ts";
@@ -29,6 +30,7 @@ export function headgate(cli: Cli): Command {
   statusCommand(rollout.command("status"), cli);
   for (const verb of Object.keys(verbDescriptions) as (keyof typeof verbDescriptions)[]) verbCommand(rollout.command(verb), verb, cli);
   lintCommand(rollout.command("lint"), cli);
+  planCommand(root.command("plan").helpGroup("Rollouts (through the control API)"), cli);
   schemaCommand(rollout.command("schema"), cli);
   brakeCommand(root.command("brake").helpGroup("Rollouts (through the control API)"), cli);
   backtestCommand(root.command("backtest").helpGroup("On recorded calls (no Kafka)"), cli);

@@ -1,31 +1,36 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { rolloutSpec } from "../../../topics/rollout-spec.ts";
+import { plannerProblems } from "../../domain/planning/advice.ts";
 import { act, type Cli } from "../cli.ts";
 import { exitCode } from "../exit-code.ts";
+import { readVolume, type VolumeOptions, volumeOptions } from "../plan/volume.ts";
 import { showProblems } from "../problems.ts";
-import { checkSpec, readRubricFiles, readSpecFile } from "./spec-file.ts";
+import { connectionOptions } from "./connection.ts";
+import { type Checked, checkSpec, readRubricFiles, readSpecFile } from "./spec-file.ts";
 
 const collect = (value: string, values: readonly string[]): readonly string[] => [...values, value];
 
-interface LintOptions {
+interface LintOptions extends VolumeOptions {
   readonly file: string;
   readonly set: readonly string[];
   readonly rubric: readonly string[];
-  readonly output?: string;
 }
 
 /** `headgate rollout lint` */
 export function lintCommand(command: Command, cli: Cli): Command {
-  command
-    .description("check a spec offline: its schema, and whether it makes sense")
+  connectionOptions(volumeOptions(command))
+    .description("check a spec offline: its schema, whether it makes sense, and with a volume whether its ladder can decide")
     .requiredOption("-f, --file <file>", "the spec, YAML or JSON; - reads standard input")
     .option("--rubric <file>", "a rubric that the spec names; repeatable", collect, [])
-    .option("--set <path=value>", "set one value of the spec before; repeatable", collect, [])
-    .option("-o, --output <format>", "json: for machines");
+    .option("--set <path=value>", "set one value of the spec before; repeatable", collect, []);
   return act(command, cli, async (_args, options) => {
     const { file, set, rubric, output } = options as unknown as LintOptions;
-    const { problems, notices } = checkSpec(await readSpecFile(cli, file, set), await readRubricFiles(cli, rubric));
+    const { problems, notices } = await lint(
+      cli,
+      options as unknown as LintOptions,
+      checkSpec(await readSpecFile(cli, file, set), await readRubricFiles(cli, rubric)),
+    );
     if (output !== "json") for (const notice of notices) cli.terminal.err(`${file}: note: ${notice}`);
     if (output === "json") cli.terminal.out(JSON.stringify({ file, problems, notices }));
     else
@@ -38,6 +43,14 @@ export function lintCommand(command: Command, cli: Cli): Command {
       );
     return problems.length === 0 ? exitCode.ok : exitCode.usage;
   });
+}
+
+/** A spec that makes sense is checked against a volume too, when one is known. */
+async function lint(cli: Cli, options: LintOptions, { problems, notices, plan }: Checked): Promise<Pick<Checked, "problems" | "notices">> {
+  if (plan === null) return { problems, notices };
+  const volume = await readVolume(cli, options, plan);
+  const planned = plannerProblems(plan, volume?.traffic ?? null);
+  return { problems: planned.problems, notices: [...notices, ...planned.notices] };
 }
 
 /** `headgate rollout schema` */

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { type RolloutSpec, rolloutSpec } from "../../../topics/rollout-spec.ts";
 import { schemaProblems } from "../../config/schema-problems.ts";
 import { normaliseSpec } from "../../domain/rollout/spec/normalise.ts";
+import type { RolloutPlan } from "../../domain/rollout/spec/plan.ts";
 import { presets } from "../../domain/rollout/spec/presets.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import type { Cli } from "../cli.ts";
@@ -45,12 +46,14 @@ export interface Checked {
   readonly problems: readonly Problem[];
   /** What was decided otherwise than written, or could not be checked. */
   readonly notices: readonly string[];
+  /** The spec with every default filled in; null when it is wrong. */
+  readonly plan: RolloutPlan | null;
 }
 
 /** What is wrong with a spec, without asking anybody: its schema first; whether it makes sense only when that fits. */
 export function checkSpec(spec: unknown, rubrics: readonly RubricFile[]): Checked {
   const parsed = rolloutSpec.safeParse(spec);
-  if (!parsed.success) return { problems: schemaProblems(rolloutSpec, parsed.error.issues), notices: [] };
+  if (!parsed.success) return { problems: schemaProblems(rolloutSpec, parsed.error.issues), notices: [], plan: null };
   const wanted = [parsed.data.judge?.rubric ?? []].flat();
   const absent = wanted.filter((name) => rubrics.every((rubric) => rubric.name !== name));
   const known = wanted
@@ -59,7 +62,8 @@ export function checkSpec(spec: unknown, rubrics: readonly RubricFile[]): Checke
   const assumed = absent.map((name) => ({ name, digest: "", signals: assumedSignals(parsed.data) }));
   const normalised = normaliseSpec(parsed.data, [...known, ...assumed]);
   const unread = absent.map((name) => `rubric ${name} was not given: that it scores the judged signals was not checked`);
-  return normalised.kind === "plan" ? { problems: [], notices: [...normalised.notices, ...unread] } : { problems: normalised.problems, notices: unread };
+  if (normalised.kind === "refused") return { problems: normalised.problems, notices: unread, plan: null };
+  return { problems: [], notices: [...normalised.notices, ...unread], plan: normalised.plan };
 }
 
 /** A rubric that is not here is taken to score whatever no call measures. */

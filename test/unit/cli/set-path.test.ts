@@ -16,6 +16,13 @@ describe("--set", () => {
     assert.deepEqual(setPath(spec, "shadow={share: 0}"), { ...spec, shadow: { share: 0 } });
   });
 
+  it("finds signals by their name, and makes an object of a bare name", () => {
+    assert.deepEqual(setPath(spec, "signals.b.margin.limit=0.02"), { ...spec, signals: ["a", { name: "b", margin: { limit: 0.02 } }] });
+    assert.deepEqual(setPath(spec, "signals.a.floor=0.8"), { ...spec, signals: [{ name: "a", floor: 0.8 }, { name: "b" }] });
+    assert.throws(() => setPath(spec, "signals.c.floor=0.8"), { code: "REQUEST_INVALID" });
+    assert.deepEqual(spec.signals, ["a", { name: "b" }], "the document itself is not changed");
+  });
+
   it("refuses what is no assignment, or leads through what is no object or list", () => {
     for (const wrong of ["dwell", "=1", "dwell.=1", "signals[9]=x", "signals.name=x", "dwell.min.more=1", "x=[1", "a..b=1"]) {
       assert.throws(() => setPath(spec, wrong), { code: "REQUEST_INVALID" }, wrong);

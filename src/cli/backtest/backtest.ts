@@ -11,7 +11,8 @@ import { exitCode } from "../exit-code.ts";
 import { fieldNames } from "../recorded/field-names.ts";
 import { readGaps } from "../recorded/read-arrivals.ts";
 import { readCalls } from "../recorded/read-calls.ts";
-import { type Prepared, prepare } from "./prepare.ts";
+import { readSpecFile } from "../rollout/spec-file.ts";
+import { type Prepared, prepare, signalsNamed } from "./prepare.ts";
 import { sha256 } from "./sha256.ts";
 import { showRates, showReport } from "./show.ts";
 
@@ -23,7 +24,6 @@ interface Options {
   readonly candidate: string;
   readonly spec?: string;
   readonly set: readonly string[];
-  readonly rubric: readonly string[];
   readonly arrivals?: string;
   readonly rps?: string;
   readonly seed: string;
@@ -46,21 +46,22 @@ export function backtestCommand(command: Command, cli: Cli): Command {
     .requiredOption("--candidate <version>", "model_version of the candidate's rows; the baseline's own for an A/A rollout")
     .option("--spec <file>", "the rollout; default: presets of the signals that the calls carry")
     .option("--set <path=value>", "set one value of the spec, for example signals.task_completion.margin.limit=0.02; repeatable", collect, [])
-    .option("--rubric <file>", "a rubric that the spec names; repeatable", collect, [])
     .option("--arrivals <file>", "JSONL with t_ms per call: when calls arrive; repeated for as long as the rollout lasts")
     .option("--rps <n>", `requests per second of the route, without --arrivals (default ${DEFAULT_RPS})`)
     .option("--seed <n>", "seed of the draws", "1")
     .option("--passes <n>", "run so many times, with seeds from --seed on, and tell how often each outcome came")
-    .option("--map <field=name>", "read the file's FIELD as NAME; repeatable", collect, [])
-    .option("--order <how>", "drawn: each call takes a row of its version at random; as-recorded: in the order of the file, once", "drawn")
+    .option("--map <field=name>", "read what the rows call FIELD as NAME; repeatable", collect, [])
+    .option("--order <how>", "drawn: each call takes a row of its version at random; as-recorded: in the order of the file, again and again", "drawn")
     .option("--horizon <time>", "virtual time after which an undecided rollout is given up", "14d")
     .option("--json", "for machines");
   return act(command, cli, async (_args, given) => {
     const options = given as unknown as Options;
     const settings = settingsOf(options);
     const trace = options.arrivals === undefined ? null : repeatedGaps(await readGaps(options.arrivals));
-    const prepared = await prepare(cli, await readCalls(options.calls, fieldNames(options.map)), options);
-    if (options.json !== true) for (const notice of prepared.notices) cli.terminal.err(`note: ${notice}`);
+    const spec = options.spec === undefined ? null : await readSpecFile(cli, options.spec, []);
+    const calls = await readCalls(options.calls, fieldNames(options.map, signalsNamed(spec)));
+    const prepared = prepare(calls, { baseline: options.baseline, candidate: options.candidate, spec, set: options.set });
+    for (const notice of prepared.notices) cli.terminal.err(`note: ${notice}`);
     const reports = Array.from({ length: settings.passes ?? 1 }, (_, i) => run(prepared, settings, trace, settings.seed + i));
     cli.terminal.out(shown(reports, settings, { isJson: options.json === true, terminal: cli.terminal }));
     return exitCode.ok;

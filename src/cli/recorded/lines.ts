@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
-import { Readable } from "node:stream";
+import { pipeline } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { createGunzip } from "node:zlib";
 import { KnownError } from "../../errors/known-error.ts";
@@ -25,14 +25,12 @@ async function isGzip(file: string): Promise<boolean> {
   }
 }
 
-/** Bytes of a file, unpacked when it is gzip, whatever its name. An error of either stream ends the iteration. */
-async function* bytesOf(file: string): AsyncGenerator<Buffer> {
+/** Bytes of a file, unpacked when it is gzip, whatever its name. */
+async function bytesOf(file: string): Promise<AsyncIterable<Buffer>> {
+  const isPacked = await isGzip(file);
   const raw = createReadStream(file, { highWaterMark: 256 * 1024 });
-  if (!(await isGzip(file))) {
-    yield* raw;
-    return;
-  }
-  yield* Readable.from(raw).compose(createGunzip()) as AsyncIterable<Buffer>;
+  // Whoever reads the unpacked stream gets the error of either; the callback only keeps it from being thrown a second time.
+  return isPacked ? pipeline(raw, createGunzip(), () => {}) : raw;
 }
 
 /**
@@ -45,7 +43,7 @@ export async function* linesOf(file: string): AsyncGenerator<Line> {
   let rest = "";
   let line = 0;
   try {
-    for await (const chunk of bytesOf(file)) {
+    for await (const chunk of await bytesOf(file)) {
       const parts = (rest + decoder.write(chunk)).split("\n");
       rest = parts.pop() ?? "";
       for (const part of parts) {

@@ -51,17 +51,33 @@ export function armRows(version: string, calls: readonly RecordedCall[], kinds: 
   };
 }
 
-/** Rows of both versions that answered the same prompt. */
-export function pairedRows(baseline: ArmRows, candidate: ArmRows): readonly (readonly [baselineRow: number, candidateRow: number])[] {
-  const rows = new Map<string, number>();
+/** A row of the candidate whose prompt the baseline answered too. */
+export interface PairedRow {
+  readonly candidateRow: number;
+  /** Rows of the baseline with the same prompt, at least one. */
+  readonly twins: readonly number[];
+}
+
+/** Rows of the candidate that can be paired, in the order of the file. */
+export function pairedRows(baseline: ArmRows, candidate: ArmRows): readonly PairedRow[] {
+  const twinsOf = new Map<string, number[]>();
   baseline.promptIds.forEach((id, row) => {
-    if (id !== null && !rows.has(id)) rows.set(id, row);
+    if (id === null) return;
+    const twins = twinsOf.get(id);
+    if (twins === undefined) twinsOf.set(id, [row]);
+    else twins.push(row);
   });
-  return candidate.promptIds.flatMap((id, row) => {
-    const twin = id === null ? undefined : rows.get(id);
-    return twin === undefined ? [] : [[twin, row] as const];
+  return candidate.promptIds.flatMap((id, candidateRow) => {
+    const twins = id === null ? undefined : twinsOf.get(id);
+    return twins === undefined ? [] : [{ candidateRow, twins }];
   });
 }
+
+/** The same rows with fewer signals: what no signal of the rollout reads need not be drawn. */
+export const onlySignals = (rows: ArmRows, signals: ReadonlySet<string>): ArmRows => ({
+  ...rows,
+  columns: rows.columns.filter(({ signal }) => signals.has(signal)),
+});
 
 /** Sum that a row adds to its subject's bucket: the loss, or the quantity up to its cap. */
 export const summedValue = (kind: ValueKind, value: number, cap: number | null): number =>

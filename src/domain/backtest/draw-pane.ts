@@ -1,14 +1,14 @@
 import type { RoutingTable } from "../../../topics/index.ts";
 import type { Block } from "../rollout/input.ts";
 import { BUCKETS } from "../routing/buckets.ts";
+import { HUNDREDTHS } from "../signals/contribution.ts";
 import { SUBJECT_BUCKETS } from "../stats/design-effect.ts";
-import { type ArmRows, type Column, summedValue } from "./arm-rows.ts";
+import { type ArmRows, type Column, type PairedRow, summedValue } from "./arm-rows.ts";
 import type { Dice } from "./dice.ts";
 
 /** Where the calls of an arm come from, in the order in which they are drawn. */
 export interface Source {
   readonly rows: ArmRows;
-  /** The next row; -1: none is left (recorded order only). */
   readonly next: () => number;
 }
 
@@ -16,7 +16,9 @@ export interface Source {
 export interface Pairs {
   readonly baseline: ArmRows;
   readonly candidate: ArmRows;
-  readonly rows: readonly (readonly [baselineRow: number, candidateRow: number])[];
+  readonly rows: readonly PairedRow[];
+  /** Place of the next pair in `rows`. */
+  readonly next: () => number;
 }
 
 /** A pane as the traffic leaves it behind. */
@@ -24,8 +26,6 @@ export interface DrawnPane {
   readonly blocks: readonly Block[];
   /** Calls that the candidate answered and users saw. */
   readonly exposed: number;
-  /** No row was left for a call. */
-  readonly isExhausted: boolean;
 }
 
 export interface DrawContext {
@@ -38,6 +38,15 @@ export interface DrawContext {
 
 type Arm = "baseline" | "candidate" | "holdback";
 const ALL_PPM = 1_000_000;
+
+/** The calls of one arm in a pane, by position. */
+interface Drawn {
+  readonly rows: Int32Array;
+  /** Whether a judge scores the call. */
+  readonly isSampled: Uint8Array;
+  /** Bucket of each call's subject. */
+  readonly subjects: Int32Array;
+}
 
 /** What an arm's calls of one pane add up to in one signal and slice. */
 interface Tally {
@@ -52,64 +61,77 @@ interface Tally {
 
 const zeros = () => new Array<number>(SUBJECT_BUCKETS).fill(0);
 
-function tallies(rows: ArmRows, judged: ReadonlySet<string>): Tally[] {
-  return rows.columns.map((column) => ({
-    column,
-    counts: new Int32Array(column.values.length),
-    isJudged: judged.has(column.signal),
-    records: 0,
-    sampled: 0,
-    subjectCounts: rows.subjects === null ? [] : zeros(),
-    subjectSums: rows.subjects === null ? [] : zeros(),
-  }));
+function drawnCalls(calls: number, { rows, next }: Source, samplePpm: number, dice: Dice): Drawn {
+  const drawn = { rows: new Int32Array(calls), isSampled: new Uint8Array(calls), subjects: new Int32Array(calls) };
+  for (let i = 0; i < calls; i++) {
+    const row = next();
+    drawn.rows[i] = row;
+    drawn.isSampled[i] = samplePpm >= ALL_PPM || dice.next() * ALL_PPM < samplePpm ? 1 : 0;
+    // Without names each call is a subject of its own, in any bucket.
+    drawn.subjects[i] = rows.subjects === null ? dice.below(SUBJECT_BUCKETS) : (rows.subjects[row] ?? 0);
+  }
+  return drawn;
 }
 
-function count(tally: Tally, row: number, isDrawn: boolean, subject: number, cap: number | null): void {
-  const place = tally.column.place[row] ?? -1;
-  // Every call is in scope of a judge; one that nobody labelled cannot be drawn, as the recording says nothing of it.
-  if (place < 0) return;
-  tally.records++;
-  if (tally.isJudged && !isDrawn) return;
-  tally.sampled++;
-  tally.counts[place] = (tally.counts[place] ?? 0) + 1;
-  if (subject < 0 || (tally.column.kind === "log" && cap === null)) return;
-  tally.subjectCounts[subject] = (tally.subjectCounts[subject] ?? 0) + 1;
-  tally.subjectSums[subject] = (tally.subjectSums[subject] ?? 0) + summedValue(tally.column.kind, tally.column.values[place] ?? 0, cap);
+/** The calls whose rows belong to a slice. */
+function within({ rows, isSampled, subjects }: Drawn, members: Uint8Array): Drawn {
+  const isMember = (_: number, i: number) => members[rows[i] ?? -1] === 1;
+  return { rows: rows.filter(isMember), isSampled: isSampled.filter(isMember), subjects: subjects.filter(isMember) };
 }
 
-/** Draws the calls of an arm in a pane and counts them, as the sampler and the judges do. */
+/** Counts the calls in one signal, as the sampler and the judges do. */
+function tallied(column: Column, { rows, isSampled, subjects }: Drawn, { isJudged, cap }: { readonly isJudged: boolean; readonly cap: number | null }): Tally {
+  const { place: places, values, kind } = column;
+  const counts = new Int32Array(values.length);
+  const isSummed = kind !== "log" || cap !== null;
+  const summed = isSummed ? values.map((value) => summedValue(kind, value, cap)) : [];
+  const [subjectCounts, subjectSums] = [zeros(), zeros()];
+  let records = 0;
+  let sampled = 0;
+  for (let i = 0; i < rows.length; i++) {
+    const place = places[rows[i] ?? -1] ?? -1;
+    // What nobody labelled could not be drawn for a judge: the recording says nothing of it.
+    if (place < 0) continue;
+    records++;
+    if (isJudged && isSampled[i] === 0) continue;
+    sampled++;
+    counts[place] = (counts[place] ?? 0) + 1;
+    const subject = subjects[i] ?? 0;
+    subjectCounts[subject] = (subjectCounts[subject] ?? 0) + 1;
+    subjectSums[subject] = (subjectSums[subject] ?? 0) + (summed[place] ?? 0);
+  }
+  // A bucket is counted only with a sum in it, as the fold does it.
+  const isCounted = isSummed && sampled > 0;
+  return { column, counts, isJudged, records, sampled, subjectCounts: isCounted ? subjectCounts : [], subjectSums: isCounted ? subjectSums : [] };
+}
+
+/** Draws the calls of an arm in a pane and counts them. */
 export function drawServed(source: Source, arm: Arm, calls: number, context: DrawContext): DrawnPane {
+  if (calls === 0) return { blocks: [], exposed: 0 };
   const { rows } = source;
-  const { table, dice, judged } = context;
+  const { table, dice, judged, capOf } = context;
   const samplePpm = table.samplePpm[arm];
-  const slices = ["all", ...table.slices.filter((name) => rows.slices.has(name))];
-  const all = slices.map((name) => ({ name, members: rows.slices.get(name) ?? null, tallies: tallies(rows, judged) }));
-  const caps = new Map(rows.columns.map(({ signal }) => [signal, context.capOf(signal)]));
-  let drawn = 0;
-  for (; drawn < calls; drawn++) {
-    const row = source.next();
-    if (row < 0) break;
-    const isDrawn = samplePpm >= ALL_PPM || dice.next() * ALL_PPM < samplePpm;
-    const subject = rows.subjects?.[row] ?? -1;
-    for (const { members, tallies: mine } of all) {
-      if (members !== null && members[row] !== 1) continue;
-      for (const tally of mine) count(tally, row, isDrawn, subject, caps.get(tally.column.signal) ?? null);
+  const drawn = drawnCalls(calls, source, samplePpm, dice);
+  const side = { arm, version: rows.version, exposure: "served" as const, newSubjects: null };
+  const blocks: Block[] = [];
+  for (const slice of ["all", ...table.slices]) {
+    const members = slice === "all" ? null : rows.slices.get(slice);
+    if (members === undefined) continue;
+    const mine = members === null ? drawn : within(drawn, members);
+    for (const column of rows.columns) {
+      const tally = tallied(column, mine, { isJudged: judged.has(column.signal), cap: capOf(column.signal) });
+      if (tally.records > 0) blocks.push({ ...blockOf(tally, table, samplePpm), ...side, slice });
     }
   }
-  const side = { arm, version: rows.version, exposure: "served" as const, newSubjects: null };
-  const blocks = all.flatMap(({ name, tallies: mine }) =>
-    mine.filter(({ records }) => records > 0).map((tally) => ({ ...blockOf(tally, table, samplePpm), ...side, slice: name })),
-  );
   // Without names every call is a subject of its own, and so at first sight.
-  const newSubjects = rows.subjects === null ? drawn : null;
-  if (drawn > 0) blocks.push({ ...everyCall(table, drawn), ...side, slice: "all", newSubjects } as Block & typeof side);
-  return { blocks, exposed: arm === "candidate" ? drawn : 0, isExhausted: drawn < calls };
+  blocks.push({ ...everyCall(table, calls), ...side, slice: "all", newSubjects: rows.subjects === null ? calls : null });
+  return { blocks, exposed: arm === "candidate" ? calls : 0 };
 }
 
 /** That there was a call at all, whatever its row says: what silence and the size of a step are counted by. */
-function everyCall(table: RoutingTable, n: number) {
-  const tally = { column: { signal: EVERY_CALL, kind: "binary" as const, values: [0], place: new Int32Array() }, counts: Int32Array.of(n), isJudged: false };
-  return blockOf({ ...tally, records: n, sampled: n, subjectCounts: [], subjectSums: [] }, table, ALL_PPM);
+function everyCall(table: RoutingTable, n: number): ReturnType<typeof blockOf> {
+  const column: Column = { signal: EVERY_CALL, kind: "binary", values: [0], place: new Int32Array() };
+  return blockOf({ column, counts: Int32Array.of(n), isJudged: false, records: n, sampled: n, subjectCounts: [], subjectSums: [] }, table, ALL_PPM);
 }
 
 /** A signal that no spec names: every call has it. */
@@ -117,7 +139,14 @@ const EVERY_CALL = "calls";
 
 function blockOf(tally: Tally, table: RoutingTable, samplePpm: number): Omit<Block, "arm" | "version" | "exposure" | "slice" | "newSubjects"> {
   const { column, counts, isJudged, records, sampled, subjectCounts, subjectSums } = tally;
-  const seen = column.values.flatMap((value, i) => ((counts[i] ?? 0) > 0 ? [[value, counts[i] ?? 0] as const] : []));
+  const values: number[] = [];
+  const seen: number[] = [];
+  for (let i = 0; i < counts.length; i++) {
+    const n = counts[i] ?? 0;
+    if (n === 0) continue;
+    values.push(column.values[i] ?? 0);
+    seen.push(n);
+  }
   return {
     rollout: table.rollout,
     attempt: table.attempt,
@@ -132,8 +161,8 @@ function blockOf(tally: Tally, table: RoutingTable, samplePpm: number): Omit<Blo
     scored: sampled,
     abstained: 0,
     failed: 0,
-    values: seen.map(([value]) => value),
-    counts: seen.map(([, n]) => n),
+    values,
+    counts: seen,
     subjectCounts,
     subjectSums,
   };
@@ -142,34 +171,47 @@ function blockOf(tally: Tally, table: RoutingTable, samplePpm: number): Omit<Blo
 /** Evaluator version of recorded labels. */
 export const RECORDED = "recorded";
 
+const noPair: PairedRow = { candidateRow: -1, twins: [-1] };
+
 /** Draws mirrored calls: the candidate's own side, and its difference to the served answer of the same prompt. */
 export function drawMirrored(pairs: Pairs, calls: number, { table, dice, judged }: DrawContext): Block[] {
   if (pairs.rows.length === 0 || calls === 0) return [];
-  const drawn = Array.from({ length: calls }, () => pairs.rows[dice.below(pairs.rows.length)] ?? ([0, 0] as const));
-  const isDrawn = drawn.map(() => table.samplePpm.shadow >= ALL_PPM || dice.next() * ALL_PPM < table.samplePpm.shadow);
-  const side = { arm: "candidate", version: pairs.candidate.version, exposure: "shadow", slice: "all", newSubjects: null } as const;
-  const own = pairs.candidate.columns.flatMap((column) => {
-    const twin = pairs.baseline.columns.find(({ signal }) => signal === column.signal);
+  const { candidate, baseline } = pairs;
+  const served = new Int32Array(calls);
+  let drawn = 0;
+  const next = () => {
+    const { candidateRow, twins } = pairs.rows[pairs.next()] ?? noPair;
+    served[drawn++] = twins[twins.length === 1 ? 0 : dice.below(twins.length)] ?? -1;
+    return candidateRow;
+  };
+  const mirrored = drawnCalls(calls, { rows: candidate, next }, table.samplePpm.shadow, dice);
+  const side = { arm: "candidate", version: candidate.version, exposure: "shadow", slice: "all", newSubjects: null } as const;
+  const blocks: Block[] = [];
+  for (const column of candidate.columns) {
     const isJudged = judged.has(column.signal);
-    const [tally] = tallies({ ...pairs.candidate, columns: [column], subjects: null }, judged);
-    if (tally === undefined) return [];
-    const differences = new Map<number, number>();
-    const scale = column.kind === "binary" ? 100 : 1;
-    drawn.forEach(([baselineRow, candidateRow], i) => {
-      count(tally, candidateRow, isDrawn[i] === true, -1, null);
-      const [mine, theirs] = [column.place[candidateRow] ?? -1, twin?.place[baselineRow] ?? -1];
-      if (mine < 0 || theirs < 0 || column.kind === "log" || (isJudged && isDrawn[i] !== true)) return;
-      const difference = scale * ((column.values[mine] ?? 0) - (twin?.values[theirs] ?? 0));
-      differences.set(difference, (differences.get(difference) ?? 0) + 1);
-    });
-    const block = { ...blockOf(tally, table, table.samplePpm.shadow), ...side };
-    const sorted = [...differences].sort(([a], [b]) => a - b);
-    const scored = sorted.reduce((sum, [, n]) => sum + n, 0);
-    const paired = { ...block, kind: "paired" as const, sampled: scored, scored, values: sorted.map(([value]) => value), counts: sorted.map(([, n]) => n) };
+    const own = tallied(column, mirrored, { isJudged, cap: null });
     // Judged pairs are one piece of work: only their difference is known.
-    return [...(isJudged || tally.records === 0 ? [] : [block]), ...(scored === 0 ? [] : [paired])];
+    if (!isJudged && own.records > 0) blocks.push({ ...blockOf(own, table, table.samplePpm.shadow), ...side });
+    const twin = baseline.columns.find(({ signal }) => signal === column.signal);
+    if (twin === undefined || column.kind === "log") continue;
+    const paired = tallied(differencesOf({ column, twin, mirrored, served }), { ...mirrored, rows: mirrored.rows.map((_, i) => i) }, { isJudged, cap: null });
+    if (paired.records > 0) blocks.push({ ...blockOf(paired, table, table.samplePpm.shadow), ...side, kind: "paired" });
+  }
+  blocks.push({ ...everyCall(table, calls), ...side });
+  return blocks;
+}
+
+/** Differences of losses in hundredths between the mirrored and the served answer, one row per drawn pair. */
+function differencesOf(about: { readonly column: Column; readonly twin: Column; readonly mirrored: Drawn; readonly served: Int32Array }): Column {
+  const { column, twin, mirrored, served } = about;
+  const scale = column.kind === "binary" ? HUNDREDTHS : 1;
+  const differences = Array.from(served, (servedRow, i) => {
+    const [mine, theirs] = [column.place[mirrored.rows[i] ?? -1] ?? -1, twin.place[servedRow] ?? -1];
+    return mine < 0 || theirs < 0 ? null : scale * ((column.values[mine] ?? 0) - (twin.values[theirs] ?? 0));
   });
-  return [...own, { ...everyCall(table, calls), ...side }];
+  const values = [...new Set(differences.filter((difference) => difference !== null))].sort((a, b) => a - b);
+  const places = new Map(values.map((value, i) => [value, i]));
+  return { signal: column.signal, kind: "grid", values, place: Int32Array.from(differences, (d) => (d === null ? -1 : (places.get(d) ?? -1))) };
 }
 
 /** Share of calls that each arm serves under a table. */

@@ -5,7 +5,7 @@ import { reduce } from "../rollout/reduce.ts";
 import { type Attempt, initialState, type RouteState } from "../rollout/state.ts";
 import { type ArmRows, pairedRows } from "./arm-rows.ts";
 import type { Dice } from "./dice.ts";
-import { drawMirrored, drawServed, type Source, sharesOf } from "./draw-pane.ts";
+import { drawMirrored, drawServed, type Pairs, type Source, sharesOf } from "./draw-pane.ts";
 
 /** How many calls a route has in a stretch of virtual time. */
 export type Arrivals = (fromMs: number, toMs: number) => number;
@@ -18,7 +18,7 @@ export interface Backtest {
   readonly candidate: ArmRows;
   readonly arrivals: Arrivals;
   readonly dice: Dice;
-  /** `drawn`: each call takes a row of its version with replacement; `recorded`: the rows in the order of the file, once. */
+  /** `drawn`: each call takes a row of its version with replacement; `recorded`: the rows in the order of the file, again and again. */
   readonly order: "drawn" | "recorded";
   /** Virtual time after which an undecided rollout is given up, ms. */
   readonly horizonMs: number;
@@ -34,8 +34,6 @@ export interface Simulated {
   /** Calls of the candidate that users saw. */
   readonly exposed: number;
   readonly virtualMs: number;
-  /** Recorded order: the rows of an arm were used up. */
-  readonly isExhausted: boolean;
 }
 
 /** Where virtual time begins: a midnight in UTC, so that cells of the day are whole. */
@@ -58,12 +56,11 @@ class Simulation {
   readonly #events: GateEvent[] = [];
   readonly #candidate: Source;
   readonly #baseline: Source;
-  readonly #pairs: Parameters<typeof drawMirrored>[0];
+  readonly #pairs: Pairs;
   /** Panes of judged signals that wait for their close, oldest first. */
   readonly #waiting: PaneInput[] = [];
   readonly #judged: ReadonlySet<string>;
   #exposed = 0;
-  #isExhausted = false;
   #atMs = START_MS;
 
   constructor(about: Backtest) {
@@ -72,28 +69,36 @@ class Simulation {
     this.#state = initialState(spec.route);
     this.#candidate = this.#sourceOf(candidate);
     this.#baseline = this.#sourceOf(baseline);
-    this.#pairs = { baseline, candidate, rows: pairedRows(baseline, candidate) };
+    const paired = pairedRows(baseline, candidate);
+    this.#pairs = { baseline, candidate, rows: paired, next: this.#places(paired.length) };
     this.#judged = new Set(about.rubrics.flatMap(({ signals }) => signals.map(({ name }) => name)));
   }
 
   #sourceOf(rows: ArmRows): Source {
+    return { rows, next: this.#places(rows.rows) };
+  }
+
+  /** Places 0 to n - 1 in the order in which rows are taken. */
+  #places(n: number): () => number {
     const { dice, order } = this.#about;
-    if (order === "drawn") return { rows, next: () => dice.below(rows.rows) };
-    let row = -1;
-    return { rows, next: () => (row + 1 < rows.rows ? ++row : -1) };
+    if (order === "drawn") return () => dice.below(n);
+    let place = -1;
+    return () => {
+      place = place + 1 === n ? 0 : place + 1;
+      return place;
+    };
   }
 
   run(): Simulated {
     const { spec, rubrics, horizonMs } = this.#about;
     this.#give({ kind: "spec", atMs: START_MS, route: spec.route, digest: "backtest", actor: "backtest", rubrics, spec, problems: [], gateways: [] });
-    while (!this.#isOver() && this.#atMs - START_MS < horizonMs && !this.#isExhausted) this.#pane();
+    while (!this.#isOver() && this.#atMs - START_MS < horizonMs) this.#pane();
     return {
       outcome: this.#outcome(),
       events: this.#events,
       attempt: this.#state.current,
       exposed: this.#exposed,
       virtualMs: this.#atMs - START_MS,
-      isExhausted: this.#isExhausted,
     };
   }
 
@@ -160,7 +165,6 @@ class Simulation {
       const drawn = drawServed(source, arm, calls, context);
       blocks.push(...drawn.blocks);
       this.#exposed += attempt.phase === "done" ? 0 : drawn.exposed;
-      if (drawn.isExhausted) this.#isExhausted = true;
     }
     return blocks;
   }

@@ -48,7 +48,7 @@ export function specOfCalls(baseline: ArmRows, candidate: ArmRows): RolloutSpec 
   };
 }
 
-export function namesOf(baseline: ArmRows, candidate: ArmRows): readonly [baseline: string, candidate: string] {
+function namesOf(baseline: ArmRows, candidate: ArmRows): readonly [baseline: string, candidate: string] {
   const [from, to] = [versionName(baseline.version), versionName(candidate.version)];
   return from === to ? [from, `${to}:again`] : [from, to];
 }

@@ -77,11 +77,14 @@ function warmUpOf({ kind }: PlannedSignal, { plan, step }: About): number {
   return isFirst ? plan.percentileMinRecords / Math.max(step.calls.baseline, 1e-9) : 0;
 }
 
+/** Baseline records that a judged comparison has seen when it comes to be proven: what missing ones can hide shrinks with them (evidence/baseline.ts, `unscoredOf`). */
+const RECORDS_SEEN = 1_000;
+
 /** Limit to advance: what was drawn and not scored counts as failed (statistics.md section 1.8); null: nothing could be proven. */
 export function limitToAdvance(signal: PlannedSignal, unscored: number): number | null {
   const { limit } = testedMargin(signal);
   if (signal.source !== "judge") return limit;
-  return unscored > MOST_UNSCORED ? null : advanceLimit(limit, unscored);
+  return unscored > MOST_UNSCORED ? null : advanceLimit(limit, unscored, Math.min(0.01, unscored + 3 / RECORDS_SEEN));
 }
 
 function servedTests(signal: PlannedSignal, shape: Shape, step: PlannedTraffic, asked: TestAsked): SignalTest[] {

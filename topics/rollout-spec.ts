@@ -105,9 +105,48 @@ export const rolloutSpec = z.strictObject({
   window: duration.optional().describe("rolling window for people; default 15m"),
   grace: z.strictObject({ calls: duration.optional(), judge: duration.optional() }).optional(),
   staleAfter: duration.optional(),
+  drift: z
+    .union([
+      z.literal("off"),
+      z.strictObject({
+        block: duration.optional().describe("length of a drift block; default 10m"),
+        reference: duration.optional().describe("how long the reference of a version is taken; default 24h"),
+        budget: z
+          .string()
+          .regex(/^\d+\/(s|min|h)$/, "must be like 120/min")
+          .optional()
+          .describe("judgements while no rollout runs; default judge.budget, or 60/min"),
+      }),
+    ])
+    .optional()
+    .describe("watching what serves against its own past, also while no rollout runs; on by default, `off` switches it off"),
+  golden: z
+    .strictObject({
+      every: duration.optional().describe("how often the prompts are sent; default 1h"),
+      prompts: z
+        .array(
+          z.strictObject({
+            prompt: z.string().min(1),
+            system: z.string().optional(),
+            expect: z
+              .strictObject({
+                exact: z.string().optional(),
+                contains: z.string().optional(),
+                pattern: z.string().optional().describe("regular expression that the answer must match somewhere"),
+                jsonSchema: z.record(z.string(), z.json()).optional(),
+              })
+              .describe("what a right answer is: all that is given must hold"),
+          }),
+        )
+        .min(1)
+        .max(100),
+    })
+    .optional()
+    .describe("pinned prompts with known answers: they tell a provider's change from a change of traffic (headgate prober sends them)"),
   confidence: z.literal("none").optional().describe("written by who accepts a rollout without a quality guardrail"),
   advanced: z
     .strictObject({
+      driftMinRecords: z.int().min(20).optional().describe("records that a drift reference rests on, per signal; default 1000"),
       percentileMinRecords: z.int().min(20).optional().describe("baseline records that the threshold of a percentile rests on; default 1000"),
     })
     .optional()

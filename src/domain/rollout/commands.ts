@@ -8,6 +8,8 @@ import { resolve } from "./policy.ts";
 import { type Waiting, waitingOf } from "./queue.ts";
 import { type Attempt, isRunning, type RouteState } from "./state.ts";
 import { type Moment, publish, type Step, tell, unchanged } from "./step.ts";
+import { driftProblem } from "./watch.ts";
+import { isWatchVerb, obeyWatch, watchRefusal } from "./watch-commands.ts";
 
 /** Ids of commands that are remembered, so that a command that arrives twice acts once. */
 const MOST_IDS = 200;
@@ -17,10 +19,14 @@ type Command = CommandInput["command"];
 /** Carries out a command, or says why it is refused. Idempotent by id. */
 export function obey(state: RouteState, { command }: CommandInput, moment: Moment): Step {
   if (state.commandIds.includes(command.id)) return unchanged(state);
-  const noted: RouteState = { ...state, commandIds: [...state.commandIds, command.id].slice(-MOST_IDS) };
+  // Results of golden prompts are known by their time; their ids would push out those of people.
+  const ids = command.verb === "probed" ? state.commandIds : [...state.commandIds, command.id].slice(-MOST_IDS);
+  const noted: RouteState = { ...state, commandIds: ids };
   const placed = misplaced(noted, command);
   const waits = placed === null ? waitingFor(noted, command, moment) : null;
-  const problem = placed ?? (waits === null ? refusalOf(noted, command, moment) : waitingRefusal(noted, waits, command));
+  const problem =
+    placed ??
+    (waits === null ? (isWatchVerb(command.verb) ? watchRefusal(noted, command) : refusalOf(noted, command, moment)) : waitingRefusal(noted, waits, command));
   if (problem === null && waits !== null) return settle(unchanged(noted), waits, command, moment);
   if (problem !== null) {
     const message = `${command.verb} was refused: ${problem}`;
@@ -101,6 +107,8 @@ function refusalOf(state: RouteState, { verb }: Command, moment: Moment): string
 function retryRefusal(state: RouteState, attempt: Attempt): string | null {
   if (attempt.phase !== "rolled_back") return `only a rollout that was rolled back can be tried again; this one is ${attempt.phase}`;
   if (state.isBrakedByAll) return "a brake on all routes is set; clear it first";
+  const drifted = driftProblem(state);
+  if (drifted !== null) return drifted;
   return state.serving?.name === attempt.plan.baseline ? null : `${state.serving?.name} serves the route, not the baseline of that rollout; apply a new spec`;
 }
 
@@ -176,6 +184,10 @@ function carryOut(before: Step, command: Command, moment: Moment): Step {
         { ...told, action: "undone", message: `${state.fallback.name} serves again, by ${actor}${because}` },
         moment,
       );
+    case "capture":
+    case "clear":
+    case "probed":
+      return obeyWatch(before, command, moment);
     case "withdraw":
     case "other":
       return before;

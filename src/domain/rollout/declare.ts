@@ -14,6 +14,7 @@ import type { RolloutPlan } from "./spec/plan.ts";
 import type { Problem } from "./spec/plan-problems.ts";
 import { type Attempt, isRunning, type RouteState } from "./state.ts";
 import { type Moment, publish, type Step, tell, unchanged } from "./step.ts";
+import { driftProblem } from "./watch.ts";
 
 /** Attempts of one version from this number on start only with an approval. */
 const approvalWhy = (number: number) => `waits for an approval with a reason: it would be attempt ${number} of this version`;
@@ -52,7 +53,8 @@ function begin(before: Step, candidate: Candidate, moment: Moment): Step {
       `rollout ${rollout}, attempt ${running.attempt}, is running (${running.phase}): let it end, or roll it back, then apply again; or say what the spec does meanwhile with onRunning: queue, replace or edit`,
     ]);
   }
-  const lasting = [...candidateProblems(state, plan, moment.deps), ...upstreamProblems(plan, candidate)];
+  const drifted = driftProblem(state);
+  const lasting = [...(drifted === null ? [] : [drifted]), ...candidateProblems(state, plan, moment.deps), ...upstreamProblems(plan, candidate)];
   // The baseline of one that waits is what serves at its turn.
   const isQueued = running !== null && onRunning === "queue";
   const problems = [...(isQueued ? [] : servingProblems(state, plan, moment.deps)), ...lasting];

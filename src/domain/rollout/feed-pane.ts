@@ -30,7 +30,8 @@ export function isFed(fed: FedPanes, { paneStartMs, paneMs, round }: Pick<PaneIn
   return newest === undefined || round <= newest;
 }
 
-function withFed(fed: FedPanes, { paneStartMs, paneMs, round }: PaneInput): FedPanes {
+/** The pane is fed from now on. */
+export function withFed(fed: FedPanes, { paneStartMs, paneMs, round }: PaneInput): FedPanes {
   const endMs = paneStartMs + paneMs;
   const others = fed.rounds.filter(([end]) => end !== endMs);
   // Panes close in order; only a late round stands further back.

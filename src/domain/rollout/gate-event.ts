@@ -21,6 +21,8 @@ export interface Telling {
   readonly withoutProof: boolean;
   /** The evidence that was looked at; null for what was decided without a look. */
   readonly look: Look | null;
+  /** Evidence of the drift watch, which looks at other things; null: that of `look`. */
+  readonly rows: readonly SignalEvidence[] | null;
   /** Spec that the event is about, when there is no attempt yet. */
   readonly about: { readonly rollout: string; readonly baseline: string; readonly candidate: string; readonly specDigest: string } | null;
   readonly setAsidePanes: readonly number[];
@@ -70,7 +72,7 @@ export function gateEvent(before: RouteState, after: RouteState, telling: Tellin
     alphaAdvance: subject === null ? 0 : alphaAdvanceOf(subject),
     logA: telling.look?.crossing.logA ?? 0,
     logAMinus: telling.look?.crossing.logAMinus ?? 0,
-    signals: evidenceOf(telling.look, was),
+    signals: telling.rows === null ? evidenceOf(telling.look, was) : [...telling.rows],
     paneStartMs: Math.max(0, was?.newestPane.calls ?? 0),
     watermarkMs: was?.watermarkMs ?? 0,
     evidenceSeq: after.seq,

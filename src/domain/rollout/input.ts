@@ -40,7 +40,8 @@ export interface SpecInput extends Timed {
 
 export interface CommandInput extends Timed {
   readonly kind: "command";
-  readonly command: Command;
+  /** In journals of before golden prompts it carries no `probe`. */
+  readonly command: Omit<Command, "probe"> & { readonly probe?: Command["probe"] };
 }
 
 export interface BrakeInput extends Timed {

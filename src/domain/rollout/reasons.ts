@@ -34,5 +34,9 @@ export const reasons = [
   "edited",
   "exposure_cap",
   "fallback_expired",
+  "reference_taken",
+  "drifted",
+  "rerouted",
+  "no_fallback",
 ] as const;
 export type Reason = (typeof reasons)[number];

@@ -5,15 +5,16 @@ import { obey, takeBrake } from "./commands.ts";
 import { declare, serveWaiting } from "./declare.ts";
 import { withoutRoom } from "./exposure-cap.ts";
 import { expireFallback } from "./fallback.ts";
-import { feedPane, isFed } from "./feed-pane.ts";
+import { feedPane, isFed, withFed } from "./feed-pane.ts";
 import type { ReducerDeps } from "./gate-event.ts";
-import type { ReducerInput } from "./input.ts";
+import type { PaneInput, ReducerInput } from "./input.ts";
 import { blindLook, type Look, lookAt } from "./look.ts";
 import { finish, rollBack, stepDown, stepUp } from "./phases.ts";
 import { isWithoutProof, type Resolution, resolve } from "./policy.ts";
 import { callsPerMinute, candidatePpm, samplePpmOf, valueCapsOf } from "./routing-table.ts";
 import { type Attempt, isRunning, type RouteState } from "./state.ts";
 import { type Moment, publish, publishRates, type Step, tell, unchanged } from "./step.ts";
+import { followTraffic, forWatch, watchPane } from "./watch.ts";
 
 /** Rates are set anew when the traffic differs from what they were set for by this factor, and not before so many panes. */
 const RATE_FACTOR = 1.5;
@@ -41,10 +42,12 @@ function consume(state: RouteState, input: ReducerInput, moment: Moment): Step {
     case "brake":
       return takeBrake(state, input, moment);
     case "pane": {
-      if (!isRunning(state.current) || isFed(state.fed[input.group], input)) return unchanged(state);
+      if (isFed(state.fed[input.group], input)) return unchanged(state);
+      if (!isRunning(state.current)) return watchAlone(state, input, moment);
       const fed = feedPane(state, state.current, input);
       const looked = look(unchanged(fed), moment, "evidence");
-      return looked.decisions.length === 0 && input.group === "calls" && input.round === 0 ? withRates(looked, state.current, moment) : looked;
+      const rated = looked.decisions.length === 0 && input.group === "calls" && input.round === 0 ? withRates(looked, state.current, moment) : looked;
+      return watchPane(rated, input, moment);
     }
     case "tick": {
       const looked = look(expireFallback(unchanged(state), moment), moment, "time");
@@ -54,6 +57,14 @@ function consume(state: RouteState, input: ReducerInput, moment: Moment): Step {
     default:
       return assertNever(input);
   }
+}
+
+/** A pane of a route without a rollout. */
+function watchAlone(state: RouteState, input: PaneInput, moment: Moment): Step {
+  const mine = forWatch(state, input);
+  if (mine === null) return unchanged(state);
+  const fed = { ...state.fed, [input.group]: withFed(state.fed[input.group], input) };
+  return watchPane(followTraffic(unchanged({ ...state, fed }), mine, moment), mine, moment);
 }
 
 /** Looks at the running attempt and does what the policy says: at most one step. */

@@ -1,7 +1,7 @@
 import type { RoutingTable, ServedVersion } from "../../../topics/index.ts";
 import { BUCKETS, ppmOfBuckets } from "../routing/buckets.ts";
 import { rangesFor, rangesOfOne } from "../routing/ranges.ts";
-import { type CallRates, samplingRates } from "./sampling-rates.ts";
+import { type CallRates, samplingRates, watchPpm } from "./sampling-rates.ts";
 import { fullBuckets } from "./spec/normalise.ts";
 import type { RolloutPlan } from "./spec/plan.ts";
 import type { Attempt, RouteState } from "./state.ts";
@@ -38,8 +38,16 @@ function ratesOf(state: RouteState, attempt: Attempt): CallRates | null {
 
 /** Sampling rates of the step that an attempt is in, by the traffic seen so far. */
 export function samplePpmOf(state: RouteState, attempt: Attempt): RoutingTable["samplePpm"] {
-  if (attempt.phase === "done" || attempt.phase === "rolled_back") return { baseline: 0, candidate: 0, holdback: 0, shadow: 0 };
+  if (attempt.phase === "done" || attempt.phase === "rolled_back") return watchRates(state, attempt);
   return samplingRates(attempt.plan.judgePerMinute, ratesOf(state, attempt), attempt.phase === "shadow" ? "shadow" : "served");
+}
+
+/** Rates while no rollout runs: whoever serves is judged, within the budget of the drift watch. The baseline's rate is that of arm `none`. */
+function watchRates(state: RouteState, { plan }: Attempt): RoutingTable["samplePpm"] {
+  const nobody = { baseline: 0, candidate: 0, holdback: 0, shadow: 0 };
+  if (!plan.drift.isOn || plan.rubrics.length === 0) return nobody;
+  const perMinute = callsPerMinute(state, plan.paneMs);
+  return { ...nobody, baseline: watchPpm(plan.drift.judgePerMinute, perMinute) };
 }
 
 /** Caps of quantities that are known by now: announced, so that subjects' sums are counted as the bets count (statistics.md section 7). */

@@ -38,6 +38,9 @@ export function samplingRates(perMinute: number | null, rates: CallRates | null,
   return { baseline: baselinePpm, candidate: ppm(candidate, candidateCalls), holdback: baselinePpm, shadow: 0 };
 }
 
+/** Rate at which whoever serves is judged while no rollout runs; calls per minute null: unknown, so that a busy route is assumed. */
+export const watchPpm = (perMinute: number, calls: number | null): number => ppm(perMinute, calls ?? UNKNOWN_CALLS_PER_MINUTE);
+
 function ppm(wanted: number, available: number): number {
   return available <= wanted ? ALL_PPM : Math.max(1, Math.floor((wanted / available) * ALL_PPM));
 }

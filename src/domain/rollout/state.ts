@@ -1,4 +1,5 @@
 import type { AttemptRow, Condition, Phase, RoutingTable, ServedVersion } from "../../../topics/index.ts";
+import { noWatch, type WatchState } from "../drift/watch-state.ts";
 import type { Edition } from "./evidence/edition.ts";
 import type { SignalState } from "./evidence/signal-state.ts";
 import type { SilenceState } from "./evidence/silence.ts";
@@ -111,6 +112,8 @@ export interface RouteState {
   readonly starts: readonly { readonly digest: string; readonly rollout: string; readonly attempt: number }[];
   /** Declared specs that wait for their turn or for an approval. */
   readonly waiting: WaitingSpecs;
+  /** The always-on drift watch. */
+  readonly watch: WatchState;
   /** Ids of commands that were taken, newest last. */
   readonly commandIds: readonly string[];
   readonly lastEventId: string;
@@ -142,6 +145,7 @@ export function initialState(route: string): RouteState {
     definitions: {},
     starts: [],
     waiting: nobodyWaits,
+    watch: noWatch,
     commandIds: [],
     lastEventId: "",
     lastHash: "",

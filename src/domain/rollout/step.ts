@@ -51,7 +51,7 @@ function commit(before: Step, after: RouteState, told: Told, moment: Moment, pub
   const index = before.decisions.filter(({ kind }) => kind === "gate-event").length;
   const epoch = publishes ? nextEpoch(before.state, moment) : before.state.epoch;
   const { why = "", ...rest } = told;
-  const unsaid = { actor: "headgate", withoutProof: false, look: null, about: null, setAsidePanes: [], ...rest };
+  const unsaid = { actor: "headgate", withoutProof: false, look: null, about: null, setAsidePanes: [], rows: null, ...rest };
   const { action, reasons, actor } = unsaid;
   const isAttempts = unsaid.about === null;
   const booked = isAttempts ? book(before.state, after, { action, reasons, actor, why, atMs, sha256: deps.sha256 }) : null;

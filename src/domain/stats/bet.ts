@@ -13,7 +13,7 @@ import { nano } from "./nano-nats.ts";
 
 /** Mixture over effect sizes to freeze, and the multiples of (limit - tolerated) that they stand for. */
 export const FREEZE_WEIGHTS: readonly number[] = [0.15, 0.4, 0.25, 0.12, 0.08];
-const FREEZE_MULTIPLES: readonly number[] = [0.5, 1, 2, 4, 8];
+export const FREEZE_MULTIPLES: readonly number[] = [0.5, 1, 2, 4, 8];
 /** Mixture to advance, and the multiples of the limit. */
 export const ADVANCE_WEIGHTS: readonly number[] = [0.2, 0.2, 0.2, 0.2, 0.2];
 const ADVANCE_MULTIPLES: readonly number[] = [0.4, 0.6, 0.8, 1.0, 1.2];

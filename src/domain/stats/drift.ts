@@ -61,6 +61,29 @@ export function referenceBound(bad: number, n: number, d0: number, alpha: number
   return Math.max(bad / n + d0, high);
 }
 
+/**
+ * The same for losses anywhere in [0, 1]: max(mean + d0, U), where U is the largest mean that the Chernoff-Hoeffding bound does not
+ * exclude, n KL(sum / n, U) <= ln(cells / (0.2 alpha)). Exact for any distribution, and wider than Clopper and Pearson's limit, which holds for
+ * pass and fail only.
+ *
+ * @param sum of the losses of `n` records
+ * @see Hoeffding 1963, Probability inequalities for sums of bounded random variables, doi:10.1080/01621459.1963.10500830, theorem 1
+ */
+export function referenceBoundOfScores(sum: number, n: number, d0: number, alpha: number, cells: number): number {
+  if (n === 0 || sum >= n) return 1;
+  const mean = Math.max(0, sum / n);
+  const most = ln(cells / (REFERENCE_SHARE * alpha)) / n;
+  const apart = (u: number) => (mean === 0 ? 0 : mean * ln(mean / u)) + (1 - mean) * (ln(1 - mean) - log1p(-u));
+  let low = mean;
+  let high = 1;
+  for (let round = 0; round < 60; round++) {
+    const u = (low + high) / 2;
+    if (apart(u) <= most) low = u;
+    else high = u;
+  }
+  return Math.min(1, Math.max(mean + d0, high));
+}
+
 /** P(Y <= bad) / P(Y = bad) for Y binomial(n, p), summed downwards until terms vanish. */
 function tail(bad: number, n: number, p: number): number {
   let term = 1;
@@ -81,20 +104,25 @@ export interface ReferenceCell {
   readonly bad: number;
 }
 
-const RECORDS_PER_CELL = 2000;
-const RECORDS_OF_REFERENCE = 1000;
+/** Fewest records of a reference; a cell of its own needs CELL_FACTOR times as many. */
+export const RECORDS_OF_REFERENCE = 1000;
+const CELL_FACTOR = 2;
 
 /**
  * Cells of a frozen reference: one with fewer than 2,000 records is merged with the next (the last with the first).
  *
+ * @param need fewest records in all; a cell needs twice as many
  * @returns null below 1,000 records in all: the reference is only watched
  */
-export function referenceCells(day: readonly { readonly n: number; readonly bad: number }[]): readonly ReferenceCell[] | null {
+export function referenceCells(
+  day: readonly { readonly n: number; readonly bad: number }[],
+  need: number = RECORDS_OF_REFERENCE,
+): readonly ReferenceCell[] | null {
   const merged: ReferenceCell[] = [];
   let open: ReferenceCell = { cells: [], n: 0, bad: 0 };
   day.forEach((cell, i) => {
     open = { cells: [...open.cells, i], n: open.n + cell.n, bad: open.bad + cell.bad };
-    if (open.n < RECORDS_PER_CELL) return;
+    if (open.n < CELL_FACTOR * need) return;
     merged.push(open);
     open = { cells: [], n: 0, bad: 0 };
   });
@@ -104,5 +132,5 @@ export function referenceCells(day: readonly { readonly n: number; readonly bad:
   }
   let n = 0;
   for (const cell of merged) n += cell.n;
-  return n < RECORDS_OF_REFERENCE ? null : merged;
+  return n < need ? null : merged;
 }

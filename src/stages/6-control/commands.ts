@@ -44,6 +44,7 @@ export function commandRecord(request: CommandRequest, at: { readonly views: Vie
     expectedEpoch: expectedEpoch ?? null,
     actor: request.actor,
     atMs: at.nowMs,
+    probe: null,
   };
 }
 

@@ -1,5 +1,7 @@
 import type { RolloutSpec, ServedVersion } from "../../../../topics/index.ts";
+import type { DriftPlan } from "../../drift/watch-state.ts";
 import { BUCKETS, bucketsForPercent } from "../../routing/buckets.ts";
+import { RECORDS_OF_REFERENCE } from "../../stats/drift.ts";
 import { durationMs } from "./duration.ts";
 import type { PlannedStep, RolloutPlan, WantedRubrics } from "./plan.ts";
 import { ladderProblems, type Problem, signalProblems, versionProblems } from "./plan-problems.ts";
@@ -40,6 +42,7 @@ export function normaliseSpec(spec: RolloutSpec, rubrics: WantedRubrics): Normal
     ...ladderProblems(spec, { ladder, holdback }),
     ...timingProblems(timing),
     ...schemaCheckProblems(spec),
+    ...driftProblems(spec, timing.paneMs),
   ];
   const candidateVersion = versionOf(spec, spec.candidate);
   if (problems.length > 0 || candidateVersion === null) return { kind: "refused", problems };
@@ -64,9 +67,25 @@ export function normaliseSpec(spec: RolloutSpec, rubrics: WantedRubrics): Normal
     approvals: [...new Set(spec.approvals ?? [])].sort((a, b) => a - b),
     freezeWindows: (spec.freezeWindows ?? []).map(({ from, to, reason }) => ({ fromMs: Date.parse(from), toMs: Date.parse(to), reason: reason ?? "" })),
     percentileMinRecords: spec.advanced?.percentileMinRecords ?? 1_000,
+    drift: driftPlanOf(spec),
     ...timing,
   };
   return { kind: "plan", plan, notices: planned.notices };
+}
+
+/** Judgements per minute while no rollout runs, of a spec that limits neither them nor the judge. */
+const DRIFT_PER_MINUTE = 60;
+
+function driftPlanOf({ drift, golden, judge, advanced }: RolloutSpec): DriftPlan {
+  const given = drift === "off" ? {} : (drift ?? {});
+  return {
+    isOn: drift !== "off",
+    blockMs: durationMs(given.block ?? "10m"),
+    referenceMs: durationMs(given.reference ?? "24h"),
+    minRecords: advanced?.driftMinRecords ?? RECORDS_OF_REFERENCE,
+    judgePerMinute: judgePerMinute(given.budget ?? judge?.budget) ?? DRIFT_PER_MINUTE,
+    goldenEveryMs: golden === undefined ? null : durationMs(golden.every ?? "1h"),
+  };
 }
 
 function stepOf(percent: number): PlannedStep {
@@ -157,6 +176,29 @@ function judgePerMinute(budget: string | undefined): number | null {
   if (budget === undefined) return null;
   const [amount, unit] = budget.split("/");
   return Number(amount) * (JUDGE_UNIT[unit ?? ""] ?? Number.NaN);
+}
+
+function driftProblems({ drift, golden }: RolloutSpec, paneMs: number): Problem[] {
+  const problems: Problem[] = [];
+  const blockMs = durationMs(drift === undefined || drift === "off" ? "10m" : (drift.block ?? "10m"));
+  if (drift !== undefined && drift !== "off" && blockMs < paneMs)
+    problems.push({ path: "drift.block", message: `is shorter than a pane (${paneMs} ms); give at least as much, for example 10m` });
+  golden?.prompts.forEach(({ expect }, i) => {
+    if (Object.values(expect).every((one) => one === undefined))
+      problems.push({ path: `golden.prompts[${i}].expect`, message: "is empty: say exact, contains, pattern or jsonSchema" });
+    if (expect.pattern !== undefined && !isRegExp(expect.pattern))
+      problems.push({ path: `golden.prompts[${i}].expect.pattern`, message: "is not a valid regular expression; correct it" });
+  });
+  return problems;
+}
+
+function isRegExp(pattern: string): boolean {
+  try {
+    new RegExp(pattern);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function schemaCheckProblems({ schema }: RolloutSpec): Problem[] {

@@ -1,4 +1,5 @@
 import type { RoutingTable, SchemaCheck, ServedVersion } from "../../../../topics/index.ts";
+import type { DriftPlan } from "../../drift/watch-state.ts";
 
 export type OnBreach = "freeze" | "rollback" | "contract";
 export type WantedRubrics = RoutingTable["rubrics"];
@@ -86,6 +87,7 @@ export interface RolloutPlan {
   /** In shadow and canary; ten times as long while observing. 0: gateways never fall back. */
   readonly staleAfterMs: number;
   readonly percentileMinRecords: number;
+  readonly drift: DriftPlan;
 }
 
 /** Whether a signal must be safe before shadow is left: of mirrored calls only differences of quality on the same prompts are proof. */

@@ -10,7 +10,7 @@ type Verb = "pause" | "retry" | "rollback" | "undo" | "freeze" | "promote";
 function answered(world: World, verb: Verb) {
   const before = world.events.length;
   world.command(verb);
-  const asked: Command = { id: "c", route, verb, reason: "", expectedAttempt: null, expectedEpoch: null, actor: "ann", atMs: world.atMs };
+  const asked: Command = { id: "c", route, verb, reason: "", expectedAttempt: null, expectedEpoch: null, actor: "ann", atMs: world.atMs, probe: null };
   return answerTo(asked, world.events.slice(before));
 }
 

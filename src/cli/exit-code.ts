@@ -27,6 +27,7 @@ const byError: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
   RUBRIC_INVALID: exitCode.usage,
   REQUEST_INVALID: exitCode.usage,
   RECORD_INVALID: exitCode.usage,
+  BUNDLE_INVALID: exitCode.usage,
   RECORD_TOO_LARGE: exitCode.usage,
   NOT_FOUND: exitCode.notFound,
   CONFLICT: exitCode.conflict,

@@ -6,6 +6,8 @@ import { brakeCommand } from "./brake.ts";
 import { act, type Cli } from "./cli.ts";
 import { exitCode } from "./exit-code.ts";
 import { planCommand } from "./plan/plan.ts";
+import { evidenceCommand } from "./replay/export.ts";
+import { replayCommand } from "./replay/replay.ts";
 import { roleCommands } from "./roles.ts";
 import { applyCommand } from "./rollout/apply.ts";
 import { getCommand, listCommand, statusCommand } from "./rollout/get.ts";
@@ -33,6 +35,8 @@ export function headgate(cli: Cli): Command {
   planCommand(root.command("plan").helpGroup("Rollouts (through the control API)"), cli);
   schemaCommand(rollout.command("schema"), cli);
   brakeCommand(root.command("brake").helpGroup("Rollouts (through the control API)"), cli);
+  replayCommand(root.command("replay").helpGroup("History (from Kafka, or from one file)"), cli);
+  evidenceCommand(root.command("evidence").helpGroup("History (from Kafka, or from one file)"), cli);
   backtestCommand(root.command("backtest").helpGroup("On recorded calls (no Kafka)"), cli);
   auditCommand(root.command("audit").helpGroup("On recorded calls (no Kafka)"), cli);
   roleCommands(root, cli);

@@ -2,6 +2,8 @@ import { HALF_LIFE_MS, PRIOR_RECORDS } from "../stats/bet.ts";
 import { exp } from "../stats/ln.ts";
 
 const TINY = 1e-6;
+/** Limit of `missing_scores`. */
+const MISSING_LIMIT = 0.01;
 
 /** n, sum of x and sum of x squared, changed in place. */
 export interface MutableMoments {
@@ -70,6 +72,11 @@ export class Learned {
   /** Unscored share of what was drawn of the baseline; 0 before anything was. */
   get unscoredShare(): number {
     return this.#sampled > 0 ? this.#unscored / this.#sampled : 0;
+  }
+
+  /** What the unscored may hide at most: `unscoredOf` of evidence/baseline.ts. */
+  get hidden(): number {
+    return this.#sampled > 0 ? Math.min(MISSING_LIMIT, this.#unscored / this.#sampled + 3 / this.#sampled) : MISSING_LIMIT;
   }
 
   /** Takes a pane in; `unscored`: of the baseline, beside its n. */

@@ -49,6 +49,8 @@ export interface Grid {
 }
 
 const scoreGrid: Grid = { values: Float64Array.from({ length: 101 }, (_, i) => i / 100), runawayFrom: null };
+/** Advancing at a limit of 1: other limits scale it. */
+const unitAdvance = betSizes({ kind: "difference", tolerated: 0, limit: 1 }, "advance");
 const increments = new Float64Array(freezeWeights.length);
 const floorCounts = new Float64Array(2);
 const candidateMoments = noMoments();
@@ -70,7 +72,7 @@ export class SimulatedSignal {
   readonly runaway: FreezeRuns | null;
   readonly #frame: Frame;
   readonly #freeze: BetSizes;
-  #advance: BetSizes | null;
+  readonly #advance: BetSizes;
   readonly #advances: AdvanceRun[] = [];
   readonly #reverse: AdvanceRun | null;
   readonly #floorAdvance: AdvanceRun | null;
@@ -80,7 +82,6 @@ export class SimulatedSignal {
   readonly #grid: Grid;
   readonly #clusters: PairCounts[] | null;
   readonly #learned = new Learned();
-  #compositeOf = -1;
   #isBelowFloor = false;
   // The open block.
   #openFromMs = -1;
@@ -88,6 +89,7 @@ export class SimulatedSignal {
   #pref = 0;
   #v = 0;
   #u = 0;
+  #hidden = 0;
   readonly #pending = { na: 0, ya: 0, xa: 0, nb: 0, yb: 0, unscoredA: 0, unscoredB: 0 };
   readonly #candidate: Float64Array;
   readonly #baseline: Float64Array;
@@ -177,7 +179,7 @@ export class SimulatedSignal {
 
   /** Too much is unscored to prove anything. */
   get hasNoData(): boolean {
-    return this.candidateN === 0 || this.baselineN === 0 || (this.#isComposite && this.#compositeLimit(this.#unscoredShare) === null);
+    return this.candidateN === 0 || this.baselineN === 0 || (this.#isComposite && this.#compositeLimit(this.#unscoredShare, this.#learned.hidden) === null);
   }
 
   /** Counts records by subject, before the pane that they are in is fed. */
@@ -258,6 +260,7 @@ export class SimulatedSignal {
     this.#pref = this.#learned.mean(expected);
     this.#v = this.#isSpread ? this.#learned.variance(referenceVariance) : -1;
     this.#u = this.#unscoredShare;
+    this.#hidden = this.#learned.hidden;
   }
 
   #clearBlock(): void {
@@ -279,17 +282,15 @@ export class SimulatedSignal {
     return this.planned.group === "judge" ? this.#learned.unscoredShare : 0;
   }
 
-  #compositeLimit(u: number): number | null {
-    return advanceLimit(this.planned.margin.limit * this.planned.judgeJ, u);
+  #compositeLimit(u: number, hidden: number): number | null {
+    return advanceLimit(this.planned.margin.limit * this.planned.judgeJ, u, hidden);
   }
 
   /** What advancing is tested at: for judged signals the margin of the composite in which unscored is failed. */
   #advanceSizes(): BetSizes | null {
-    if (!this.#isComposite || this.#compositeOf === this.#u) return this.#advance;
-    this.#compositeOf = this.#u;
-    const limit = this.#compositeLimit(this.#u);
-    this.#advance = limit === null ? null : betSizes({ kind: "difference", tolerated: 0, limit }, "advance");
-    return this.#advance;
+    if (!this.#isComposite) return this.#advance;
+    const limit = this.#compositeLimit(this.#u, this.#hidden);
+    return limit === null ? null : { ...unitAdvance, d: limit, unit: limit };
   }
 
   #close(step: number, endMs: number): void {

@@ -64,6 +64,8 @@ interface Minute {
   readonly actions: readonly SimulatedAction[];
   readonly logA: number;
   readonly logAMinus: number;
+  /** Of each signal: proven safe in the step. */
+  readonly safe: readonly boolean[];
 }
 
 interface History {
@@ -86,7 +88,7 @@ function record({ world, minutes, signals = ["schema_validity", "task_completion
     world.minutes(1);
     const after = world.state.current;
     assert.ok(after !== null);
-    const { crossing } = lookAt(world.state, { ...after, step: before.step, phase: "canary" }, world.atMs);
+    const { crossing, assessments } = lookAt(world.state, { ...after, step: before.step, phase: "canary" }, world.atMs);
     recorded.push({
       before,
       after,
@@ -99,6 +101,7 @@ function record({ world, minutes, signals = ["schema_validity", "task_completion
       }),
       logA: crossing.logA,
       logAMinus: crossing.logAMinus,
+      safe: assessments.map(({ isSafe }) => isSafe),
     });
   }
   return recorded;
@@ -218,6 +221,8 @@ describe("the simulator", () => {
         const action = follower.take(minute);
         assert.deepEqual(action === "none" ? [] : [action], minute.actions, `minute ${i + 1}`);
         seen.push(action);
+        const safe = follower.simulator.signals.map(({ isSafe }) => isSafe);
+        if (action !== "advance" && action !== "done") assert.deepEqual(safe, minute.safe, `minute ${i + 1}`);
         // A few nano-nats: sums of moments round differently when nobody had a value.
         for (const [isMinus, want] of [
           [false, minute.logA],

@@ -124,7 +124,7 @@ export function plannerProblems(
   const hopeless = plan.signals.filter((signal) => signal.tier === "guardrail" && limitToAdvance(signal, 0) === null);
   const tooSmall = hopeless.map(({ name, margin }) => ({
     path: `signals.${name}.margin.limit`,
-    message: `is ${margin.limit}, with which nothing can ever be proven safe: a point of records that come back unscored counts as failed, and that must leave more than half of it; raise it, for example to 0.03`,
+    message: `is ${margin.limit}, too small to be told from what the records that come back unscored can hide; raise it, for example to 0.03`,
   }));
   if (traffic === null) {
     const unchecked = "no volume was given, so whether the ladder can decide was not checked; give --rps N or --from-topics";

@@ -1,5 +1,6 @@
 import type { RolloutSpec, ServedVersion } from "../../../topics/index.ts";
 import { canonicalJson } from "./canonical-json.ts";
+import { planWithHoldback } from "./default-holdback.ts";
 import { applyEdit, editProblems, isTableEdited, loosenings } from "./edit.ts";
 import { withoutRoom } from "./exposure-cap.ts";
 import type { ReducerDeps } from "./gate-event.ts";
@@ -9,6 +10,7 @@ import { begin as beginAttempt, rollBack } from "./phases.ts";
 import { type Approval, namesOfWaiting, put, slotOf, type Waiting, type WaitingSpecs, waitingOf } from "./queue.ts";
 import type { Reason } from "./reasons.ts";
 import { callsPerMinute, candidatePpm } from "./routing-table.ts";
+import { durationMs } from "./spec/duration.ts";
 import { normaliseSpec, rolloutIdOf } from "./spec/normalise.ts";
 import type { RolloutPlan } from "./spec/plan.ts";
 import type { Problem } from "./spec/plan-problems.ts";
@@ -44,7 +46,7 @@ function begin(before: Step, candidate: Candidate, moment: Moment): Step {
   const { spec, digest, actor } = candidate;
   const { onRunning = "reject" } = spec;
   const running = isRunning(state.current) ? state.current : null;
-  const normalised = normaliseSpec(spec, candidate.rubrics);
+  const normalised = planWithHoldback(spec, candidate.rubrics, callsPerMinute(state, durationMs(spec.pane ?? "60s")));
   if (normalised.kind === "refused") return refuse(before, candidate, moment, "spec_refused", said(normalised.problems));
   const { plan, notices } = normalised;
   if (running !== null && onRunning !== "queue" && onRunning !== "replace") {
@@ -72,10 +74,13 @@ function begin(before: Step, candidate: Candidate, moment: Moment): Step {
   const crowded = withoutRoomToStart(state, plan, moment);
   if (crowded !== null) return refuse(before, candidate, moment, "exposure_cap", [crowded]);
   const cleared = running === null ? before : replaced(before, running, candidate, moment);
-  const { approval } = candidate;
-  const why = approval === null ? "" : askedBy(actor, approval);
-  const told = approval === null ? notices : [`approved by ${approval.actor}, ${why}`, ...notices];
-  return start(cleared, { plan, serving, specDigest: digest, actor: approval?.actor ?? actor, why, notices: told }, moment);
+  return start(cleared, { plan, serving, specDigest: digest, ...startedBy(candidate, notices) }, moment);
+}
+
+function startedBy({ actor, approval }: Candidate, notices: readonly string[]): Pick<Start, "actor" | "why" | "notices"> {
+  if (approval === null) return { actor, why: "", notices };
+  const why = askedBy(actor, approval);
+  return { actor: approval.actor, why, notices: [`approved by ${approval.actor}, ${why}`, ...notices] };
 }
 
 const askedBy = (actor: string, { reason }: Approval) => `asked for by ${actor}: ${reason}`;
@@ -122,7 +127,7 @@ export function withdraw(before: Step, slot: keyof WaitingSpecs, about: { readon
 /** A change of the running rollout: at once, or after an approval when it makes anything easier for the candidate. */
 function declareEdit(state: RouteState, running: Attempt, input: SpecInput & { readonly spec: RolloutSpec }, moment: Moment): Step {
   const before = unchanged(state);
-  const normalised = normaliseSpec(input.spec, input.rubrics);
+  const normalised = normaliseSpec(withHoldbackOf(running, input.spec), input.rubrics);
   if (normalised.kind === "refused") return refuse(before, input, moment, "spec_refused", said(normalised.problems));
   const { plan } = normalised;
   const problems = [...editProblems(running, plan), ...candidateProblems(state, plan, moment.deps), ...servingProblems(state, plan, moment.deps)];
@@ -154,6 +159,9 @@ function edit(
   return isTableEdited(running.plan, about.plan) ? publish(before, after, told, moment) : tell(before, after, told, moment);
 }
 
+/** An edit that names no holdback keeps the one that the volume asked for when the rollout started. */
+const withHoldbackOf = ({ plan }: Attempt, spec: RolloutSpec): RolloutSpec => ({ ...spec, holdback: spec.holdback ?? plan.holdback.percent });
+
 /** Carries out what waited for an approval. */
 export function approved(before: Step, one: Waiting, approval: Approval, moment: Moment): Step {
   const { state } = before;
@@ -165,7 +173,7 @@ export function approved(before: Step, one: Waiting, approval: Approval, moment:
   if (one.spec === null) return freed;
   const candidate = { ...one, spec: one.spec, gateways: [], approval };
   if (one.how !== "edit") return begin(freed, candidate, moment);
-  const normalised = normaliseSpec(one.spec, one.rubrics);
+  const normalised = normaliseSpec(current === null ? one.spec : withHoldbackOf(current, one.spec), one.rubrics);
   if (!isRunning(current) || normalised.kind === "refused") return refuse(freed, candidate, moment, "spec_refused", ["the rollout that it edits is over"]);
   const problems = editProblems(current, normalised.plan);
   if (problems.length > 0) return refuse(freed, candidate, moment, "spec_refused", problems);

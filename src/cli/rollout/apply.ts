@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { KnownError } from "../../errors/known-error.ts";
 import type { RouteView } from "../../stages/6-control/route-view.ts";
 import { act, type Cli } from "../cli.ts";
+import type { ControlApi } from "../control-api.ts";
 import { parseDuration } from "../duration.ts";
 import { type ExitCode, exitCode } from "../exit-code.ts";
 import { showProblems } from "../problems.ts";
@@ -63,6 +64,11 @@ async function apply(cli: Cli, options: ApplyOptions): Promise<ExitCode> {
     return exitCode.ok;
   }
   cli.terminal.err(appliedLine(applied));
+  return untilSettled(cli, api, applied, options);
+}
+
+/** Shows each change of the rollout until it is settled, or the time is over. */
+async function untilSettled(cli: Cli, api: ControlApi, applied: Applied, options: ApplyOptions): Promise<ExitCode> {
   let shown = "";
   let last: RouteView | undefined;
   const signal = deadline(parseDuration(options.timeout, "--timeout"), cli.interrupted);
@@ -71,14 +77,20 @@ async function apply(cli: Cli, options: ApplyOptions): Promise<ExitCode> {
     if (view.declared?.standing === "refused")
       throw new KnownError("CONFLICT", `the decider refused the spec: ${plain(view.declared.refusal)}`, { fix: "correct what it names, then apply again" });
     last = view;
-    const line = showStatusLine(view);
+    const kept = keptFor(view, applied);
+    const line = kept ?? showStatusLine(view);
     if (line !== shown) cli.terminal.out(options.output === "json" ? JSON.stringify(view) : line);
     shown = line;
-    const code = settledCode(view);
+    const code = kept === undefined ? settledCode(view) : undefined;
     if (code !== undefined) return code;
   }
   cli.terminal.err(last === undefined ? "the decider has not taken the spec up: is `headgate decider` running?" : "still under way when the time was over");
   return exitCode.progressing;
+}
+
+/** What the decider keeps the spec for; what the route shows meanwhile is another rollout. */
+function keptFor({ declared }: RouteView, { route, digest }: Applied): string | undefined {
+  return declared?.digest === digest && declared.standing === "queued" ? `${plain(route)}  ${plain(declared.refusal)}` : undefined;
 }
 
 function appliedLine(applied: Applied): string {

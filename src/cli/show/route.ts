@@ -28,6 +28,7 @@ function facts(view: RouteView, { nowMs, terminal }: { readonly nowMs: number; r
     ["", `${view.baseline} (baseline)`],
     ["Gateways", `${obeyed} of ${live} obey epoch ${view.epoch}${behind.length === 0 ? "" : `; not yet: ${behind.join(", ")}`}`],
   ];
+  if (view.state !== null && view.state.waiting !== "") rows.push(["Waiting", view.state.waiting]);
   if (view.brake !== null) {
     const { route, actor, reason, atMs } = view.brake;
     rows.push([

@@ -121,13 +121,18 @@ function refusalOf(verb: Verb, state: Pick<StateEntry, "phase" | "rollout" | "wa
   const isRunning = state.rollout !== "" && runningPhases.has(state.phase);
   // What waits for its turn or an approval may do so without a running rollout.
   if (state.waiting !== "" && (verb === "approve" || verb === "withdraw")) return undefined;
+  // Whether there is an alarm only the decider knows.
+  if (verb === "capture" || verb === "clear") {
+    return isRunning ? { problem: "a rollout is running on it", fix: (route) => `wait for its end, or end it: headgate rollout rollback ${route}` } : undefined;
+  }
   if (verb === "retry") {
     return state.phase === "rolled_back"
       ? undefined
       : { problem: `its rollout is ${state.phase}; only a rolled-back one can be tried again`, fix: (route) => `headgate rollout get ${route}` };
   }
   if (verb === "undo") {
-    return state.phase === "done"
+    // After a later rollout has failed, the decider knows whether there is still something to go back to.
+    return state.phase === "done" || state.phase === "rolled_back"
       ? undefined
       : { problem: `its rollout is ${state.phase}; only a done one can be undone`, fix: (route) => `to end a running one: headgate rollout rollback ${route}` };
   }

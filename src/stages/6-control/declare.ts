@@ -48,7 +48,8 @@ export async function declareRollout(
   // A refused spec may be declared again: what stood in its way may be gone.
   const isDeclared = views.rollouts.get(spec.route)?.digest === digest && standingOf(views, spec.route, digest).standing !== "refused";
   if (isDeclared || isOfPresentAttempt(spec.route, digest, views)) return { kind: "unchanged", route: spec.route, digest, warnings: [] };
-  checkNotRunning(spec.route, views);
+  // What else a spec does while a rollout runs is for the decider to judge.
+  if ((spec.onRunning ?? "reject") === "reject") checkNotRunning(spec.route, views);
   const live = liveGateways(
     [...views.fleet.entries()].map(([, report]) => report),
     nowMs,
@@ -118,7 +119,10 @@ function isOfPresentAttempt(route: string, digest: string, views: Views): boolea
   if (started === undefined) return false;
   const { rollout, attempt } = started;
   const state = views.states.get(route);
-  if (state === undefined || (state.rollout === rollout && state.attempt === attempt)) return true;
+  if (state === undefined) return true;
+  // After an edit the attempt has another spec: going back to the first one is an edit too.
+  if (state.rollout === rollout && state.attempt === attempt)
+    return events.find((event) => event.rollout === rollout && event.attempt === attempt)?.specDigest === digest;
   throw new KnownError("CONFLICT", `this spec was started before, as attempt ${attempt} of ${rollout}, and no spec is started twice`, {
     fix: `headgate rollout retry ${route} starts the newest rollout again; to start this one, give the spec another id (or any other change)`,
     details: { rollout, attempt },

@@ -3,13 +3,13 @@ import { DEFAULT_LADDER } from "../../domain/rollout/spec/normalise.ts";
 import { bindingBrake, candidateSharePct, liveGateways, type Obedience, obedience } from "./obedience.ts";
 import { headOf, type Views } from "./views.ts";
 
-/** What became of a declared spec: not taken up yet, an attempt was started with it, or the decider refused it. */
-export type Standing = "waiting" | "started" | "refused";
+/** What became of a declared spec: not taken up yet, an attempt was started with it, kept for its turn or an approval, or refused. */
+export type Standing = "waiting" | "started" | "queued" | "refused";
 
 /** The declared spec of a route, as it stands in `rollouts`. */
 export interface Declared {
   readonly standing: Standing;
-  /** Why the decider refused it; empty when it did not. */
+  /** Why the decider refused it, or what it keeps it for; empty when it started. */
   readonly refusal: string;
   readonly digest: string;
   readonly actor: string;
@@ -138,11 +138,20 @@ export function windowsOf(views: Views, route: string | undefined): WindowView[]
 export function standingOf(views: Views, route: string, digest: string): Pick<Declared, "standing" | "refusal"> {
   const event = views.gateEvents.newest(route, { limit: Number.MAX_SAFE_INTEGER }).find(({ specDigest }) => specDigest === digest);
   if (event === undefined) return { standing: "waiting", refusal: "" };
-  return isSpecRefusal(event) ? { standing: "refused", refusal: event.message } : { standing: "started", refusal: "" };
+  if (isSpecRefusal(event)) return { standing: "refused", refusal: event.message };
+  return isSpecKept(event) ? { standing: "queued", refusal: event.message } : { standing: "started", refusal: "" };
 }
 
 export function isSpecRefusal({ reasons }: Pick<GateEvent, "reasons">): boolean {
-  return reasons.includes("spec_refused") || reasons.includes("spec_conflict");
+  return specRefusals.some((reason) => reasons.includes(reason));
+}
+
+/** Why a declared spec does not start; an attempt's own events name an attempt. */
+const specRefusals = ["spec_refused", "spec_conflict", "withdrawn"];
+
+/** The decider keeps it until its turn, an approval, or room under the shared cap. */
+function isSpecKept({ attempt, reasons }: GateEvent): boolean {
+  return attempt === 0 && (reasons.includes("queued") || reasons.includes("awaiting_approval"));
 }
 
 function declaredOf(views: Views, route: string): Declared | undefined {

@@ -58,6 +58,14 @@ describe("commands and brakes", () => {
     assert.deepEqual(written("commands"), []);
   });
 
+  it("approves and withdraws what waits, also when no rollout runs", async () => {
+    const { call, log } = await control();
+    log.put(rolloutState, route, state({ phase: "rolled_back" }));
+    assert.equal((await call("POST", `/v1/routes/${route}/approve`)).status, 409);
+    log.put(rolloutState, route, state({ phase: "rolled_back", waiting: "retry of x by ann waits for an approval" }));
+    for (const verb of ["approve", "withdraw"]) assert.equal((await call("POST", `/v1/routes/${route}/${verb}`)).status, 202, verb);
+  });
+
   it("does not refuse by a state that the newest declaration has not reached yet", async () => {
     const { call, log } = await control();
     log.put(rolloutState, route, state({ phase: "done", atMs: 5 }));

@@ -98,6 +98,31 @@ describe("POST /v1/rollouts", () => {
     assert.equal((await call("POST", "/v1/rollouts", declare({ minSamples: 7 }))).status, 202);
   });
 
+  it("leaves to the decider what a spec with onRunning does while a rollout runs, and shows what it is kept for", async () => {
+    const { call, log } = await control();
+    await call("POST", "/v1/rollouts", declare());
+    log.put(rolloutState, route, state());
+    for (const onRunning of ["queue", "replace", "edit"]) assert.equal((await call("POST", "/v1/rollouts", declare({ onRunning }))).status, 202, onRunning);
+    const { digest } = (await call("POST", "/v1/rollouts", declare({ id: "next", onRunning: "queue" }))).json;
+    const told = { id: "ge-1", action: "held" as const, attempt: 0, specDigest: digest };
+    log.put(gateEvents, route, gateEvent({ ...told, reasons: ["queued"], message: "the spec (start) waits for its turn" }));
+    assert.deepEqual((await call("GET", `/v1/routes/${route}`)).json.declared.standing, "queued");
+    log.put(gateEvents, route, gateEvent({ ...told, id: "ge-2", reasons: ["withdrawn"], message: "withdrawn by eve" }));
+    const { standing, refusal } = (await call("GET", `/v1/routes/${route}`)).json.declared;
+    assert.deepEqual([standing, refusal], ["refused", "withdrawn by eve"]);
+  });
+
+  it("takes the spec from before an edit as another edit", async () => {
+    const { call, log } = await control();
+    const first = (await call("POST", "/v1/rollouts", declare({ onRunning: "edit" }))).json.digest;
+    log.put(gateEvents, route, gateEvent({ id: "ge-1", action: "started", specDigest: first, reasons: ["started"] }));
+    log.put(rolloutState, route, state());
+    const second = (await call("POST", "/v1/rollouts", declare({ onRunning: "edit", minSamples: 300 }))).json.digest;
+    log.put(gateEvents, route, gateEvent({ id: "ge-2", action: "held", specDigest: second, reasons: ["edited"] }));
+    assert.equal((await call("POST", "/v1/rollouts", declare({ onRunning: "edit", minSamples: 300 }))).json.status, "unchanged");
+    assert.equal((await call("POST", "/v1/rollouts", declare({ onRunning: "edit" }))).status, 202);
+  });
+
   it("answers 409 to a spec that an earlier attempt was started with, and 200 to that of the present one", async () => {
     const { call, log, written } = await control();
     const { digest } = (await call("POST", "/v1/rollouts", declare())).json;

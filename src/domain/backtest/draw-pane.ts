@@ -201,17 +201,20 @@ export function drawMirrored(pairs: Pairs, calls: number, { table, dice, judged 
   return blocks;
 }
 
+/** Differences of losses: every whole hundredth. */
+const differences = Array.from({ length: 2 * HUNDREDTHS + 1 }, (_, i) => i - HUNDREDTHS);
+
 /** Differences of losses in hundredths between the mirrored and the served answer, one row per drawn pair. */
 function differencesOf(about: { readonly column: Column; readonly twin: Column; readonly mirrored: Drawn; readonly served: Int32Array }): Column {
   const { column, twin, mirrored, served } = about;
   const scale = column.kind === "binary" ? HUNDREDTHS : 1;
-  const differences = Array.from(served, (servedRow, i) => {
-    const [mine, theirs] = [column.place[mirrored.rows[i] ?? -1] ?? -1, twin.place[servedRow] ?? -1];
-    return mine < 0 || theirs < 0 ? null : scale * ((column.values[mine] ?? 0) - (twin.values[theirs] ?? 0));
-  });
-  const values = [...new Set(differences.filter((difference) => difference !== null))].sort((a, b) => a - b);
-  const places = new Map(values.map((value, i) => [value, i]));
-  return { signal: column.signal, kind: "grid", values, place: Int32Array.from(differences, (d) => (d === null ? -1 : (places.get(d) ?? -1))) };
+  const place = new Int32Array(served.length);
+  for (let i = 0; i < served.length; i++) {
+    const mine = column.place[mirrored.rows[i] ?? -1] ?? -1;
+    const theirs = twin.place[served[i] ?? -1] ?? -1;
+    place[i] = mine < 0 || theirs < 0 ? -1 : scale * ((column.values[mine] ?? 0) - (twin.values[theirs] ?? 0)) + HUNDREDTHS;
+  }
+  return { signal: column.signal, kind: "grid", values: differences, place };
 }
 
 /** Share of calls that each arm serves under a table. */

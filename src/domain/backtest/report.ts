@@ -72,7 +72,14 @@ function reasonsOf(outcome: Outcome, events: readonly GateEvent[]): ReportedSign
 
 function reported(row: SignalEvidence): ReportedSignal {
   const { signal, slice, verdict, delta, bound, tolerated, limit } = row;
-  return { signal, slice, verdict, value: row.candidateValue, baseline: row.baselineValue, delta, bound, tolerated, limit, n: row.candidateN };
+  return { signal, slice, verdict, value: candidateValueOf(row), baseline: row.baselineValue, delta, bound, tolerated, limit, n: row.candidateN };
+}
+
+/** Of judged pairs only the difference is known: the candidate's value follows from it and from the baseline's. */
+function candidateValueOf({ candidateValue, baselineValue, delta, exposure, direction }: SignalEvidence): number | null {
+  if (candidateValue !== null || exposure !== "shadow" || baselineValue === null || delta === null) return candidateValue;
+  const value = direction === "lower_is_worse" ? baselineValue - delta : baselineValue + delta;
+  return Math.min(1, Math.max(0, value));
 }
 
 /** How often each outcome came of several passes, as fractions. `frozen_ever`: those that were frozen at some time, however they ended. */

@@ -1,5 +1,6 @@
 import { type ComparatorName, comparatorNames } from "./comparators.ts";
 import { type GatesRun, runGates } from "./gates.ts";
+import { plannedMinutes } from "./planned.ts";
 import { detection, growthbookB, outages, safety } from "./published.ts";
 import { everyRow, isWithin, median, percent, type Section, share, spread, type Target, table } from "./report.ts";
 import { atEdge, atFloor, baseLevels, harmful, identical, type Model, models, type Scenario, signalNames } from "./traffic.ts";
@@ -196,6 +197,11 @@ function detectionTargets(found: readonly Detected[]): Target[] {
     const [got, other] = [median(compared.map(({ freeze }) => freeze)), median(compared.map(({ alarms }) => alarms?.growthbook ?? Number.POSITIVE_INFINITY))];
     return got <= 1.15 * other ? [] : [`${name}: ${got}, GrowthBook ${other}`];
   });
+  const misplanned = found.flatMap(({ name, model, scenario, runs }) => {
+    const [got, planned] = [median(runs.map(({ freeze }) => freeze)), plannedMinutes(model, scenario)];
+    const isNear = planned !== null && isWithin(got, planned, 1.5, 1) && isWithin(planned, got, 1.5, 1);
+    return isNear ? [] : [`${name}: planned ${planned?.toFixed(1) ?? "never"}, simulated ${got}`];
+  });
   const published = Object.entries(growthbookB).map(([scenario, minutes]) => `${scenario} ${minutes}`);
   return [
     everyRow("medians within 1.2 × of the prototype's (or one pane)", slow, 4 * found.length),
@@ -205,6 +211,7 @@ function detectionTargets(found: readonly Detected[]): Target[] {
       beyondGrowthbook,
       found.length,
     ),
+    everyRow("`headgate plan` within 1.5 × of the median freeze (or one pane)", misplanned, found.length),
   ];
 }
 

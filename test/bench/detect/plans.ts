@@ -5,7 +5,7 @@ import type { RolloutSpec } from "../../../topics/index.ts";
 import { COST_VARIANCE, type Levels, type SignalName, signalNames } from "./traffic.ts";
 
 /** Names of the product's signals, by those of the traffic models; `relevance` is a second judge score. */
-const productNames: Readonly<Record<SignalName, string>> = {
+export const productNames: Readonly<Record<SignalName, string>> = {
   schema: "schema_validity",
   error: "error_rate",
   task: "task_completion",
@@ -35,7 +35,7 @@ function normalised(over: Partial<RolloutSpec>): RolloutPlan {
 }
 
 /** What a baseline's last day shows before the rollout, and every proven and lasting harm rolled back: columns compare tests, not actions. */
-function knowing(plan: RolloutPlan, names: readonly SignalName[], base: Levels): SimulatedPlan {
+function knowing(plan: RolloutPlan, names: readonly SignalName[], base: Levels): RolloutPlan {
   const signals: PlannedSignal[] = plan.signals.map((signal, i) => {
     const name = names[i] ?? "schema";
     const seen = name === "cost" ? { reference: 1 / 20, referenceVariance: COST_VARIANCE } : signal.kind === "percentile" ? {} : { reference: base[name] };
@@ -45,7 +45,7 @@ function knowing(plan: RolloutPlan, names: readonly SignalName[], base: Levels):
 }
 
 /** Eight guardrails under a constant split: one step, looked at every minute (statistics.md section 3.1 to 3.4). */
-export function gatesPlan(base: Levels): SimulatedPlan {
+export function gatesPlan(base: Levels): RolloutPlan {
   return knowing(normalised({ ladder: [10, 100] }), signalNames, base);
 }
 

@@ -7,8 +7,8 @@ import { clusteredRuns, judgeOutageRuns, unscoredRuns } from "./single-rules.ts"
 const runsOf = (runs: number, { scale }: Settings) => Math.max(20, Math.round(runs * scale));
 const hours = (minutes: number) => (Number.isFinite(minutes) ? (minutes / 60).toFixed(1) : "–");
 const spread = (minutes: readonly number[]) => (minutes.length === 0 ? "" : `${hours(median(minutes))} (${hours(quantile(minutes, 0.9))})`);
-const RAMP_RUNS = 1000;
-const STEP_RUNS = 2000;
+const RAMP_RUNS = 600;
+const STEP_RUNS = 1500;
 /** A pane of the ramp, hours. */
 const RESOLUTION = 5 / 60;
 

@@ -34,4 +34,5 @@ export const pipeline: readonly Stage[] = [
   { stage: "aggregator (window)", reads: [partials, routing], writes: [aggregates, windows] },
   { stage: "decider", reads: [aggregates, commands, rollouts, brakes, fleet], writes: [evidence, gateEvents, rolloutState, routing] },
   { stage: "control", reads: [rollouts, windows, gateEvents, rolloutState, routing, fleet, brakes, catalog], writes: [rollouts, commands, brakes, catalog] },
+  { stage: "prober", reads: [rollouts, routing], writes: [commands] },
 ];

@@ -68,7 +68,7 @@ export const routing = defineTopic({
   partitions: "routes",
   retention: { cleanup: "compact" },
   writers: ["decider"],
-  readers: ["gateway", "sampler", "aggregator", "control"],
+  readers: ["gateway", "sampler", "aggregator", "control", "prober"],
 });
 export type RoutingTable = ValueOf<typeof routing>;
 export type ServedVersion = z.output<typeof servedVersion>;

@@ -18,6 +18,6 @@ export const rollouts = defineTopic({
   partitions: "routes",
   retention: { cleanup: "compact" },
   writers: ["control", "cli", "any system"],
-  readers: ["decider", "control"],
+  readers: ["decider", "control", "prober"],
 });
 export type DeclaredRollout = ValueOf<typeof rollouts>;

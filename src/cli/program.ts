@@ -12,7 +12,7 @@ import { roleCommands } from "./roles.ts";
 import { applyCommand } from "./rollout/apply.ts";
 import { getCommand, listCommand, statusCommand } from "./rollout/get.ts";
 import { lintCommand, schemaCommand } from "./rollout/lint.ts";
-import { verbCommand, verbDescriptions } from "./rollout/verbs.ts";
+import { baselineCommand, verbCommand, verbDescriptions } from "./rollout/verbs.ts";
 import { topicsCommand } from "./topics.ts";
 
 const exitCodes = `
@@ -34,6 +34,7 @@ export function headgate(cli: Cli): Command {
   lintCommand(rollout.command("lint"), cli);
   planCommand(root.command("plan").helpGroup("Rollouts (through the control API)"), cli);
   schemaCommand(rollout.command("schema"), cli);
+  baselineCommand(root.command("baseline").helpGroup("Rollouts (through the control API)"), cli);
   brakeCommand(root.command("brake").helpGroup("Rollouts (through the control API)"), cli);
   replayCommand(root.command("replay").helpGroup("History (from Kafka, or from one file)"), cli);
   evidenceCommand(root.command("evidence").helpGroup("History (from Kafka, or from one file)"), cli);

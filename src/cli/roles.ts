@@ -13,7 +13,10 @@ const programs: Readonly<Record<string, { readonly about: string; readonly load:
   aggregator: { about: "merges partials into blocks and rolling windows", load: () => import("../stages/4-aggregator/main.ts") },
   decider: { about: "compares, decides, publishes routing and gate events", load: () => import("../stages/5-decider/main.ts") },
   control: { about: "HTTP API and server-sent events over the topics", load: () => import("../stages/6-control/main.ts") },
+  prober: { about: "sends golden prompts through the gateway, for the drift watch; optional", load: () => import("../stages/7-prober/main.ts") },
 };
+/** Roles that `up` leaves out: they need an address that only their operator knows. */
+const optional: ReadonlySet<string> = new Set(["prober"]);
 export const roleNames: readonly string[] = Object.keys(programs);
 
 /** `headgate <role>`, one command per role. */
@@ -32,7 +35,7 @@ export function roleCommands(root: Command, cli: Cli): void {
     .helpGroup("Roles (one process each; configured by environment variables)");
   act(up, cli, async (_args, options) => {
     if (options.applyTopics === true) await applyTopicsFirst(cli);
-    const loaded = await Promise.all(Object.values(programs).map(({ load }) => load()));
+    const loaded = await Promise.all(Object.entries(programs).flatMap(([role, { load }]) => (optional.has(role) ? [] : [load()])));
     const { runPrograms } = await import("../runtime/run-program.ts");
     return runPrograms(
       loaded.map(({ program }) => program),

@@ -26,6 +26,7 @@ const table: readonly Row[] = [
   { files: /^src\/stages\/(2-sampler)\//, may: `${stageCommon}|ajv(/|$)` },
   { files: /^src\/stages\/(3-judge)\//, may: `${stageCommon}|openai(/|$)|yaml$` },
   { files: /^src\/stages\/(6-control)\//, may: `${stageCommon}|fastify$|yaml$` },
+  { files: /^src\/stages\/(7-prober)\//, may: `${stageCommon}|ajv(/|$)` },
   { files: /^src\/stages\/(\d-[a-z]+)\//, may: stageCommon },
   { files: /^src\/pipeline\.ts$/, may: "topics/" },
   { files: /^src\/(?:cli|dev)\//, may: "src/(?!stages/)|src/stages/\\d-[a-z]+/main\\.ts$|topics/|node:|(?!kafkajs|@kafkajs|src/|test/)[a-z@]" },

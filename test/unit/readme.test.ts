@@ -9,12 +9,13 @@ import { program as judge } from "../../src/stages/3-judge/main.ts";
 import { program as aggregator } from "../../src/stages/4-aggregator/main.ts";
 import { program as decider } from "../../src/stages/5-decider/main.ts";
 import { program as control } from "../../src/stages/6-control/main.ts";
+import { program as prober } from "../../src/stages/7-prober/main.ts";
 import { rolloutSpec } from "../../topics/rollout-spec.ts";
 
 const readme = readFileSync("README.md", "utf8");
 const configured = [
   { name: "all", configuration: connectionConfiguration },
-  ...[gateway, sampler, judge, aggregator, decider, control].map(({ name, configuration }) => ({ name, configuration })),
+  ...[gateway, sampler, judge, aggregator, decider, control, prober].map(({ name, configuration }) => ({ name, configuration })),
 ].flatMap(({ name, configuration }) => Object.keys(configuration.shape).map((variable) => `${name} ${variable}`));
 const tabled = [...readme.matchAll(/^\| ([a-z]+) \| `([A-Z_]+)` \|/gm)].map(([, role, variable]) => `${role} ${variable}`);
 const blocks = (language: string) => [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, "gm"))].map(([, text]) => text ?? "");

@@ -43,6 +43,22 @@ const decisionMs = 5_000;
 
 type VerbName = keyof typeof verbDescriptions;
 
+/** Verbs of `headgate baseline VERB ROUTE`. */
+const baselineVerbs = {
+  capture: "take a new reference of the version that serves, from now on; ends a drift alarm",
+  clear: "end a drift alarm; the reference stays what it was",
+} as const;
+
+/** `headgate baseline capture|clear` */
+export function baselineCommand(command: Command, cli: Cli): Command {
+  command.description("the reference that the drift watch compares with");
+  for (const verb of Object.keys(baselineVerbs) as (keyof typeof baselineVerbs)[]) {
+    const one = connectionOptions(command.command(verb)).description(baselineVerbs[verb]).argument("<route>").option("--reason <text>", "why, for the record");
+    act(one, cli, ([route = ""], options: VerbOptions) => send(cli, { verb, route }, options));
+  }
+  return command;
+}
+
 export function verbCommand(command: Command, verb: VerbName, cli: Cli): Command {
   connectionOptions(command)
     .description(verbDescriptions[verb])
@@ -53,7 +69,11 @@ export function verbCommand(command: Command, verb: VerbName, cli: Cli): Command
   return act(command, cli, ([route = ""], options: VerbOptions) => send(cli, { verb, route }, options));
 }
 
-async function send(cli: Cli, about: { readonly verb: VerbName; readonly route: string }, options: VerbOptions): Promise<ExitCode> {
+async function send(
+  cli: Cli,
+  about: { readonly verb: VerbName | keyof typeof baselineVerbs; readonly route: string },
+  options: VerbOptions,
+): Promise<ExitCode> {
   const { verb, route } = about;
   const expected = options.expectedAttempt === undefined ? {} : { expectedAttempt: wholeNumber(options.expectedAttempt, "--expected-attempt") };
   const timeoutMs = options.timeout === undefined ? 0 : parseDuration(options.timeout, "--timeout");

@@ -1,6 +1,7 @@
 import { partials, type Request, requests, type Sample, samples } from "../../../topics/index.ts";
 import { checkAnswer } from "../../domain/checks/check-answer.ts";
 import { defaultSchemaCheck, type schemaForms } from "../../domain/checks/schema-check.ts";
+import { GOLDEN_SLICE } from "../../domain/drift/golden.ts";
 import { decodeFirstSights, FirstSights, fromTheBeginning } from "../../domain/sampling/first-sights.ts";
 import { clampToAppend, InstanceBook } from "../../domain/sampling/instance-book.ts";
 import { declaredSlices, termsOf } from "../../domain/signals/attempt-terms.ts";
@@ -157,7 +158,8 @@ class SamplerTask implements Task {
     else if (arrival.lost > 0) metrics.lost.inc(arrival.lost);
     const ended = clampToAppend(request.endedAtMs, appendedAtMs);
     if (ended.clamped || clampToAppend(request.markMs, appendedAtMs).clamped) metrics.skewed.inc();
-    if (request.kind !== "call") return;
+    // Golden prompts are nobody's question: their calls are in no signal of users.
+    if (request.kind !== "call" || request.slices.includes(GOLDEN_SLICE)) return;
     const terms = termsOf(request, table);
     const isNewSubject = this.#sights.see(request, table, record.offset);
     if (request.rollout !== "" && request.exposure === "served")

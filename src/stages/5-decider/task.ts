@@ -5,6 +5,7 @@ import type { ReducerInput } from "../../domain/rollout/input.ts";
 import { reduce } from "../../domain/rollout/reduce.ts";
 import { initialState, isRunning, type RouteState } from "../../domain/rollout/state.ts";
 import type { Decision } from "../../domain/rollout/step.ts";
+import { forWatch } from "../../domain/rollout/watch.ts";
 import { type Batch, type Incoming, type Outgoing, ParkError, type Table, type Task, type TaskContext } from "../../runtime/port.ts";
 import { type ExposureCap, exposureBeside } from "./fleet-exposure.ts";
 import { recordsOf, stateRecord } from "./outputs.ts";
@@ -149,10 +150,12 @@ export class DeciderTask implements Task {
 
   #give(route: string, untimed: ReducerInput, into: { readonly outputs: Outgoing[]; readonly touched: Set<string> }): void {
     const before = this.#states.get(route) ?? initialState(route);
+    const needed = neededOf(before, untimed);
+    if (needed === null) return;
     const seenEpoch = this.#seenEpoch(route);
     const { cap } = this.#parts;
     const input: ReducerInput = {
-      ...untimed,
+      ...needed,
       ...(seenEpoch > before.epoch ? { seenEpoch } : {}),
       ...(cap === null ? {} : { exposure: exposureBeside(route, cap, this.#states) }),
     };
@@ -194,4 +197,9 @@ export class DeciderTask implements Task {
     if (brake === undefined || state === undefined || state.allBrakeAtMs === brake.atMs) return;
     give(route, { kind: "brake", atMs: nowMs, brake } as const);
   }
+}
+
+/** While no rollout runs only what the drift watch needs goes into the journal: most of a pane is of no use to it. */
+function neededOf(state: RouteState, input: ReducerInput): ReducerInput | null {
+  return input.kind === "pane" && !isRunning(state.current) ? forWatch(state, input) : input;
 }

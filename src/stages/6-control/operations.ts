@@ -12,6 +12,8 @@ export const verbs = {
   freeze: "stops the climb until it is thawed",
   thaw: "leaves a freeze; evidence that caused it stays set aside",
   withdraw: "takes back the spec, edit or retry that waits",
+  capture: "takes a new reference of the version that serves, from now on, and ends a drift alarm",
+  clear: "ends a drift alarm; the reference stays",
 } as const;
 export type Verb = keyof typeof verbs;
 export const verbNames = Object.keys(verbs) as readonly Verb[];

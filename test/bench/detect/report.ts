@@ -12,7 +12,7 @@ export interface Section {
   readonly targets: readonly Target[];
 }
 
-export const NEVER = Number.POSITIVE_INFINITY;
+const NEVER = Number.POSITIVE_INFINITY;
 
 /** The q-quantile of numbers, infinite ones last; NaN of none. */
 export function quantile(values: readonly number[], q: number): number {

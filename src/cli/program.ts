@@ -5,6 +5,7 @@ import { backtestCommand } from "./backtest/backtest.ts";
 import { brakeCommand } from "./brake.ts";
 import { act, type Cli } from "./cli.ts";
 import { exitCode } from "./exit-code.ts";
+import { explainCommand } from "./explain/explain.ts";
 import { planCommand } from "./plan/plan.ts";
 import { evidenceCommand } from "./replay/export.ts";
 import { replayCommand } from "./replay/replay.ts";
@@ -36,6 +37,7 @@ export function headgate(cli: Cli): Command {
   schemaCommand(rollout.command("schema"), cli);
   baselineCommand(root.command("baseline").helpGroup("Rollouts (through the control API)"), cli);
   brakeCommand(root.command("brake").helpGroup("Rollouts (through the control API)"), cli);
+  explainCommand(root.command("explain").helpGroup("Rollouts (through the control API)"), cli);
   replayCommand(root.command("replay").helpGroup("History (from Kafka, or from one file)"), cli);
   evidenceCommand(root.command("evidence").helpGroup("History (from Kafka, or from one file)"), cli);
   backtestCommand(root.command("backtest").helpGroup("On recorded calls (no Kafka)"), cli);

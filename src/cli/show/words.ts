@@ -52,13 +52,24 @@ export function showValue(signal: string, value: number | null): string {
 /** A harm: `+2.7%` of the baseline when relative, else `+0.007`; plus is worse. */
 export function showHarm(harm: number | null, { relative }: Pick<SignalEvidence, "relative">): string {
   if (harm === null) return "-";
-  const sign = harm > 0 ? "+" : "";
-  return relative ? `${sign}${(100 * harm).toFixed(1)}%` : `${sign}${harm.toFixed(3)}`;
+  const text = relative ? (100 * harm).toFixed(1) : harm.toFixed(3);
+  const rounded = Number(text) === 0 ? text.replace("-", "") : text;
+  return `${Number(text) > 0 ? "+" : ""}${rounded}${relative ? "%" : ""}`;
+}
+
+type Bounded = Pick<SignalEvidence, "delta" | "bound" | "tolerated" | "verdict" | "relative">;
+
+/** `-0.007 (≤ +0.031)`: how bad it can still be; `(≥ …)` once harm above what is tolerated is proven: how bad it is at least. */
+export function showDelta(signal: Bounded & { readonly low?: number | null }): string {
+  const { delta, bound, tolerated, verdict, low } = signal;
+  if (bound === null) return showHarm(delta, signal);
+  const isLeast = low == null ? verdict === "breach" && bound > tolerated : low > tolerated;
+  return `${showHarm(delta, signal)} (${isLeast ? "≥" : "≤"} ${showHarm(bound, signal)})`;
 }
 
 /** `0.01/0.05`, or `2%/10%` when relative. */
 export function showMargin({ tolerated, limit, relative }: Pick<SignalEvidence, "tolerated" | "limit" | "relative">): string {
-  const show = (margin: number) => (relative ? `${trim(100 * margin)}%` : trim(margin));
+  const show = (margin: number) => (relative ? `${trim(Number((100 * margin).toFixed(1)))}%` : trim(margin));
   return `${show(tolerated)}/${show(limit)}`;
 }
 

@@ -1,6 +1,7 @@
 import { KnownError } from "../../errors/known-error.ts";
 import { answerTo, brakeOfAll, brakeRecord, checkRoute, commandRecord } from "./commands.ts";
 import { checkedSpec, declareRollout } from "./declare.ts";
+import { explained } from "./explained.ts";
 import { deadAfterMs, liveGateways, obedience } from "./obedience.ts";
 import { type BrakeBody, type CommandBody, type DeclareBody, type PageQuery, type Verb, verbNames, type WaitQuery } from "./operations.ts";
 import { isSpecRefusal, routeSummary, routesOf, routeView, windowsOf } from "./route-view.ts";
@@ -35,7 +36,7 @@ export const answers: Readonly<Record<string, Answering>> = {
   listRollouts: (_asked, { views, now }) => ok({ rollouts: routesOf(views).map((route) => routeSummary(views, route, now())) }),
   getRoute: ({ route }, { views, now }) => {
     checkRoute(views, route);
-    return ok(routeView(views, route, now()));
+    return ok({ ...routeView(views, route, now()), explanation: explained(views, route, now()) });
   },
   listRouteEvents: listEvents,
   ...Object.fromEntries(verbNames.map((verb) => [verb, command(verb)])),

@@ -1,4 +1,5 @@
 import type { Brake, GateEvent, RoutingTable, SignalEvidence, StateEntry, WindowView } from "../../../topics/index.ts";
+import type { Explanation } from "../../domain/replay/explanation.ts";
 import { DEFAULT_LADDER } from "../../domain/rollout/spec/normalise.ts";
 import { bindingBrake, candidateSharePct, liveGateways, type Obedience, obedience } from "./obedience.ts";
 import { headOf, type Views } from "./views.ts";
@@ -61,6 +62,8 @@ export interface RouteView extends Omit<RouteSummary, "gateways"> {
   /** The newest event of each earlier attempt, newest first. */
   readonly earlier: readonly GateEvent[];
   readonly windows: readonly WindowView[];
+  /** Why it is where it is, and what the next step waits for, with the evidence of now; only in the answer about one route. */
+  readonly explanation?: Explanation | null;
 }
 
 /** Phases in which an attempt is under way. */

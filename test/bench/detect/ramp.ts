@@ -11,7 +11,6 @@ const SHARES = [0.01, 0.05, 0.1, 0.25, 0.5] as const;
 /** Rates of bad, and the share of latencies beyond the threshold. */
 const base = { schema: 0.002, error: 0.01, task: 0.15, latency: 0.05 } as const;
 export type RampLevels = Readonly<Record<keyof typeof base, number>>;
-const rampBase: RampLevels = base;
 
 /** Requests per second, and the share of candidate calls that is judged. */
 export interface RampModel {

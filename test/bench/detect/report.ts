@@ -12,8 +12,6 @@ export interface Section {
   readonly targets: readonly Target[];
 }
 
-const NEVER = Number.POSITIVE_INFINITY;
-
 /** The q-quantile of numbers, infinite ones last; NaN of none. */
 export function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((a, b) => a - b);

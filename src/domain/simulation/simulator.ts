@@ -13,7 +13,7 @@ export type SimulatedPlan = Pick<RolloutPlan, "alpha" | "alphaAdvance" | "sustai
 };
 
 export interface SimulatorOptions {
-  /** Restarts that share alpha: by default the plan's steps. */
+  /** Restarts that share alpha: by default the plan's steps. Fewer only where a step is never left. */
   readonly restarts?: number;
   /** Earlier attempts of the same versions: each halves alpha_adv. */
   readonly halvings?: number;

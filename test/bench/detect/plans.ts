@@ -44,9 +44,9 @@ function knowing(plan: RolloutPlan, names: readonly SignalName[], base: Levels):
   return { ...plan, signals };
 }
 
-/** Eight guardrails under a constant split: one step, looked at every minute (statistics.md section 3.1 to 3.4). */
+/** Eight guardrails under a constant split: one step that is not left, looked at every minute (statistics.md section 3.1 to 3.4). */
 export function gatesPlan(base: Levels): RolloutPlan {
-  return knowing(normalised({ ladder: [10, 100] }), signalNames, base);
+  return knowing(normalised({ ladder: [10, 100], dwell: { min: "999h", minLate: "999h", max: "2000h" } }), signalNames, base);
 }
 
 /** The prototype let judged signals advance at their whole limit, without room for what is unscored (section 1.8): as signals of calls do. */

@@ -1,28 +1,10 @@
-import type { Expected, Explanation, SignalPicture } from "../../domain/replay/explanation.ts";
+import type { Explanation, SignalPicture } from "../../domain/replay/explanation.ts";
 import { showDuration } from "../../domain/rollout/spec/duration.ts";
 import { type Cell, columns, paint } from "../show/columns.ts";
+import { nextLine, showExpected } from "../show/next-event.ts";
 import { showCount, showDelta, showMargin, showStep, statusCell, trim, verdictCell } from "../show/words.ts";
 import { plain, type Terminal } from "../terminal.ts";
 import { bar, picture } from "./picture.ts";
-
-const bases: Readonly<Record<Expected["basis"], string>> = {
-  clock: "by the clock",
-  present_rate: "at the present rate",
-  plan: "as planned for a candidate without harm, at the present volume",
-};
-
-/** `in about 14 min, at the present rate`. */
-export function showExpected(expected: Expected | null): string {
-  if (expected === null) return "";
-  if (expected.inMs === null) return `not to be expected ${bases[expected.basis]}`;
-  const about = expected.basis === "clock" ? "in" : "in about";
-  return `${about} ${showDuration(rounded(expected.inMs))}${expected.basis === "clock" ? "" : `, ${bases[expected.basis]}`}`;
-}
-
-/** An estimate has no seconds. */
-function rounded(ms: number): number {
-  return ms < 60_000 ? ms : Math.ceil(ms / 60_000) * 60_000;
-}
 
 /** Why a rollout is where it is, for people. `width` in letters. */
 export function showExplanation(found: Explanation, about: { readonly terminal: Pick<Terminal, "isColored">; readonly width: number }): string {
@@ -44,15 +26,6 @@ export function showExplanation(found: Explanation, about: { readonly terminal: 
     terminal,
   );
   return [...lines, ...waiting, ...evidenceLines(found.signals, { terminal, width })].join("\n");
-}
-
-/** What comes next, and when: `25 % (canary), in about 14 min, at the present rate`. */
-export function nextLine({ next }: Pick<Explanation, "next">): string {
-  if (next === null) return "nothing: the attempt is over";
-  const to = next.sharePct === null ? next.phase : `${next.phase} at ${trim(next.sharePct)} %`;
-  const isWaiting = next.waitsFor.length > 0;
-  if (!isWaiting) return `${to}, with the next look`;
-  return next.expected === null ? `${to}, not to be foretold: see what it waits for` : `${to}, ${showExpected(next.expected)}`;
 }
 
 /** Width of the picture: what the other columns leave, within what can still be read. */

@@ -1,4 +1,4 @@
-import type { GateEvent, SignalEvidence } from "../../../topics/index.ts";
+import type { AttemptRow, GateEvent, SignalEvidence } from "../../../topics/index.ts";
 import { forecastStep } from "../planning/forecast.ts";
 import { stepsOf } from "../planning/traffic.ts";
 import type { Assessment } from "../rollout/evidence/assess.ts";
@@ -73,6 +73,8 @@ export interface Explanation {
     readonly expected: Expected | null;
   } | null;
   readonly signals: readonly SignalPicture[];
+  /** Attempts of the route, oldest first, as far as the state keeps them. */
+  readonly ledger: readonly AttemptRow[];
 }
 
 /**
@@ -101,6 +103,7 @@ export function explain(state: RouteState, atMs: number): Explanation | null {
     ladder: plan.ladder.map(({ percent }) => percent),
     sharePct: candidateBuckets(attempt) / 100,
     frozen: attempt.frozen,
+    ledger: state.ledger,
   };
   const seen = tryLook(state, attempt, atMs);
   const signals = picturesOf(state, attempt, seen, atMs);

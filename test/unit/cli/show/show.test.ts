@@ -3,8 +3,10 @@ import { describe, it } from "node:test";
 import { columns } from "../../../../src/cli/show/columns.ts";
 import { showList } from "../../../../src/cli/show/list.ts";
 import { showRoute } from "../../../../src/cli/show/route.ts";
-import { showCount, showHarm, showStep, showValue } from "../../../../src/cli/show/words.ts";
+import { showCount, showHarm, showMargin, showStep, showValue } from "../../../../src/cli/show/words.ts";
 import { plain, processTerminal } from "../../../../src/cli/terminal.ts";
+import { explain } from "../../../../src/domain/replay/explanation.ts";
+import { route, spec, World } from "../../../fixtures/rollout-world.ts";
 import { brake } from "../../stages/6-control/records.ts";
 import { view } from "../route-views.ts";
 
@@ -24,15 +26,32 @@ Versions:        gpt-b@2026-11 (candidate)
                  gpt-a@2026-05 (baseline)
 Gateways:        1 of 2 obey epoch 1764000000123; not yet: gw-2 at 1763999999000
 
-NAME                                 KIND       STATUS         AGE  GATE        BASELINE  CANDIDATE  DELTA   BOUND   TOLERATED/LIMIT  N          VERDICT
-⟳ support-answer                     rollout    ◌ canary       31m
-├──# attempt:4                       attempt
-│  ├──α task_completion              guardrail  served         31m  confidence  0.912     0.905      +0.007  +0.031  0.01/0.05        212/2.1k   ◌ inconclusive
-│  ├──α latency_p95                  guardrail  served         31m  cohort      1.84s     1.79s      -2.7%   +3.1%   2%/10%           9.8k/88k   ✔ safe
-│  ├──α cost_per_request             watch      served         31m  cohort      $0.00410  $0.00520   +27.0%  +19.0%  4%/20%           9.8k/1.2M  ✖ breach
-│  └──α groundedness [context=long]  guardrail  served         31m  confidence  -         -          -       -       0.01/0.05        0/0        ? no_data
-└──# attempt:3                       attempt    ✖ rolled_back  3h   refusal_rate breach at step 2 (ge-0)`,
+NAME                      KIND       STATUS         AGE  BASELINE  CANDIDATE  DELTA (bound)      MARGIN     N          VERDICT
+⟳ support-answer          rollout    ◌ canary       31m
+├──# attempt:4            attempt
+│  ├──α task_completion   guardrail  served         31m  0.912     0.905      +0.007 (≤ +0.031)  0.01/0.05  212/2.1k   ◌ inconclusive
+│  ├──α latency_p95       guardrail  served         31m  1.84s     1.79s      -2.7% (≤ +3.1%)    2%/10%     9.8k/88k   ✔ safe
+│  ├──α cost_per_request  watch      ✖ harm proven  31m  $0.00410  $0.00520   +27.0% (≥ +19.0%)  4%/20%     9.8k/1.2M  ✖ breach
+│  └──α groundedness
+│     └──σ context=long   guardrail  served         31m  -         -          -                  0.01/0.05  0/0        ? no_data
+└──# attempt:3            attempt    ✖ rolled_back  3h   refusal_rate breach at step 2 (at step 2, ge-0)`,
     );
+  });
+
+  it("with the evidence of now, the next event and what it waits for, slices below their signals, and attempts that only the ledger knows", () => {
+    const world = new World({ slices: { "context=long": 0.3 } });
+    world.apply(spec({ shadow: { share: 0 }, slices: ["context=long"] }));
+    world.minutes(2);
+    world.command("rollback");
+    world.command("retry");
+    world.minutes(4);
+    const { nowMs } = { nowMs: world.atMs };
+    const explanation = explain(world.state, nowMs);
+    assert.ok(explanation !== null);
+    const text = showRoute(view({ route, rollout: explanation.rollout, attempt: 2, earlier: [], explanation }), { ...at, nowMs });
+    assert.match(text, /\nNext: +canary at 50 %, (in|not to be).*; holds ≥ 6 min more, .*task_completion \d+ % of the proof, \d+\/\d+ samples/);
+    assert.match(text, /\n│ {2}├──α schema_validity +guardrail +◌ proof \d+ % +now +0\.\d+ .*\n│ {2}│ {2}└──σ context=long +guardrail +served +now/);
+    assert.match(text, /\n└──# attempt:1 +attempt +✖ rolled_back +4m +operator, by ann/);
   });
 
   it("a frozen, a braked, a done and a never declared route", () => {
@@ -64,6 +83,7 @@ NAME                                 KIND       STATUS         AGE  GATE        
       ["950ms", "1.84s", "$0.00412", "215", "2.4"],
     );
     assert.deepEqual([showHarm(0.007, { relative: false }), showHarm(-0.1, { relative: true }), showHarm(null, { relative: true })], ["+0.007", "-10.0%", "-"]);
+    assert.deepEqual([showHarm(-0.0001, { relative: false }), showMargin({ tolerated: 0.019245, limit: 0.1, relative: true })], ["0.000", "1.9%/10%"]);
     assert.deepEqual([0, 999, 1_000, 88_040, 1_240_000].map(showCount), ["0", "999", "1k", "88k", "1.2M"]);
   });
 

@@ -36,7 +36,7 @@ describe("normalising a spec", () => {
       [1, 5, 10, 25, 50, 100],
     );
     assert.deepEqual(plan.shadow, { ppm: 1_000_000, minDwellMs: 1_800_000, maxDwellMs: 86_400_000 });
-    assert.deepEqual(plan.dwell, { minMs: 1_800_000, minLateMs: 14_400_000, maxMs: 86_400_000 });
+    assert.deepEqual(plan.dwell, { minMs: 1_800_000, minLateMs: 14_400_000, maxMs: 86_400_000, undecidedMs: 86_400_000 });
     assert.deepEqual(
       [plan.observationMs, plan.alpha, plan.alphaAdvance, plan.minSamples, plan.paneMs, plan.callsGraceMs, plan.judgeGraceMs, plan.staleAfterMs],
       [259_200_000, 0.05, 0.05, 100, 60_000, 5_000, 120_000, 60_000],

@@ -24,7 +24,11 @@ export class LogAdmin {
     this.#connection = connection;
   }
 
-  async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+  /**
+   * Questions share a connection. When one of them breaks it, kafkajs answers another that is under way with `null`, and then fails on it itself:
+   * that question is asked once more, on a connection of its own time.
+   */
+  async #ask<T>(question: (admin: Admin) => Promise<T>, isAgain = false): Promise<T> {
     this.#open ??= this.#connect();
     const open = this.#open;
     try {
@@ -32,6 +36,7 @@ export class LogAdmin {
     } catch (error) {
       if (this.#open === open) this.#open = null;
       void open.then(({ client }) => client.kill()).catch(() => undefined);
+      if (error instanceof TypeError && !isAgain) return this.#ask(question, true);
       throw error;
     }
   }

@@ -37,7 +37,7 @@ const cases: readonly DataCase[] = [
     ending: "rolled_back",
     callsPerSecond: 12,
     spec: {
-      signals: [wideSignals.schema, wideSignals.task, wideSignals.errors, wideSignals.latency, "cost_per_request", "output_tokens"],
+      signals: [wideSignals.schema, wideSignals.task, wideSignals.errors, wideSignals.latency, wideSignals.cost, wideSignals.tokens],
       judge: { rubric: "task@1", budget: "600/min" },
       schema: { source: "pattern", pattern: "\\[(Yes|No)\\]" },
     },

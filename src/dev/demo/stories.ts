@@ -36,12 +36,14 @@ export const compressed = {
   advanced: { percentileMinRecords: 200 },
 } satisfies Partial<RolloutSpec>;
 
-/** The signals of the built-in stories with their widened margins; a limit of 1.0 on a percentile is +100 %. */
+/** The signals of the built-in stories with their widened margins; a limit of 1.0 on a percentile or a mean is +100 %. */
 export const wideSignals = {
   schema: { name: "schema_validity", floor: 0.85, margin: { limit: 0.15, tolerated: 0.05 } },
   task: { name: "task_completion", margin: { limit: 0.2, tolerated: 0.05 } },
   errors: { name: "error_rate", margin: { limit: 0.15, tolerated: 0.05 } },
   latency: { name: "latency_p95", margin: { limit: 1.0 } },
+  cost: { name: "cost_per_request", margin: { limit: 1.0 } },
+  tokens: { name: "output_tokens", margin: { limit: 1.0 } },
 } satisfies Record<string, Exclude<RolloutSpec["signals"][number], string>>;
 
 const routePool = ["support-answer", "order-lookup", "contract-review", "lead-triage", "claims-intake", "release-notes"];
@@ -95,7 +97,7 @@ export function builtInStories(seed: number, swapGood: boolean): Story[] {
       spec: {
         ...names,
         versions: versionsOf(names),
-        signals: [wideSignals.schema, wideSignals.task, wideSignals.errors, wideSignals.latency, "cost_per_request", "output_tokens"],
+        signals: [wideSignals.schema, wideSignals.task, wideSignals.errors, wideSignals.latency, wideSignals.cost, wideSignals.tokens],
         judge: { rubric: "task@1", budget: "900/min" },
         schema: { source: "json", jsonSchema: answerSchema, fence: "forbidden" },
         ...compressed,

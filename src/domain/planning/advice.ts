@@ -4,7 +4,6 @@ import type { Problem } from "../rollout/spec/plan-problems.ts";
 import { bucketsForPercent } from "../routing/buckets.ts";
 import { bucketShift } from "../stats/log-bucket.ts";
 import { forecastStep, planRollout, type StepForecast } from "./forecast.ts";
-import { limitToAdvance } from "./signal-tests.ts";
 import { stepsOf, type TrafficAssumption } from "./traffic.ts";
 
 const PERCENTS = [1, 2, 5, 10, 15, 20, 25, 50];
@@ -121,18 +120,12 @@ export function plannerProblems(
   traffic: TrafficAssumption | null,
 ): { readonly problems: readonly Problem[]; readonly notices: readonly string[] } {
   const notices = floorNotices(plan);
-  const hopeless = plan.signals.filter((signal) => signal.tier === "guardrail" && limitToAdvance(signal, 0) === null);
-  const tooSmall = hopeless.map(({ name, margin }) => ({
-    path: `signals.${name}.margin.limit`,
-    message: `is ${margin.limit}, too small to be told from what the records that come back unscored can hide; raise it, for example to 0.03`,
-  }));
   if (traffic === null) {
     const unchecked = "no volume was given, so whether the ladder can decide was not checked; give --rps N or --from-topics";
-    return { problems: [], notices: [...notices, ...tooSmall.map(({ path, message }) => `${path} ${message}`), unchecked] };
+    return { problems: [], notices: [...notices, unchecked] };
   }
   const { steps } = planRollout(plan, traffic);
-  const open = steps.filter((step) => !step.decides && !hopeless.some(({ name }) => name === step.limiting));
-  return { problems: [...tooSmall, ...open.map((step) => stepProblem(plan, traffic, step))], notices };
+  return { problems: steps.filter(({ decides }) => !decides).map((step) => stepProblem(plan, traffic, step)), notices };
 }
 
 function stepProblem(plan: RolloutPlan, traffic: TrafficAssumption, step: StepForecast): Problem {

@@ -1,5 +1,5 @@
+import { unscoredRule } from "../rollout/evidence/missing.ts";
 import { isRequiredInShadow, type PlannedSignal, type RolloutPlan } from "../rollout/spec/plan.ts";
-import { advanceLimit, MOST_UNSCORED } from "../stats/combine.ts";
 import { differences, withFailures } from "./distributions.ts";
 import { type ArmRates, type Asked, minutesAgainstFloor, minutesOfPairs, minutesToAdvance, minutesToFreeze } from "./growth.ts";
 import { type Shape, shapeOf, testedMargin } from "./shapes.ts";
@@ -77,14 +77,11 @@ function warmUpOf({ kind }: PlannedSignal, { plan, step }: About): number {
   return isFirst ? plan.percentileMinRecords / Math.max(step.calls.baseline, 1e-9) : 0;
 }
 
-/** Baseline records that a judged comparison has seen when it comes to be proven: what missing ones can hide shrinks with them (evidence/baseline.ts, `unscoredOf`). */
-const RECORDS_SEEN = 1_000;
-
 /** Limit to advance: what was drawn and not scored counts as failed (statistics.md section 1.8); null: nothing could be proven. */
 export function limitToAdvance(signal: PlannedSignal, unscored: number): number | null {
   const { limit } = testedMargin(signal);
   if (signal.source !== "judge") return limit;
-  return unscored > MOST_UNSCORED ? null : advanceLimit(limit, unscored, Math.min(0.01, unscored + 3 / RECORDS_SEEN));
+  return unscoredRule(limit, unscored)?.limit ?? null;
 }
 
 function servedTests(signal: PlannedSignal, shape: Shape, step: PlannedTraffic, asked: TestAsked): SignalTest[] {
@@ -96,7 +93,9 @@ function servedTests(signal: PlannedSignal, shape: Shape, step: PlannedTraffic, 
     advance: (harm) => {
       if (limit === null) return null;
       const compared = shape.toAdvance(harm, limit);
-      const both = { ...compared, candidate: withFailures(compared.candidate, asked.unscored), baseline: withFailures(compared.baseline, asked.unscored) };
+      const isComposite = signal.source === "judge" && unscoredRule(limit, asked.unscored)?.as === "composite";
+      const baseline = isComposite ? withFailures(compared.baseline, asked.unscored) : compared.baseline;
+      const both = { ...compared, candidate: withFailures(compared.candidate, asked.unscored), baseline };
       return later(minutesToAdvance(both, rates, asked.advance), asked.warmUp);
     },
   };

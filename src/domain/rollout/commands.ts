@@ -229,7 +229,8 @@ function promote(before: Step, attempt: Attempt, { actor, reason }: Command, mom
 function thawByHand(attempt: Attempt): Attempt {
   if (attempt.frozen?.cause !== "breach") return { ...attempt, frozen: null, reasons: ["operator"] };
   const signals = attempt.signals.map(forgetHarm);
-  return { ...attempt, frozen: null, signals, isSetAside: false, reasons: ["operator"] };
+  const editions = attempt.editions.map((edition) => ({ ...edition, signals: edition.signals.map(forgetHarm) }));
+  return { ...attempt, frozen: null, signals, editions, isSetAside: false, reasons: ["operator"] };
 }
 
 /**

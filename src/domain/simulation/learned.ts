@@ -2,8 +2,6 @@ import { HALF_LIFE_MS, PRIOR_RECORDS } from "../stats/bet.ts";
 import { exp } from "../stats/ln.ts";
 
 const TINY = 1e-6;
-/** Limit of `missing_scores`. */
-const MISSING_LIMIT = 0.01;
 
 /** n, sum of x and sum of x squared, changed in place. */
 export interface MutableMoments {
@@ -74,11 +72,6 @@ export class Learned {
     return this.#sampled > 0 ? this.#unscored / this.#sampled : 0;
   }
 
-  /** What the unscored may hide at most: `unscoredOf` of evidence/baseline.ts. */
-  get hidden(): number {
-    return this.#sampled > 0 ? Math.min(MISSING_LIMIT, this.#unscored / this.#sampled + 3 / this.#sampled) : MISSING_LIMIT;
-  }
-
   /** Takes a pane in; `unscored`: of the baseline, beside its n. */
   learn(endMs: number, baseline: Readonly<MutableMoments>, candidate: Readonly<MutableMoments>, unscored: number): void {
     const elapsedMs = this.#atMs === 0 ? 0 : endMs - this.#atMs;
@@ -89,8 +82,8 @@ export class Learned {
     decayAndAdd(this.#prior, this.#kept, baseline.n, baseline.sum, baseline.sumSquares);
     decayAndAdd(this.#spread, this.#kept, baseline.n + candidate.n, baseline.sum + candidate.sum, baseline.sumSquares + candidate.sumSquares);
     this.#atMs = endMs;
-    this.#sampled += baseline.n + unscored;
-    this.#unscored += unscored;
+    this.#sampled = this.#sampled * this.#kept + baseline.n + unscored;
+    this.#unscored = this.#unscored * this.#kept + unscored;
   }
 }
 

@@ -1,7 +1,7 @@
 import { KnownError } from "../../errors/known-error.ts";
+import { meanWithUnscored, type UnscoredRule, unscoredRule } from "../rollout/evidence/missing.ts";
 import type { PlannedSignal } from "../rollout/spec/plan.ts";
 import type { Margin } from "../stats/bet.ts";
-import { advanceLimit } from "../stats/combine.ts";
 import {
   addFreeze,
   advanceWeights,
@@ -89,7 +89,6 @@ export class SimulatedSignal {
   #pref = 0;
   #v = 0;
   #u = 0;
-  #hidden = 0;
   readonly #pending = { na: 0, ya: 0, xa: 0, nb: 0, yb: 0, unscoredA: 0, unscoredB: 0 };
   readonly #candidate: Float64Array;
   readonly #baseline: Float64Array;
@@ -179,7 +178,7 @@ export class SimulatedSignal {
 
   /** Too much is unscored to prove anything. */
   get hasNoData(): boolean {
-    return this.candidateN === 0 || this.baselineN === 0 || (this.#isComposite && this.#compositeLimit(this.#unscoredShare, this.#learned.hidden) === null);
+    return this.candidateN === 0 || this.baselineN === 0 || (this.#isJudged && this.#ruleAt(this.#unscoredShare) === null);
   }
 
   /** Counts records by subject, before the pane that they are in is fed. */
@@ -260,7 +259,6 @@ export class SimulatedSignal {
     this.#pref = this.#learned.mean(expected);
     this.#v = this.#isSpread ? this.#learned.variance(referenceVariance) : -1;
     this.#u = this.#unscoredShare;
-    this.#hidden = this.#learned.hidden;
   }
 
   #clearBlock(): void {
@@ -274,7 +272,7 @@ export class SimulatedSignal {
     return this.planned.kind === "score" || this.planned.kind === "mean";
   }
 
-  get #isComposite(): boolean {
+  get #isJudged(): boolean {
     return this.planned.group === "judge" && this.planned.source !== "missing" && this.planned.kind !== "mean" && this.planned.kind !== "percentile";
   }
 
@@ -282,15 +280,8 @@ export class SimulatedSignal {
     return this.planned.group === "judge" ? this.#learned.unscoredShare : 0;
   }
 
-  #compositeLimit(u: number, hidden: number): number | null {
-    return advanceLimit(this.planned.margin.limit * this.planned.judgeJ, u, hidden);
-  }
-
-  /** What advancing is tested at: for judged signals the margin of the composite in which unscored is failed. */
-  #advanceSizes(): BetSizes | null {
-    if (!this.#isComposite) return this.#advance;
-    const limit = this.#compositeLimit(this.#u, this.#hidden);
-    return limit === null ? null : { ...unitAdvance, d: limit, unit: limit };
+  #ruleAt(u: number): UnscoredRule | null {
+    return unscoredRule(this.planned.margin.limit * this.planned.judgeJ, u);
   }
 
   #close(step: number, endMs: number): void {
@@ -306,19 +297,22 @@ export class SimulatedSignal {
 
   #closeAdvance(step: number): void {
     const { na, xa, nb, yb, unscoredA, unscoredB } = this.#pending;
-    const sizes = this.#advanceSizes();
+    const rule = this.#isJudged ? this.#ruleAt(this.#u) : null;
+    if (this.#isJudged && rule === null) return;
+    const sizes = rule === null ? this.#advance : { ...unitAdvance, d: rule.limit, unit: rule.limit };
+    // Of the baseline's unscored records the worst is that they were good.
+    const failedB = rule?.as === "worst" ? 0 : unscoredB;
     const deff = this.#clusters?.[step]?.deff("two", "advance", this.planned.kind === "binary") ?? 1;
-    const pref = this.#isComposite ? this.#pref * (1 - this.#u) + this.#u : this.#pref;
-    if (sizes !== null) {
-      if (this.#isSpread) {
-        const last = this.#grid.values.length - 1;
-        this.#candidate[last] = (this.#candidate[last] ?? 0) + unscoredA;
-        this.#baseline[last] = (this.#baseline[last] ?? 0) + unscoredB;
-        gridBet(increments, sizes, pref, this.#v, this.#grid.values, this.#candidate, this.#baseline);
-      } else binaryBet(increments, sizes, pref, na + unscoredA, xa + unscoredA, nb + unscoredB, yb + unscoredB);
-      this.#advances[0]?.add(increments, deff);
-    }
-    if (this.#reverse === null || sizes === null) return;
+    const pref = rule === null ? this.#pref : meanWithUnscored(this.#pref, this.#u, rule);
+    if (this.#isSpread) {
+      const last = this.#grid.values.length - 1;
+      this.#candidate[last] = (this.#candidate[last] ?? 0) + unscoredA;
+      const place = failedB === 0 ? 0 : last;
+      this.#baseline[place] = (this.#baseline[place] ?? 0) + unscoredB;
+      gridBet(increments, sizes, pref, this.#v, this.#grid.values, this.#candidate, this.#baseline);
+    } else binaryBet(increments, sizes, pref, na + unscoredA, xa + unscoredA, nb + unscoredB, yb + failedB);
+    this.#advances[0]?.add(increments, deff);
+    if (this.#reverse === null) return;
     binaryBet(increments, sizes, pref, nb, yb, na, xa);
     this.#reverse.add(increments, deff);
   }

@@ -94,7 +94,7 @@ describe("headgate rollout lint with a volume", () => {
     assert.equal(await run(["rollout", "lint", "-f", "spec.yaml", "--rps", "3", "--set", "ladder=[10, 50, 100]"], fixed), 0);
     const narrow = fakeCli({ files });
     assert.equal(await run(["rollout", "lint", "-f", "spec.yaml", "--rps", "50", "--set", "signals.task_completion.margin.limit=0.005"], narrow), 2);
-    assert.match(narrow.lines.out[0] ?? "", /signals\.task_completion\.margin\.limit: is 0\.005/);
+    assert.match(narrow.lines.out[0] ?? "", /ladder\[0\]: is 1 %, .*widen the limit of task_completion/);
     const unknown = fakeCli({ files });
     assert.equal(await run(["rollout", "lint", "-f", "spec.yaml"], unknown), 0);
     assert.match(unknown.lines.err.join("\n"), /no volume was given/);

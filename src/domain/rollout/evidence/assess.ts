@@ -1,10 +1,11 @@
-import { advanceLimit, sliceShares } from "../../stats/combine.ts";
+import { sliceShares } from "../../stats/combine.ts";
 import { setAsideOf } from "../../stats/freeze-process.ts";
 import { mix } from "../../stats/nano-nats.ts";
 import { isRequiredInShadow, type PlannedSignal, type RolloutPlan } from "../spec/plan.ts";
 import type { Attempt } from "../state.ts";
-import { thresholdOf, unscoredOf } from "./baseline.ts";
+import { thresholdOf, unscoredShareOf } from "./baseline.ts";
 import { presentShare } from "./edition.ts";
+import { unscoredRule } from "./missing.ts";
 import { type FreezeRun, initialSlice, type Shown, type SignalState, type SliceState, type TestState } from "./signal-state.ts";
 import { recentHarm, SHADOW_STEP } from "./test-state.ts";
 
@@ -164,8 +165,10 @@ function harmTests(planned: PlannedSignal, state: SignalState): TestState[] {
 export function advancesOf(planned: PlannedSignal, state: SignalState, step: number) {
   const relative = { name: "advance", run: runOf(state.relative.advance, step) };
   const floor = isFloorBinding(planned, state) ? [{ name: "advance-floor", run: runOf(state.floor.advance, step) }] : [];
-  const reverse = isTwoSided(planned) ? [{ name: "advance-reverse", run: runOf(state.reverse.advance, step) }] : [];
-  return [relative, ...floor, ...reverse];
+  const isComposite = relative.run?.isComposite === true;
+  const missing = isComposite ? [{ name: "advance-missing", run: runOf(state.missing.advance, step) }] : [];
+  const reverse = isComposite || isTwoSided(planned) ? [{ name: "advance-reverse", run: runOf(state.reverse.advance, step) }] : [];
+  return [relative, ...floor, ...missing, ...reverse];
 }
 
 const isTwoSided = ({ source }: PlannedSignal) => source === "missing";
@@ -206,8 +209,7 @@ function canDecide(planned: PlannedSignal, state: SignalState, { phase }: Attemp
   if (planned.kind === "percentile") return thresholdOf(state) !== null;
   if (planned.kind === "mean") return phase === "shadow" || state.cap !== null;
   if (planned.group !== "judge" || planned.source === "missing" || state.drawn.sampled === 0) return true;
-  const { unscoredShare, hidden } = unscoredOf(state, planned);
-  return advanceLimit(planned.margin.limit * planned.judgeJ, unscoredShare, hidden) !== null;
+  return unscoredRule(planned.margin.limit * planned.judgeJ, unscoredShareOf(state, planned)) !== null;
 }
 
 function assessEdition(attempt: Attempt, about: { readonly share: number; readonly edition: number }): Assessment[] {

@@ -27,20 +27,21 @@ function referenceOf(planned: PlannedSignal): number {
 /** Kinds whose variance does not follow from their mean. */
 const isSpread = ({ kind }: PlannedSignal) => kind === "score" || kind === "mean";
 
-/** Limit of `missing_scores`: how much more may be unscored in one arm than in the other. */
-const MISSING_LIMIT = 0.01;
+/** Share of the baseline's drawn records without a score, by earlier panes; 0 for what cannot be unscored. */
+export function unscoredShareOf({ drawn }: Pick<SignalState, "drawn">, { group }: Pick<PlannedSignal, "group">): number {
+  return group === "judge" && drawn.sampled > 0 ? drawn.unscored / drawn.sampled : 0;
+}
 
-/**
- * What the baseline's unscored records can hide: counted as failed, they make the baseline look worse by at most their share. That is taken from the
- * limit before a step is left (statistics.md section 1.8, which always takes one point: a limit of two points could then never be proven, also where every
- * record was scored). The share is bounded from above by the rule of three, so that the point is given back only as records show that nothing is missing.
- */
-export function unscoredOf({ drawn }: Pick<SignalState, "drawn">, { group }: Pick<PlannedSignal, "group">): Pick<KnownBefore, "unscoredShare" | "hidden"> {
-  if (group !== "judge") return { unscoredShare: 0, hidden: 0 };
-  const { sampled, unscored } = drawn;
-  if (sampled === 0) return { unscoredShare: 0, hidden: MISSING_LIMIT };
-  const unscoredShare = unscored / sampled;
-  return { unscoredShare, hidden: Math.min(MISSING_LIMIT, unscoredShare + 3 / sampled) };
+/** Adds what was drawn in a pane. What six hours old counts half, so that a judge's outage does not withhold proof for the rest of an attempt. */
+export function learnDrawn(
+  { drawn }: Pick<SignalState, "drawn">,
+  { sampled, scored }: Pick<Side, "sampled" | "scored">,
+  paneEndMs: number,
+): SignalState["drawn"] {
+  const elapsedMs = drawn.atMs === 0 ? 0 : paneEndMs - drawn.atMs;
+  const unscored = Math.max(0, sampled - scored);
+  const { n, sum } = decayAndAdd({ n: drawn.sampled, sum: drawn.unscored, sumSquares: 0 }, elapsedMs, { n: sampled, sum: unscored, sumSquares: 0 });
+  return { sampled: n, unscored: sum, atMs: Math.max(drawn.atMs, paneEndMs) };
 }
 
 /**
@@ -54,7 +55,7 @@ export function knownBefore(signal: SignalState, slice: SliceState | null, plann
   return {
     pref: slice === null ? ofAll : predictableMean(slice.prior, ofAll),
     v: spreadOfAll === null || slice === null ? spreadOfAll : predictableVariance(slice.spread, spreadOfAll),
-    ...unscoredOf(signal, planned),
+    unscoredShare: unscoredShareOf(signal, planned),
     threshold: planned.kind === "percentile" ? thresholdOf(signal) : null,
     cap: planned.kind === "mean" ? signal.cap : null,
   };
@@ -82,7 +83,7 @@ export function learnSlice<S extends SliceState>(slice: S, signal: SignalState, 
 /** What only all traffic together shows: unscored records, the threshold of a percentile, the cap of a quantity. */
 export function learnSignal(signal: SignalState, side: Side, context: LearnContext): SignalState {
   const { planned, plan, paneStartMs, paneEndMs } = context;
-  const drawn = { sampled: signal.drawn.sampled + side.sampled, unscored: signal.drawn.unscored + Math.max(0, side.sampled - side.scored) };
+  const drawn = learnDrawn(signal, side, paneEndMs);
   if (planned.kind === "percentile") {
     const panes = addPane(signal.histograms, side, { paneStartMs, paneEndMs, need: plan.percentileMinRecords });
     const histograms = { ...panes, threshold: thresholdBucket(seenOf(panes), PERCENTILE, plan.percentileMinRecords) };

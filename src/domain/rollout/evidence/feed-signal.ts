@@ -2,9 +2,10 @@ import { FREEZE_WEIGHTS } from "../../stats/bet.ts";
 import { FLOOR_ADVANCE_WEIGHTS, floorAlternatives, oneSample } from "../../stats/floor.ts";
 import { total, withUnscored } from "../../stats/histogram.ts";
 import type { PlannedSignal } from "../spec/plan.ts";
-import { learnSignal, learnSlice, testBaselineFloor } from "./baseline.ts";
+import { learnDrawn, learnSignal, learnSlice, testBaselineFloor } from "./baseline.ts";
 import { addToClusters } from "./clusters.ts";
 import { type FeedContext, originOf } from "./feed-context.ts";
+import { feedMissing } from "./missing.ts";
 import { closePairs, clusteredPairsOf, feedLatePairs, isPaired, mergePairs } from "./paired-block.ts";
 import { type BlocksBySeries, type Part, partsOf, type Side } from "./parts.ts";
 import { closeServed, closeSlice, clusteredOf, feedLateServed, feedRunaway, mergeServed, mergeSlice } from "./served-block.ts";
@@ -37,8 +38,7 @@ function learn(signal: SignalState, part: Part, context: FeedContext): SignalSta
   if (part.evaluatorVersion !== "") next = { ...next, evaluatorVersion: part.evaluatorVersion };
   if (part.baseline !== null) next = learnSignal(learnSlice(next, next, part, context), part.baseline, context);
   if (part.pairs !== null && context.planned.group === "judge") {
-    const { sampled, scored } = part.pairs;
-    next = { ...next, drawn: { sampled: next.drawn.sampled + sampled, unscored: next.drawn.unscored + Math.max(0, sampled - scored) } };
+    next = { ...next, drawn: learnDrawn(next, part.pairs, context.paneEndMs) };
   }
   return next;
 }
@@ -69,6 +69,7 @@ function feedPart(signal: SignalState, given: Part, context: FeedContext): Signa
   if (part.baseline !== null) next = testBaselineFloor(next, part.baseline, planned, plan);
   if (isServed && (part.candidate !== null || part.baseline !== null)) {
     next = mergeServed(next, part, context);
+    if (planned.source === "judge") next = feedMissing(next, part, originOf(part, context), context);
     if (planned.kind === "mean") next = feedRunaway(next, part, originOf(part, context), context);
   }
   if (part.step === SHADOW_STEP && part.pairs !== null) next = mergePairs(next, part, part.pairs, context);
@@ -130,7 +131,7 @@ function feedFloor(signal: SignalState, own: Side, origin: BlockOrigin, context:
   if (round === 0 && origin.step === context.step) {
     const unscored = planned.group === "judge" ? Math.max(0, own.sampled - own.scored) : 0;
     const increments = oneSample(withUnscored(own.values, unscored), t, alternatives.advance);
-    floor = addAdvanceBlock(floor, increments, FLOOR_ADVANCE_WEIGHTS, { origin, ceiling, clustered });
+    floor = addAdvanceBlock(floor, increments, FLOOR_ADVANCE_WEIGHTS, { origin, ceiling, clustered, isComposite: false });
   }
   return { ...signal, floor };
 }

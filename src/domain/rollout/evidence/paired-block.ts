@@ -1,9 +1,9 @@
-import { advanceLimit } from "../../stats/combine.ts";
 import { histogramOf, mergeHistograms, total } from "../../stats/histogram.ts";
 import { PAIRED_WEIGHTS, pairedBet } from "../../stats/paired.ts";
 import type { PlannedSignal } from "../spec/plan.ts";
-import { unscoredOf } from "./baseline.ts";
+import { unscoredShareOf } from "./baseline.ts";
 import { type FeedContext, originOf } from "./feed-context.ts";
+import { unscoredRule } from "./missing.ts";
 import type { Part, Side } from "./parts.ts";
 import { testedMargin } from "./served-block.ts";
 import type { PendingPairs, SignalState } from "./signal-state.ts";
@@ -24,7 +24,7 @@ export function mergePairs(signal: SignalState, part: Part, pairs: Side, context
   const closed = fits ? signal : closePairs(signal, context);
   const open = closed.pendingPairs ?? {
     ...originOf(part, context),
-    ...unscoredOf(closed, planned),
+    unscoredShare: unscoredShareOf(closed, planned),
     differences: { values: [], counts: [] },
     unscored: 0,
   };
@@ -38,7 +38,10 @@ export function mergePairs(signal: SignalState, part: Part, pairs: Side, context
   return total(pendingPairs.differences) >= LEAST_PAIRS ? closePairs(merged, context) : merged;
 }
 
-/** A pair without a score counts as failed on both sides: a difference of 0, under the composite's margin. */
+/**
+ * A pair without a score counts as the worst, or, where many are missing, as failed on both sides: a difference of 0, under the composite's margin. Both
+ * sides of a pair are judged or neither, so no direction can miss more.
+ */
 export function closePairs(signal: SignalState, context: FeedContext): SignalState {
   const { planned, plan, ceiling } = context;
   const block = signal.pendingPairs;
@@ -48,10 +51,11 @@ export function closePairs(signal: SignalState, context: FeedContext): SignalSta
   const margin = testedMargin(planned);
   const scored = histogramOf({ kind: "paired", ...block.differences });
   let relative = addFreezeBlock(signal.relative, pairedBet(scored, margin.tolerated, "freeze"), PAIRED_WEIGHTS, { origin, plan, clustered });
-  const limit = planned.group === "judge" ? advanceLimit(margin.limit, block.unscoredShare, block.hidden) : margin.limit;
-  if (limit !== null && context.step === SHADOW_STEP) {
-    const all = block.unscored === 0 ? scored : mergeHistograms(scored, { values: [0], counts: [block.unscored] });
-    relative = addAdvanceBlock(relative, pairedBet(all, limit, "advance"), PAIRED_WEIGHTS, { origin, ceiling, clustered });
+  const rule = planned.group === "judge" ? unscoredRule(margin.limit, block.unscoredShare) : { limit: margin.limit, as: "worst" as const };
+  if (rule !== null && context.step === SHADOW_STEP) {
+    const difference = rule.as === "worst" ? 1 : 0;
+    const all = block.unscored === 0 ? scored : mergeHistograms(scored, { values: [difference], counts: [block.unscored] });
+    relative = addAdvanceBlock(relative, pairedBet(all, rule.limit, "advance"), PAIRED_WEIGHTS, { origin, ceiling, clustered, isComposite: false });
   }
   return { ...signal, pendingPairs: null, relative };
 }

@@ -1,11 +1,11 @@
 import { ADVANCE_WEIGHTS, balancedBet, deltas, FREEZE_WEIGHTS, type Margin, nullsOf } from "../../stats/bet.ts";
-import { advanceLimit } from "../../stats/combine.ts";
 import { exceedances } from "../../stats/exceedance.ts";
 import { binaryHistogram, type Histogram, momentsOf, total, withUnscored } from "../../stats/histogram.ts";
 import { addToInterval } from "../../stats/interval.ts";
 import type { PlannedSignal } from "../spec/plan.ts";
 import { knownBefore, PERCENTILE } from "./baseline.ts";
 import { type FeedContext, originOf } from "./feed-context.ts";
+import { baselineWithUnscored, meanWithUnscored, unscoredRule } from "./missing.ts";
 import type { Part } from "./parts.ts";
 import type { PendingBlock, SignalState, SliceState, TestState } from "./signal-state.ts";
 import { addAdvanceBlock, addFreezeBlock, type BlockOrigin, type Clustered } from "./test-state.ts";
@@ -39,27 +39,24 @@ function freezeIncrements(block: BlockValues, planned: PlannedSignal): number[] 
   return balancedBet(candidate.freeze, baseline.freeze, { pref, v }, nullsOf(margin).freeze, deltas(margin, pref).freeze);
 }
 
-/** To advance, what was drawn and not scored counts as failed in both arms, under the margin of that composite (section 1.8). */
-function advanceIncrements(block: PendingBlock, planned: PlannedSignal): number[] | null {
-  const { candidate, baseline, unscoredShare: u } = block;
-  const composite = advanceMargin(planned, block);
-  if (composite === null) return null;
-  const pref = block.pref * (1 - u) + u;
-  const { advance } = deltas(composite, pref);
-  return balancedBet(
-    withUnscored(candidate.advance, candidate.unscored),
-    withUnscored(baseline.advance, baseline.unscored),
-    { pref, v: block.v },
-    nullsOf(composite).advance,
-    advance,
-  );
-}
-
-function advanceMargin(planned: PlannedSignal, { unscoredShare, hidden }: Pick<PendingBlock, "unscoredShare" | "hidden">): Margin | null {
+/** Evidence for advancing, with what was drawn and not scored (missing.ts); null: too much of it. */
+function advanceIncrements(block: PendingBlock, planned: PlannedSignal): { readonly increments: number[]; readonly isComposite: boolean } | null {
+  const { candidate, baseline, unscoredShare: u, v } = block;
   const margin = marginOf(planned);
-  if (margin.kind !== "difference" || planned.group !== "judge" || planned.source === "missing") return margin;
-  const limit = advanceLimit(margin.limit, unscoredShare, hidden);
-  return limit === null ? null : { kind: "difference", tolerated: 0, limit };
+  const rule = planned.source === "judge" && margin.kind === "difference" ? unscoredRule(margin.limit, u) : null;
+  if (rule === null) {
+    if (planned.source === "judge") return null;
+    const known = { pref: block.pref, v };
+    return {
+      increments: balancedBet(candidate.advance, baseline.advance, known, nullsOf(margin).advance, deltas(margin, block.pref).advance),
+      isComposite: false,
+    };
+  }
+  const tested: Margin = { kind: "difference", tolerated: 0, limit: rule.limit };
+  const known = { pref: meanWithUnscored(block.pref, u, rule), v };
+  const mine = withUnscored(candidate.advance, candidate.unscored);
+  const increments = balancedBet(mine, baselineWithUnscored(baseline, rule), known, nullsOf(tested).advance, deltas(tested, known.pref).advance);
+  return { increments, isComposite: rule.as === "composite" };
 }
 
 /** Closes the pending block of a slice into its freeze processes. */
@@ -116,7 +113,10 @@ export function closeServed(signal: SignalState, context: FeedContext): SignalSt
   if (block.step !== context.step) return next;
   const clustered = clusteredOf(next, planned, "two");
   const advance = advanceIncrements(block, planned);
-  if (advance !== null) next = { ...next, relative: addAdvanceBlock(next.relative, advance, ADVANCE_WEIGHTS, { origin: block, ceiling, clustered }) };
+  if (advance !== null) {
+    const about = { origin: block, ceiling, clustered, isComposite: advance.isComposite };
+    next = { ...next, relative: addAdvanceBlock(next.relative, advance.increments, ADVANCE_WEIGHTS, about) };
+  }
   if (planned.source === "missing") next = { ...next, reverse: addReverse(next.reverse, block, { planned, ceiling, clustered }) };
   if (planned.kind === "percentile") return next;
   return { ...next, interval: addToInterval(next.interval, meanOf(block.candidate.freeze), meanOf(block.baseline.freeze)) };
@@ -136,7 +136,7 @@ function addReverse(
     nullsOf(margin).advance,
     deltas(margin, block.pref).advance,
   );
-  return addAdvanceBlock(reverse, increments, ADVANCE_WEIGHTS, { origin: block, ceiling, clustered });
+  return addAdvanceBlock(reverse, increments, ADVANCE_WEIGHTS, { origin: block, ceiling, clustered, isComposite: false });
 }
 
 function meanOf(losses: Histogram): { readonly n: number; readonly mean: number; readonly v: number } {

@@ -24,6 +24,8 @@ export interface AdvanceRun {
   /** It starts anew with another evaluator version. */
   readonly evaluatorVersion: string;
   readonly process: AdvanceProcess;
+  /** It holds blocks that count unscored records as failed in both arms, which proves something only where neither arm misses more than the other. */
+  readonly isComposite: boolean;
   /** Design effect at its newest block, widened for advancing. */
   readonly deff: number;
   readonly logE: number;
@@ -58,9 +60,8 @@ export interface KnownBefore {
   readonly pref: number;
   /** Pooled variance of losses by earlier blocks; null for binary counts. */
   readonly v: number | null;
-  /** Baseline's unscored share by earlier blocks, and how much of a difference its unscored records can hide at most. */
+  /** Baseline's unscored share by earlier blocks. */
   readonly unscoredShare: number;
-  readonly hidden: number;
   /** Bucket that exceedances are counted from; null for other kinds. */
   readonly threshold: number | null;
   /** What a mean's values are capped at and divided by; null for other kinds. */
@@ -85,7 +86,6 @@ export interface PendingPairs {
   readonly fromMs: number;
   readonly toMs: number;
   readonly unscoredShare: number;
-  readonly hidden: number;
   /** Differences in hundredths of a loss. */
   readonly differences: Histogram;
   readonly unscored: number;
@@ -132,7 +132,9 @@ export interface SliceState {
 export interface SignalState extends SliceState {
   readonly name: string;
   readonly floor: TestState;
-  /** Of `missing_scores`: that the baseline does not miss more either, for advancing only. */
+  /** Of a judged signal: that the candidate does not miss more scores than the baseline, for advancing only. */
+  readonly missing: TestState;
+  /** Of judged signals and `missing_scores`: that the baseline does not miss more either. */
   readonly reverse: TestState;
   /** Of means: values beyond twice the baseline's P99, which a capped mean hides. */
   readonly runaway: TestState;
@@ -143,8 +145,8 @@ export interface SignalState extends SliceState {
   readonly cap: number | null;
   /** Of means, with the cap: bucket from which a value is a runaway. */
   readonly runawayBucket: number | null;
-  /** Baseline's (in shadow: the pairs') drawn and unscored records so far. */
-  readonly drawn: { readonly sampled: number; readonly unscored: number };
+  /** Decayed sums of the baseline's (in shadow: the pairs') drawn and unscored records, as of `atMs`. */
+  readonly drawn: { readonly sampled: number; readonly unscored: number; readonly atMs: number };
   readonly evaluatorVersion: string;
   readonly pendingPairs: PendingPairs | null;
   readonly interval: IntervalSums;
@@ -165,13 +167,14 @@ export function initialSignal(name: string): SignalState {
     ...initialSlice,
     name,
     floor: noTest,
+    missing: noTest,
     reverse: noTest,
     runaway: noTest,
     baselineFloor: { process: null, isBelow: false },
     histograms: null,
     cap: null,
     runawayBucket: null,
-    drawn: { sampled: 0, unscored: 0 },
+    drawn: { sampled: 0, unscored: 0, atMs: 0 },
     evaluatorVersion: "",
     pendingPairs: null,
     interval: emptyInterval,

@@ -77,15 +77,17 @@ export function addAdvanceBlock(
   test: TestState,
   increments: readonly number[],
   weights: readonly number[],
-  about: { readonly origin: BlockOrigin; readonly ceiling: number; readonly clustered: Clustered },
+  about: { readonly origin: BlockOrigin; readonly ceiling: number; readonly clustered: Clustered; readonly isComposite: boolean },
 ): TestState {
   const { origin, ceiling, clustered } = about;
   const { clusters, asked } = clustered;
   const old = test.advance.find(({ step }) => step === origin.step);
-  const before = old !== undefined && old.evaluatorVersion === origin.evaluatorVersion ? old.process : createAdvance(ceiling, weights);
+  const known = old !== undefined && old.evaluatorVersion === origin.evaluatorVersion ? old : null;
+  const before = known?.process ?? createAdvance(ceiling, weights);
+  const isComposite = about.isComposite || known?.isComposite === true;
   const deff = clusters.length === 0 ? 1 : deffOf(staysIn(clusters, origin.step), { ...asked, use: "advance" });
   const process = addToAdvance(before, increments, deff);
-  const run = { step: origin.step, evaluatorVersion: origin.evaluatorVersion, process, deff, logE: advanceLogE(process, deff) };
+  const run = { step: origin.step, evaluatorVersion: origin.evaluatorVersion, process, isComposite, deff, logE: advanceLogE(process, deff) };
   return { ...test, advance: [...test.advance.filter(({ step }) => step !== origin.step), run] };
 }
 

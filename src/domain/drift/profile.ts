@@ -126,7 +126,14 @@ export function takeProfile(profile: Profile, atMs: number, need: number): Profi
     const ofGroup = deffs.filter((_, k) => profile.signals[k]?.signal.group === one.signal.group);
     const deff = one.signal.form === "exceedance" ? Math.max(1, ...ofGroup) : (deffs[i] ?? 1);
     const cells = isLong ? one.cells : one.cells.slice(0, DAY_CELLS).map((sum, k) => addMoments(sum, one.cells[k + DAY_CELLS] ?? noMoments));
-    return { ...one, seen: emptyHistogram, cells: [], subjectCounts: [], subjectSums: [], bounds: boundsOf(one.signal, cells, { deff, need }) };
+    return {
+      ...one,
+      seen: emptyHistogram,
+      cells: [],
+      subjectCounts: [],
+      subjectSums: [],
+      bounds: boundsOf(one.signal, cells, { deff, need, alpha: REFERENCE_ALPHA / profile.signals.length }),
+    };
   });
   return { ...profile, takenAtMs: atMs, signals };
 }
@@ -145,7 +152,11 @@ function varianceOf({ n, sum, sumSquares }: Moments): number {
   return n === 0 ? 0 : Math.max(0, sumSquares / n - (sum / n) * (sum / n));
 }
 
-function boundsOf(signal: WatchedSignal, cells: readonly Moments[], about: { readonly deff: number; readonly need: number }): Bounds | null {
+function boundsOf(
+  signal: WatchedSignal,
+  cells: readonly Moments[],
+  about: { readonly deff: number; readonly need: number; readonly alpha: number },
+): Bounds | null {
   const merged = referenceCells(
     cells.map(({ n, sum }) => ({ n, bad: sum })),
     about.need,
@@ -157,8 +168,8 @@ function boundsOf(signal: WatchedSignal, cells: readonly Moments[], about: { rea
     const [nOwn, badOwn] = [Math.max(1, Math.floor(n / about.deff)), bad / about.deff];
     const bound =
       signal.form === "score"
-        ? referenceBoundOfScores(Math.min(badOwn, nOwn), nOwn, signal.tolerated, REFERENCE_ALPHA, merged.length)
-        : referenceBound(Math.min(Math.ceil(badOwn), nOwn), nOwn, signal.tolerated, REFERENCE_ALPHA, merged.length);
+        ? referenceBoundOfScores(Math.min(badOwn, nOwn), nOwn, signal.tolerated, about.alpha, merged.length)
+        : referenceBound(Math.min(Math.ceil(badOwn), nOwn), nOwn, signal.tolerated, about.alpha, merged.length);
     for (const cell of covered) byCell[cell] = Math.min(1, bound);
   }
   const all = totalOf(cells);

@@ -59,6 +59,21 @@ export function withProfile(watch: WatchState, profile: Profile, wanted: readonl
   return { ...watch, profiles: [...others, profile].slice(-MOST_PROFILES) };
 }
 
+/**
+ * The watch when an attempt begins: nothing of an earlier attempt carries over (law 3), neither what its observation raised nor what was learnt of its
+ * candidate while it was under test.
+ *
+ * @param kept versions that serve or may serve again, whose own past stays theirs
+ */
+export function forNewAttempt(watch: WatchState, kept: readonly (string | undefined)[]): WatchState {
+  return {
+    ...watch,
+    profiles: watch.profiles.filter(({ version }) => kept.includes(version)),
+    run: watch.run !== null && watch.run.attempt > 0 ? null : watch.run,
+    alarm: watch.alarm !== null && watch.alarm.attempt > 0 ? null : watch.alarm,
+  };
+}
+
 /** Blocks of 10 minutes in 90 days: with the always-on watch one false alarm in so long, at most. */
 export const ALWAYS_BLOCKS = 12_960;
 /** Share of alpha that the detector runs with; the rest pays for the reference. */

@@ -1,5 +1,5 @@
 import { assertNever } from "../../errors/assert-never.ts";
-import { approved, keep, retry, retryApproval, withdraw } from "./declare.ts";
+import { approved, keep, retry, retryApproval, withdraw, withoutRoomToStart } from "./declare.ts";
 import { forgetHarm } from "./evidence/feed-signal.ts";
 import type { BrakeInput, CommandInput } from "./input.ts";
 import { lookAt } from "./look.ts";
@@ -26,7 +26,11 @@ export function obey(state: RouteState, { command }: CommandInput, moment: Momen
   const waits = placed === null ? waitingFor(noted, command, moment) : null;
   const problem =
     placed ??
-    (waits === null ? (isWatchVerb(command.verb) ? watchRefusal(noted, command) : refusalOf(noted, command, moment)) : waitingRefusal(noted, waits, command));
+    (waits === null
+      ? isWatchVerb(command.verb)
+        ? watchRefusal(noted, command)
+        : refusalOf(noted, command, moment)
+      : waitingRefusal(noted, waits, command, moment));
   if (problem === null && waits !== null) return settle(unchanged(noted), waits, command, moment);
   if (problem !== null) {
     const message = `${command.verb} was refused: ${problem}`;
@@ -53,13 +57,13 @@ function waitingFor(state: RouteState, { verb }: Command, moment: Moment): Waiti
   return waitingOf(waiting).find(({ needs }) => needs === "approval") ?? null;
 }
 
-function waitingRefusal(state: RouteState, { how, actor, of }: Waiting, command: Command): string | null {
+function waitingRefusal(state: RouteState, { how, actor, of }: Waiting, command: Command, moment: Moment): string | null {
   if (command.verb === "withdraw") return null;
   const { current } = state;
   if (how === "retry" && (current === null || current.attempt !== of.attempt || current.plan.rollout !== of.rollout))
     return "another rollout was started since that retry was asked for; ask again";
   if (how === "retry" && current !== null) {
-    const problem = retryRefusal(state, current);
+    const problem = retryRefusal(state, current, moment);
     if (problem !== null) return problem;
   }
   if (command.actor === actor) return `${actor} asked for the ${how} that waits: an approval is somebody else's word`;
@@ -75,7 +79,7 @@ function settle(before: Step, one: Waiting, { verb, actor, reason }: Command, mo
 function refusalOf(state: RouteState, { verb }: Command, moment: Moment): string | null {
   const attempt = state.current;
   if (attempt === null) return "no rollout was ever started on this route";
-  if (verb === "retry") return retryRefusal(state, attempt);
+  if (verb === "retry") return retryRefusal(state, attempt, moment);
   const { phase } = attempt;
   if (verb === "withdraw") return "nothing waits";
   if (verb === "undo") {
@@ -104,11 +108,13 @@ function refusalOf(state: RouteState, { verb }: Command, moment: Moment): string
   }
 }
 
-function retryRefusal(state: RouteState, attempt: Attempt): string | null {
+function retryRefusal(state: RouteState, attempt: Attempt, moment: Moment): string | null {
   if (attempt.phase !== "rolled_back") return `only a rollout that was rolled back can be tried again; this one is ${attempt.phase}`;
   if (state.isBrakedByAll) return "a brake on all routes is set; clear it first";
   const drifted = driftProblem(state);
   if (drifted !== null) return drifted;
+  const crowded = withoutRoomToStart(state, attempt.plan, moment);
+  if (crowded !== null) return crowded;
   return state.serving?.name === attempt.plan.baseline ? null : `${state.serving?.name} serves the route, not the baseline of that rollout; apply a new spec`;
 }
 

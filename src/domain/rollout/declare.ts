@@ -1,7 +1,7 @@
 import type { RolloutSpec, ServedVersion } from "../../../topics/index.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import { planWithHoldback } from "./default-holdback.ts";
-import { applyEdit, editProblems, isTableEdited, loosenings } from "./edit.ts";
+import { applyEdit, editProblems, isTableEdited, loosenings, weakened } from "./edit.ts";
 import { withoutRoom } from "./exposure-cap.ts";
 import type { ReducerDeps } from "./gate-event.ts";
 import type { SpecInput } from "./input.ts";
@@ -87,7 +87,7 @@ const askedBy = (actor: string, { reason }: Approval) => `asked for by ${actor}:
 const said = (problems: readonly Problem[]) => problems.map(({ path, message }) => `${path} ${message}`);
 
 /** Without a shadow the first step is a step up like any other. */
-function withoutRoomToStart(state: RouteState, plan: RolloutPlan, { exposure }: Moment): string | null {
+export function withoutRoomToStart(state: RouteState, plan: RolloutPlan, { exposure }: Moment): string | null {
   if (plan.shadow !== null) return null;
   const phase = plan.ladder.length === 1 ? "observing" : "canary";
   return withoutRoom(exposure, callsPerMinute(state, plan.paneMs), candidatePpm({ plan, phase, step: 0 }));
@@ -132,7 +132,7 @@ function declareEdit(state: RouteState, running: Attempt, input: SpecInput & { r
   const { plan } = normalised;
   const problems = [...editProblems(running, plan), ...candidateProblems(state, plan, moment.deps), ...servingProblems(state, plan, moment.deps)];
   if (problems.length > 0) return refuse(before, input, moment, plan.rollout === running.plan.rollout ? "spec_refused" : "spec_conflict", problems);
-  const loosened = loosenings(running.plan, plan);
+  const loosened = [...loosenings(running.plan, plan), ...weakened(running, plan)];
   if (loosened.length === 0) {
     const edited = edit(before, running, { plan, digest: input.digest, actor: input.actor, note: "" }, moment);
     // What waits for its approval was compared with another plan.

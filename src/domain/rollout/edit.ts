@@ -112,6 +112,11 @@ export function loosenings(now: RolloutPlan, plan: RolloutPlan): string[] {
   return found;
 }
 
+/** What a stricter edit weakens all the same: evidence of harm that a rollout is frozen for is worth half under other margins, and could then thaw by itself. */
+export function weakened({ frozen, plan: now }: Attempt, plan: RolloutPlan): string[] {
+  return frozen?.cause === "breach" && isEvidenceEdited(now, plan) ? [`the evidence of ${frozen.about} that it is frozen for is halved`] : [];
+}
+
 /**
  * The running attempt under the edited plan, for panes that start from now on. Where evidence means something else, freezing
  * starts at 1 with half of the weight that is left and advancing with half of its alpha (statistics.md section 2).

@@ -1,4 +1,5 @@
 import type { ServedVersion } from "../../../topics/index.ts";
+import { forNewAttempt } from "../drift/watch-state.ts";
 import { forNewStep, initialSignal } from "./evidence/signal-state.ts";
 import { noSilence } from "./evidence/silence.ts";
 import { noSplit } from "./evidence/split.ts";
@@ -76,6 +77,7 @@ export function begin(
   return {
     ...state,
     serving,
+    watch: forNewAttempt(state.watch, [serving.name, state.fallback?.name]),
     definitions: remember(definitions, plan.candidate, definitionOf(plan.candidateVersion)),
     current: started,
     pairs: remember(state.pairs, pairOf(plan), { ...count, attempts: count.attempts + 1 }),

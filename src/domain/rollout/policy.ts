@@ -106,7 +106,8 @@ function whileFrozen(input: PolicyInput): Resolution | null {
 
 function worstPanes(attempt: Attempt, name: string): number[] {
   const states = [attempt, ...attempt.editions].flatMap(({ signals }) => signals.filter((found) => found.name === name));
-  const worst = states.flatMap(({ relative, floor }) => [...relative.worst, ...floor.worst]).sort((a, b) => b.logE - a.logE);
+  const tests = states.flatMap(({ relative, floor, runaway, slices }) => [relative, floor, runaway, ...Object.values(slices).map((slice) => slice.relative)]);
+  const worst = tests.flatMap((test) => test.worst).sort((a, b) => b.logE - a.logE);
   return [...new Set(worst.map(({ paneStartMs }) => paneStartMs))].slice(0, attempt.plan.sustain.panes - 1).sort((a, b) => a - b);
 }
 

@@ -46,7 +46,9 @@ function consume(state: RouteState, input: ReducerInput, moment: Moment): Step {
       if (!isRunning(state.current)) return watchAlone(state, input, moment);
       const fed = feedPane(state, state.current, input);
       const looked = look(unchanged(fed), moment, "evidence");
-      const rated = looked.decisions.length === 0 && input.group === "calls" && input.round === 0 ? withRates(looked, state.current, moment) : looked;
+      // An event beside it must not keep a table back: a cap is often learnt in the pane that also changes the reasons.
+      const isTold = looked.decisions.some(({ kind }) => kind === "routing");
+      const rated = !isTold && input.group === "calls" && input.round === 0 ? withRates(looked, moment) : looked;
       return watchPane(rated, input, moment);
     }
     case "tick": {
@@ -153,11 +155,11 @@ function holdStill(
 }
 
 /** Sampling rates follow the traffic, within the judge's budget; a cap is announced once it is known. */
-function withRates(step: Step, before: Attempt, moment: Moment): Step {
+function withRates(step: Step, moment: Moment): Step {
   const { state } = step;
   const attempt = state.current;
   if (!isRunning(attempt)) return step;
-  if (valueCapsOf(attempt).length > valueCapsOf(before).length) return publishRates(step, attempt, moment);
+  if (valueCapsOf(attempt).length > state.sampling.caps) return publishRates(step, attempt, moment);
   if (attempt.plan.judgePerMinute === null) return step;
   const now = callsPerMinute(state, attempt.plan.paneMs);
   const { callsPerMinute: then, atMs, ppm } = state.sampling;

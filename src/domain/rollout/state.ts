@@ -9,7 +9,7 @@ import { nobodyWaits, type WaitingSpecs } from "./queue.ts";
 import type { RolloutPlan } from "./spec/plan.ts";
 
 /** Layout number of the state; an unknown one pauses the task (DESIGN.md section 2). */
-export const STATE_LAYOUT = 3;
+export const STATE_LAYOUT = 4;
 
 /** Why a rollout is frozen, and since when. */
 export interface Frozen {
@@ -94,8 +94,8 @@ export interface RouteState {
   readonly fed: { readonly calls: FedPanes; readonly judge: FedPanes };
   /** Calls per minute of the route: decayed sums of served calls and of the time they took. */
   readonly callRate: { readonly calls: number; readonly ms: number };
-  /** Sampling rates of the newest table, and when they were set. */
-  readonly sampling: { readonly atMs: number; readonly callsPerMinute: number | null; readonly ppm: RoutingTable["samplePpm"] | null };
+  /** Sampling rates of the newest table, when they were set, and how many value caps it announces. */
+  readonly sampling: { readonly atMs: number; readonly callsPerMinute: number | null; readonly ppm: RoutingTable["samplePpm"] | null; readonly caps: number };
   /** A brake on all routes is set. */
   readonly isBrakedByAll: boolean;
   /** Time of the newest record about all routes that was taken, set or cleared, epoch ms; 0: none. */
@@ -136,7 +136,7 @@ export function initialState(route: string): RouteState {
     current: null,
     fed: { calls: noPanes, judge: noPanes },
     callRate: { calls: 0, ms: 0 },
-    sampling: { atMs: 0, callsPerMinute: null, ppm: null },
+    sampling: { atMs: 0, callsPerMinute: null, ppm: null, caps: 0 },
     isBrakedByAll: false,
     allBrakeAtMs: 0,
     pairs: {},

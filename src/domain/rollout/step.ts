@@ -2,7 +2,7 @@ import type { GateEvent, RoutingTable } from "../../../topics/index.ts";
 import { gateEvent, type ReducerDeps, type Telling } from "./gate-event.ts";
 import type { FleetExposure } from "./input.ts";
 import { book, failuresSaid } from "./ledger.ts";
-import { callsPerMinute, routingTable, samplePpmOf } from "./routing-table.ts";
+import { callsPerMinute, routingTable, samplePpmOf, valueCapsOf } from "./routing-table.ts";
 import type { Attempt, RouteState } from "./state.ts";
 
 /** What the reducer decided, in order: an event, or a table that gateways obey. */
@@ -66,9 +66,13 @@ function commit(before: Step, after: RouteState, told: Told, moment: Moment, pub
   const decisions: Decision[] = [...before.decisions, { kind: "gate-event", event }];
   if (publishes && current !== null) {
     decisions.push({ kind: "routing", table: routingTable(state, current, { reason: told.reasons.join(","), gateEventId: event.id, atMs }) });
-    return { state: { ...state, sampling: { atMs, callsPerMinute: callsPerMinute(state, current.plan.paneMs), ppm: samplePpmOf(state, current) } }, decisions };
+    return { state: { ...state, sampling: samplingOf(state, current, atMs) }, decisions };
   }
   return { state, decisions };
+}
+
+function samplingOf(state: RouteState, attempt: Attempt, atMs: number): RouteState["sampling"] {
+  return { atMs, callsPerMinute: callsPerMinute(state, attempt.plan.paneMs), ppm: samplePpmOf(state, attempt), caps: valueCapsOf(attempt).length };
 }
 
 /** Publishes the present step again with new sampling rates: a new epoch, since an inclusion probability is a function of it. */
@@ -76,6 +80,6 @@ export function publishRates(before: Step, attempt: Attempt, moment: Moment): St
   const { atMs } = moment;
   const rated: RouteState = { ...before.state, atMs, epoch: nextEpoch(before.state, moment) };
   const table = routingTable(rated, attempt, { reason: "sampling_rates", gateEventId: rated.lastEventId, atMs });
-  const state = { ...rated, sampling: { atMs, callsPerMinute: callsPerMinute(rated, attempt.plan.paneMs), ppm: samplePpmOf(rated, attempt) } };
+  const state = { ...rated, sampling: samplingOf(rated, attempt, atMs) };
   return { state, decisions: [...before.decisions, { kind: "routing", table }] };
 }

@@ -1,4 +1,4 @@
-import { addRun, newGolden, PROBER } from "../drift/golden.ts";
+import { addRun, newGolden, PROBER, takeGolden } from "../drift/golden.ts";
 import { newProfile } from "../drift/profile.ts";
 import { profileOf, withProfile } from "../drift/watch-state.ts";
 import { watchedSignals } from "../drift/watched.ts";
@@ -50,11 +50,17 @@ function takeProbe(before: Step, { probe, atMs }: Command, moment: Moment): Step
   if (!probe || serving === null || probe.version !== serving.name || probe.passed + probe.failed === 0 || isRunning(current)) return before;
   const known = watch.golden?.version === serving.name ? watch.golden : startOf(state, serving.name);
   if (known === null || atMs <= known.lastAtMs) return before;
-  const golden = addRun(known, { ...probe, atMs });
+  const run = addRun(known, { ...probe, atMs });
+  // While the version's own reference is taken, so is that of the prompts; later runs of a version that was never probed need a few of their own.
+  const isLate = profileOf(watch, serving.name)?.takenAtMs != null;
+  const golden = isLate && run.runs >= LATE_REFERENCE_RUNS ? takeGolden(run) : run;
   return react({ ...before, state: { ...state, watch: { ...watch, golden } } }, moment);
 }
 
-/** Golden prompts get their reference while the version's own is taken: later runs of a version that was never probed prove nothing. */
+/** Runs that are the reference of golden prompts whose version is watched already: after `done`, since nobody probes while a rollout runs. */
+const LATE_REFERENCE_RUNS = 10;
+
+/** A version that has drifted already cannot say any more what its prompts were like before. */
 function startOf({ watch }: RouteState, version: string) {
-  return profileOf(watch, version)?.takenAtMs == null ? newGolden(version) : null;
+  return watch.alarm?.version === version ? null : newGolden(version);
 }

@@ -28,21 +28,21 @@ export const program: Program = {
       labelNames: ["route", "outcome"],
       registers: [context.metrics],
     });
+    const stopped = new AbortController();
     const prober = new Prober({
       rollouts: () => tables.rollouts.entries(),
       tableOf: (route) => tables.routing.get(route),
-      ask: asker(config.HEADGATE_PROBER_GATEWAY_URL, config.HEADGATE_PROBER_TIMEOUT_MS),
+      ask: asker(config.HEADGATE_PROBER_GATEWAY_URL, config.HEADGATE_PROBER_TIMEOUT_MS, stopped.signal),
       write: (value) => appender.append([{ topic: commands, partition: log.partitionFor(commands, value.route), key: value.route, value }]),
       now: Date.now,
       newId: randomUUID,
       callsPerHour: config.HEADGATE_PROBER_CALLS_PER_HOUR,
       onRun: (run) => runs.inc(run),
     });
-    const stopped = new AbortController();
     const loop = async () => {
       while (!stopped.signal.aborted) {
         try {
-          await prober.runDue();
+          await prober.runDue(stopped.signal);
         } catch (error) {
           context.log.warn({ err: error }, "the result of golden prompts could not be written; the next run tells as much");
         }
@@ -66,7 +66,7 @@ export const program: Program = {
 const completion = z.object({ choices: z.array(z.object({ message: z.object({ content: z.string().nullish() }) })).min(1) });
 
 /** One chat completion through the gateway; null when none came, in time and in form; undefined when nothing listens there. */
-function asker(baseUrl: string, timeoutMs: number): ProberParts["ask"] {
+function asker(baseUrl: string, timeoutMs: number, stopped: AbortSignal): ProberParts["ask"] {
   const url = `${baseUrl.replace(/\/+$/, "")}/chat/completions`;
   return async ({ route, prompt, headers }) => {
     const system = prompt.system === undefined ? [] : [{ role: "system", content: prompt.system }];
@@ -76,13 +76,13 @@ function asker(baseUrl: string, timeoutMs: number): ProberParts["ask"] {
         method: "POST",
         headers: { ...headers, "content-type": "application/json" },
         body,
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), stopped]),
       });
       const parsed = completion.safeParse(await response.json());
       return response.ok && parsed.success ? (parsed.data.choices[0]?.message.content ?? null) : null;
     } catch (error) {
       // fetch says TypeError of a connection that could not be made; no answer in time, or no JSON, is a prompt that was not answered right.
-      return error instanceof TypeError ? undefined : null;
+      return error instanceof TypeError || stopped.aborted ? undefined : null;
     }
   };
 }

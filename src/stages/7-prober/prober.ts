@@ -49,8 +49,11 @@ export class Prober {
   }
 
   /** Runs what is due now, one route after the other. */
-  async runDue(): Promise<void> {
-    for (const due of this.#due()) await this.#run(due);
+  async runDue(stopped?: AbortSignal): Promise<void> {
+    for (const due of this.#due()) {
+      if (stopped?.aborted === true) return;
+      await this.#run(due);
+    }
   }
 
   #due(): Due[] {

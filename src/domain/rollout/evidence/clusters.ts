@@ -20,7 +20,7 @@ export interface Stay {
 /** Stays in the order of their beginning. */
 export type Clusters = readonly Stay[];
 
-/** Stays that are told apart; beyond it the two oldest become one, which only makes younger processes count more than their own. */
+/** Stays that are told apart. */
 const MOST_STAYS = 12;
 const noBuckets: ArmBuckets = { counts: [], sums: [], moments: noMoments };
 
@@ -46,18 +46,25 @@ export function addToClusters(
 ): Clusters {
   const [mine, other] = [candidate ?? noBuckets, baseline ?? noBuckets];
   if (mine.counts.length === 0 && other.counts.length === 0) return clusters;
-  const newest = clusters.at(-1);
-  if (newest?.step !== about.step) {
-    const all = [...clusters, { step: about.step, fromEpoch: about.epoch, candidate: mine, baseline: other }];
-    return all.length <= MOST_STAYS ? all : oldestMerged(all);
-  }
-  return [...clusters.slice(0, -1), { ...newest, candidate: addBuckets(newest.candidate, mine), baseline: addBuckets(newest.baseline, other) }];
+  // A late pane belongs to the stay that its epoch fell into, however many steps were taken since.
+  const place = clusters.findLastIndex(({ fromEpoch }) => fromEpoch <= about.epoch);
+  const stay = clusters[place];
+  if (stay?.step === about.step)
+    return clusters.with(place, { ...stay, candidate: addBuckets(stay.candidate, mine), baseline: addBuckets(stay.baseline, other) });
+  const begun: Stay = { step: about.step, fromEpoch: about.epoch, candidate: mine, baseline: other };
+  return bounded([...clusters.slice(0, place + 1), begun, ...clusters.slice(place + 1)]);
 }
 
-function oldestMerged([first, second, ...rest]: readonly Stay[]): Clusters {
-  if (first === undefined || second === undefined) return rest;
-  const candidate = addBuckets(first.candidate, second.candidate);
-  return [{ ...second, candidate, baseline: addBuckets(first.baseline, second.baseline) }, ...rest];
+/** Beyond so many stays the two oldest of one step become one, which begins with the younger: a process in between counts more than its own, none loses any. */
+function bounded(clusters: Clusters): Clusters {
+  if (clusters.length <= MOST_STAYS) return clusters;
+  const older = clusters.findIndex(({ step }, i) => clusters.some((other, k) => k > i && other.step === step));
+  const first = clusters[older];
+  const younger = clusters.findIndex(({ step }, k) => k > older && step === first?.step);
+  const second = clusters[younger];
+  if (first === undefined || second === undefined) return clusters;
+  const merged = { ...second, candidate: addBuckets(first.candidate, second.candidate), baseline: addBuckets(first.baseline, second.baseline) };
+  return clusters.with(younger, merged).filter((_, i) => i !== older);
 }
 
 /** How an arm's losses vary: a binary loss by its mean, others by what was seen. */

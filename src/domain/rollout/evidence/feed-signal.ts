@@ -23,11 +23,11 @@ import { clusteredPairs, clusteredSide } from "./values.ts";
  */
 export function feedSignal(signal: SignalState, parts: readonly Part[], pane: BlocksBySeries, context: FeedContext): SignalState {
   const isFirst = context.round === 0;
-  const withSlices = feedSlices(isFirst ? closeOverdue(signal, context) : signal, pane, context);
-  let next = withSlices;
+  const open = isFirst ? closeOverdue(signal, context) : signal;
+  const counted = context.isEvidence ? parts.reduce((known, part) => withClusters(known, part, context), open) : open;
+  let next = feedSlices(counted, pane, context);
   for (const part of parts) {
-    if (context.isEvidence)
-      next = isFirst ? feedPart(withClusters(next, part, context), part, context) : feedLate(withClusters(next, part, context), part, context);
+    if (context.isEvidence) next = isFirst ? feedPart(next, part, context) : feedLate(next, part, context);
     if (isFirst) next = learn(next, part, context);
   }
   return next;

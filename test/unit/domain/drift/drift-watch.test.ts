@@ -62,7 +62,7 @@ describe("a reference profile", () => {
     const bounds = taken.signals[0]?.bounds;
     assert.deepEqual(
       bounds?.byCell,
-      [1, 2, 3, 4].map((k) => referenceBound(300 * k, 2_700 + 300 * k, 0.01, REFERENCE_ALPHA, 4)),
+      [1, 2, 3, 4].map((k) => referenceBound(300 * k, 2_700 + 300 * k, 0.01, REFERENCE_ALPHA / 2, 4)),
     );
     assert.equal(taken.signals[1]?.bounds, null);
   });

@@ -75,6 +75,12 @@ describe("the shared cap of candidate traffic", () => {
     world.exposure = { ...world.exposure, candidatePerMinute: 500 };
     world.apply(spec(noShadow));
     assert.deepEqual([world.events.at(-1)?.reasons, world.state.current], [["exposure_cap"], null]);
+    world.exposure = { ...world.exposure, candidatePerMinute: 0 };
+    world.apply(spec({ ...noShadow, id: "first" }));
+    world.command("rollback");
+    world.exposure = { ...world.exposure, candidatePerMinute: 500 };
+    world.command("retry");
+    assert.deepEqual([world.events.at(-1)?.reasons, world.state.current?.phase], [["command_refused"], "rolled_back"], "a retry needs room like any start");
     world.apply(spec());
     assert.equal(world.state.current?.phase, "shadow");
     const versions = { "old@1": { upstream: "a", model: "old" }, "new@2": { upstream: "a", model: "newer" } };

@@ -78,16 +78,38 @@ describe("a spec with onRunning: edit", () => {
   });
 
   it("goes on stopping under the old margins: harm that was nearly proven is not forgotten by an edit", () => {
-    const candidate = { ...good, taskFail: 0.35 };
+    const candidate = { ...good, taskFail: 0.25 };
     const world = started({ candidate });
-    world.minutes(3);
+    world.minutes(2);
+    assert.equal(world.state.current?.frozen, null);
     world.apply(edited({ signals: signals(margin(0.04)) }));
-    world.minutes(20, ({ state }) => state.current?.phase === "rolled_back");
+    assert.deepEqual(last(world)?.reasons, ["edited"]);
+    world.minutes(40, ({ state }) => state.current?.phase === "rolled_back");
     assert.equal(world.state.current?.phase, "rolled_back", story(world));
     assert.ok(
       last(world)?.signals.some(({ edition, logEFreeze }) => edition === 1 && logEFreeze > 0),
       "the event shows the earlier margins too",
     );
+  });
+
+  it("waits for somebody else's word while harm is proven, since it halves what is known; a thaw by hand forgets the harm of earlier margins too", () => {
+    const frozen = () => started({ candidateAt: (atMs) => ({ ...good, taskFail: atMs < bad.untilMs ? 0.5 : 0.1 }) });
+    const bad = { untilMs: Number.POSITIVE_INFINITY };
+    const world = frozen();
+    world.minutes(10, ({ state }) => state.current?.frozen != null);
+    assert.equal(world.state.current?.frozen?.cause, "breach", story(world));
+    world.apply(edited({ signals: signals(margin(0.04)) }));
+    assert.deepEqual(last(world)?.reasons, ["awaiting_approval"]);
+    assert.match(last(world)?.message ?? "", /the evidence of task_completion that it is frozen for is halved/);
+    const recovering = started({ candidateAt: (atMs) => ({ ...good, taskFail: atMs < bad.untilMs ? 0.35 : 0.1 }) });
+    recovering.minutes(1);
+    recovering.apply(edited({ signals: signals(margin(0.04)) }));
+    recovering.minutes(10, ({ state }) => state.current?.frozen != null);
+    assert.equal(recovering.state.current?.frozen?.cause, "breach", story(recovering));
+    bad.untilMs = recovering.atMs;
+    recovering.command("thaw");
+    recovering.minutes(10);
+    assert.equal(recovering.state.current?.frozen, null, story(recovering));
   });
 
   it("of dwell, windows or approvals alone leaves the evidence as it is; a budget reaches the samplers", () => {

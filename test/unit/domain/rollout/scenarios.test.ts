@@ -76,6 +76,17 @@ describe("a rollout", () => {
     );
   });
 
+  it("announces a cap as soon as it is known, also when the same pane changes the reasons", () => {
+    const world = new World({ seed: 31, callsPerMinute: 20 });
+    world.apply(spec({ shadow: { share: 0 }, ladder: [50, 100] }));
+    const knownCaps = () => world.state.current?.signals.filter(({ cap }) => cap !== null).length ?? 0;
+    for (let i = 0; i < 60; i++) {
+      world.minutes(1);
+      assert.equal(world.table?.valueCaps.length, knownCaps(), `minute ${i + 1}\n${story(world)}`);
+    }
+    assert.equal(knownCaps(), 2);
+  });
+
   it("of a candidate that completes fewer tasks is frozen, then rolled back in canary, by the confidence gate alone", () => {
     const world = run({ candidate: { ...good, taskFail: 0.35 } }, noShadow);
     assert.deepEqual(

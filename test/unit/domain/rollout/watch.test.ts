@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { GOLDEN_SLICE, PROBER } from "../../../../src/domain/drift/golden.ts";
+import { forNewAttempt } from "../../../../src/domain/drift/watch-state.ts";
 import type { Block, PaneInput } from "../../../../src/domain/rollout/input.ts";
 import { reduce } from "../../../../src/domain/rollout/reduce.ts";
 import { initialState } from "../../../../src/domain/rollout/state.ts";
@@ -188,6 +189,31 @@ describe("the drift watch", () => {
     idle.probe(2, 18);
     idle.minutes(30);
     assert.equal(idle.world.events.length, before, story(idle.world));
+  });
+
+  it("takes a reference of golden prompts after the version's own was taken too, since nobody probes while a rollout runs", () => {
+    const idle = new Idle(watched(), "done");
+    idle.minutes(31);
+    assert.deepEqual(idle.newest?.reasons, ["reference_taken"], story(idle.world));
+    for (let i = 0; i < 10; i++) idle.probe(20, 0);
+    assert.notEqual(idle.world.state.watch.golden?.bound, null);
+    idle.errors = 0.5;
+    idle.probe(2, 18);
+    idle.probe(2, 18);
+    idle.minutes(15);
+    assert.deepEqual(idle.newest?.reasons, ["drifted", "rerouted"], story(idle.world));
+  });
+
+  it("takes nothing of an observed attempt into the next: neither its alarm and detectors nor what was learnt of its candidate", () => {
+    const idle = taken("done");
+    const { watch } = idle.world.state;
+    const run = watch.run ?? { version: "new@1", reference: "new@1", takenAtMs: 1, attempt: 0, detectors: {} };
+    const alarm = { version: "x@1", atMs: 1, attempt: 1, message: "", reroutedTo: null, isStranded: false };
+    const tested = { ...(watch.profiles[0] ?? assert.fail()), version: "x@1" };
+    const later = forNewAttempt({ ...watch, profiles: [...watch.profiles, tested], run: { ...run, attempt: 1 }, alarm }, ["new@1", "old@1"]);
+    assert.deepEqual([later.run, later.alarm, later.profiles], [null, null, watch.profiles]);
+    const own = forNewAttempt({ ...watch, run, alarm: { ...alarm, attempt: 0 } }, ["new@1", "old@1"]);
+    assert.deepEqual([own.run, own.alarm?.version], [run, "x@1"], "what the route itself shows stays");
   });
 
   it("only pages when golden prompts pass, and reroutes when they fail afterwards", () => {

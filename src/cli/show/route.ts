@@ -29,6 +29,8 @@ function facts(view: RouteView, { nowMs, terminal }: { readonly nowMs: number; r
     ["Gateways", `${obeyed} of ${live} obey epoch ${view.epoch}${behind.length === 0 ? "" : `; not yet: ${behind.join(", ")}`}`],
   ];
   if (view.state !== null && view.state.waiting !== "") rows.push(["Waiting", view.state.waiting]);
+  const watch = view.state?.watch;
+  if (watch) rows.push(["Watch", `${watch.message}${watch.sinceMs === 0 ? "" : `, for ${showAge(nowMs - watch.sinceMs)}`}`]);
   if (view.brake !== null) {
     const { route, actor, reason, atMs } = view.brake;
     rows.push([

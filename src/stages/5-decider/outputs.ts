@@ -3,6 +3,7 @@ import { INPUT_LAYOUT, type ReducerInput } from "../../domain/rollout/input.ts";
 import { waitingSaid } from "../../domain/rollout/queue.ts";
 import { conditionOf, type RouteState } from "../../domain/rollout/state.ts";
 import type { Decision, Step } from "../../domain/rollout/step.ts";
+import { watchSaid } from "../../domain/rollout/watch-said.ts";
 import type { Outgoing } from "../../runtime/port.ts";
 import { cloudEventHeaders } from "./cloud-event.ts";
 import { exposureOf } from "./fleet-exposure.ts";
@@ -46,6 +47,7 @@ export function stateRecord(state: RouteState, partition: number): Outgoing {
     message: current?.message ?? "",
     waiting: waitingSaid(state.waiting),
     ...exposureOf(state),
+    watch: watchSaid(state),
     layout: state.layout,
     state: JSON.stringify(state),
   };

@@ -54,6 +54,19 @@ NAME                      KIND       STATUS         AGE  BASELINE  CANDIDATE  DE
     assert.match(text, /\n└──# attempt:1 +attempt +✖ rolled_back +4m +operator, by ann/);
   });
 
+  it("where the drift watch stands", () => {
+    const said = {
+      version: "gpt-a@2026-05",
+      standing: "watched",
+      sinceMs: at.nowMs - 3 * 3_600_000,
+      golden: "passing",
+      message: "gpt-a@2026-05 is watched",
+    } as const;
+    const { state } = view();
+    const text = showRoute(view({ state: state === null ? null : { ...state, watch: said } }), at);
+    assert.match(text, /\nWatch: +gpt-a@2026-05 is watched, for 3h\n/);
+  });
+
   it("a frozen, a braked, a done and a never declared route", () => {
     const status = (over: Parameters<typeof view>[0]) => /Status: +(.*)/.exec(showRoute(view(over), at))?.[1];
     assert.equal(status({ condition: "frozen" }), "॥ canary, frozen");

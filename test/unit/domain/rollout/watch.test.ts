@@ -6,6 +6,7 @@ import type { Block, PaneInput } from "../../../../src/domain/rollout/input.ts";
 import { reduce } from "../../../../src/domain/rollout/reduce.ts";
 import { initialState } from "../../../../src/domain/rollout/state.ts";
 import { forWatch } from "../../../../src/domain/rollout/watch.ts";
+import { watchSaid } from "../../../../src/domain/rollout/watch-said.ts";
 import type { RolloutSpec } from "../../../../topics/index.ts";
 import { deps, dice, route, spec, specInput, story, World } from "../../../fixtures/rollout-world.ts";
 
@@ -202,6 +203,27 @@ describe("the drift watch", () => {
     idle.probe(2, 18);
     idle.minutes(15);
     assert.deepEqual(idle.newest?.reasons, ["drifted", "rerouted"], story(idle.world));
+  });
+
+  it("says to others where it stands: a reference being taken, watched, drifted; and how the golden prompts are", () => {
+    const idle = new Idle(watched(), "done");
+    const said = () => watchSaid(idle.world.state) ?? assert.fail("nothing is watched");
+    idle.minutes(5);
+    assert.deepEqual([said().version, said().standing, said().golden], ["new@1", "taking", "none"]);
+    assert.match(said().message, /the reference of new@1 is being taken, for 0\.5 h of calls without a rollout$/);
+    idle.probe(20, 0);
+    assert.equal(said().golden, "taking");
+    idle.minutes(26);
+    assert.deepEqual([said().standing, said().golden], ["watched", "passing"]);
+    assert.match(said().message, /^new@1 is watched against its reference, \d of \d signals; golden prompts: passing$/);
+    assert.ok(said().sinceMs > 0 && said().sinceMs <= idle.world.atMs);
+    idle.errors = 0.5;
+    idle.probe(2, 18);
+    idle.probe(2, 18);
+    assert.equal(said().golden, "failing");
+    idle.minutes(15);
+    assert.deepEqual([said().version, said().standing], ["old@1", "drifted"]);
+    assert.equal(watchSaid({ ...idle.world.state, serving: null }), null);
   });
 
   it("takes nothing of an observed attempt into the next: neither its alarm and detectors nor what was learnt of its candidate", () => {

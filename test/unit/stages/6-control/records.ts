@@ -28,6 +28,7 @@ export const state = (over: Partial<StateEntry> = {}): StateEntry => ({
   reasons: ["min_samples"],
   message: "task_completion 212/600 samples",
   waiting: "",
+  watch: null,
   candidatePpm: 50_000,
   callsPerMinute: 0,
   layout: 1,

@@ -83,14 +83,18 @@ export const gatewayFile = z
       .strictObject({ maxInFlight: z.int().min(0).max(1_000_000).default(64).describe("mirrored calls at the same time; more are dropped") })
       .prefault({}),
     log: z
-      .strictObject({
-        maxRecords: z.int().min(1).max(10_000_000).default(50_000).describe("records buffered while the log cannot take them; more are dropped"),
-        maxBytes: z
-          .int()
-          .min(1)
-          .default(64 * 1024 * 1024)
-          .describe("the same, in bytes"),
-      })
+      .preprocess(
+        (value) => (value === "off" ? { off: true } : value),
+        z.strictObject({
+          off: z.boolean().default(false).describe("no records at all: routing is obeyed, but nothing is evidence; written `log: off`"),
+          maxRecords: z.int().min(1).max(10_000_000).default(50_000).describe("records buffered while the log cannot take them; more are dropped"),
+          maxBytes: z
+            .int()
+            .min(1)
+            .default(64 * 1024 * 1024)
+            .describe("the same, in bytes"),
+        }),
+      )
       .prefault({}),
   })
   .superRefine((file, context) => {

@@ -15,7 +15,7 @@ import { gatewayServer } from "./http/server.ts";
 import { type BackgroundConnection, connectInBackground } from "./log/connect-in-background.ts";
 import { EventClock } from "./log/event-clock.ts";
 import { FleetReporter } from "./log/fleet-reporter.ts";
-import { RequestLog } from "./log/request-log.ts";
+import { noCallLog, RequestLog } from "./log/request-log.ts";
 import { GatewayMetrics } from "./metrics.ts";
 import { followTables } from "./routing/follow-tables.ts";
 import { LiveRoutes } from "./routing/live-routes.ts";
@@ -96,8 +96,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     nowMs: Date.now,
     onRefusal: (route) => metrics.refusedTables.inc({ route }),
   });
-  const mirror = new Mirror({ upstreams, routes, log: records, clock, metrics, maxInFlight: config.shadow.maxInFlight });
-  const serve = new Serve({ ...options, upstreams, routes, inFlight, records, mirror, clock, metrics });
+  const calls = config.log.off ? noCallLog : records;
+  const mirror = new Mirror({ upstreams, routes, log: calls, clock, metrics, maxInFlight: config.shadow.maxInFlight });
+  const serve = new Serve({ ...options, upstreams, routes, inFlight, records: calls, mirror, clock, metrics });
   const isReady = () => !stopping && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
   const server = gatewayServer({
     serve,
@@ -133,6 +134,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     mirror.review();
   }, TICK_MS);
   const connection = connectInBackground(() => connectOnce(options, { links, records, routes, fleet, onRestored: () => (restored = true) }), { log });
+  if (config.log.off) log.warn("log: off: no call is recorded, so no rollout on these routes has evidence from this gateway");
   log.info({ url, routes: routes.names(), upstreams: [...upstreams.keys()] }, "gateway listens");
 
   const stop = async (): Promise<void> => {
@@ -162,7 +164,7 @@ async function connectOnce(
   to.links.client ??= await options.connect();
   const client = to.links.client;
   // Records first: what waits is written while tables are restored.
-  if (!to.records.isConnected) {
+  if (!to.records.isConnected && !options.config.log.off) {
     const appender = client.openAppender();
     to.records.connect({ appender, partitions: client.partitionsOf(requests), partitionOf: (subject) => client.partitionFor(requests, subject) });
   }

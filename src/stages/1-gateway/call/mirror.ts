@@ -3,7 +3,7 @@ import { type Assignment, assignShadow } from "../../../domain/routing/assign.ts
 import type { EffectiveTable } from "../../../domain/routing/effective-table.ts";
 import { upstreamHeaders } from "../http/headers.ts";
 import type { EventClock } from "../log/event-clock.ts";
-import type { RequestLog } from "../log/request-log.ts";
+import type { CallLog } from "../log/request-log.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { exchange, nowhere } from "./exchange.ts";
@@ -30,7 +30,7 @@ interface Running {
 export interface MirrorDeps {
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly routes: LiveRoutes;
-  readonly log: RequestLog;
+  readonly log: CallLog;
   readonly clock: EventClock;
   readonly metrics: GatewayMetrics;
   readonly maxInFlight: number;

@@ -7,7 +7,7 @@ import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
 import { callerHeaders, headerOf, upstreamHeaders } from "../http/headers.ts";
 import { readBody } from "../http/read-body.ts";
 import type { EventClock } from "../log/event-clock.ts";
-import type { RequestLog } from "../log/request-log.ts";
+import type { CallLog } from "../log/request-log.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { type Exchanged, exchange, type Sink } from "./exchange.ts";
@@ -25,7 +25,7 @@ export interface ServeDeps {
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly routes: LiveRoutes;
   readonly inFlight: InFlight;
-  readonly records: RequestLog;
+  readonly records: CallLog;
   readonly mirror: Mirror;
   readonly clock: EventClock;
   readonly metrics: GatewayMetrics;

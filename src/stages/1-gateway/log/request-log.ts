@@ -6,6 +6,15 @@ import type { CallRecord } from "../call/record.ts";
 import type { EventClock } from "./event-clock.ts";
 import { markRecord } from "./mark-record.ts";
 
+/** Where the record of a completed call goes. */
+export interface CallLog {
+  /** Takes the record of a call that ended just now. Never waits and never throws. */
+  push(call: CallRecord): void;
+}
+
+/** For `log: off`. */
+export const noCallLog: CallLog = { push: () => undefined };
+
 /** Why records were lost; a label of the metric. */
 export type DropReason = "buffer_full" | "refused" | "shutdown";
 
@@ -73,7 +82,7 @@ const isRefusal = (error: unknown): boolean => error instanceof KnownError && (e
  * partition, every call that this instance ended before `markMs` is there already. A record that is dropped takes its number with it, so that
  * readers see and count the gap.
  */
-export class RequestLog {
+export class RequestLog implements CallLog {
   readonly #options: RequestLogOptions;
   /** Calls that ended before the partitions were known. */
   #unplaced: Entry[] = [];
@@ -105,7 +114,6 @@ export class RequestLog {
     return this.#bytes;
   }
 
-  /** Takes the record of a call that ended just now. Never waits and never throws. */
   push(call: CallRecord): void {
     const endedAtMs = this.#options.clock.nowMs();
     this.#lastCallMs = endedAtMs;

@@ -31,6 +31,10 @@ describe("the gateway's file", () => {
     assert.deepEqual([maxInFlight, maxBodyBytes, bodies], [3, 32 * 1024 * 1024, "full"]);
   });
 
+  it("records calls unless the file says `log: off`", () => {
+    assert.deepEqual([parseGatewayFile("gw.yaml", good, {}).log.off, parseGatewayFile("gw.yaml", `${good}log: off`, {}).log.off], [false, true]);
+  });
+
   it("names each field that is wrong, and never a value that may be secret", () => {
     const cases: readonly [string, RegExp][] = [
       ["", /upstreams: is missing/],
@@ -51,6 +55,7 @@ describe("the gateway's file", () => {
       [`${good}routes: { r: { baseline: { version: v, upstream: one, model: m }, bodies: redacted } }`, /routes\.r\.bodies/],
       [`${good}subject: [cookie]`, /subject\[0\]/],
       [`${good}log: { maxBytes: 0 }`, /log\.maxBytes/],
+      [`${good}log: never`, /log: Invalid input: expected object, received string/],
     ];
     for (const [yaml, expected] of cases) {
       const problems = problemsOf(yaml, { KEY: "sk-secret" });

@@ -34,6 +34,20 @@ const versionOf = async (gateway: TestGateway, body: unknown = ask()) => {
   return gateway.log.calls().at(-1);
 };
 
+describe("a gateway with `log: off`", () => {
+  it("obeys routing, reports to fleet and counts, and records nothing", async (t) => {
+    const { one, two } = { one: await testUpstream(t), two: await testUpstream(t) };
+    const gateway = await testGateway(t, fileFor(one, two, "log: off"));
+    gateway.log.tables.routing.put("support-answer", everybodyOnCandidate());
+    await (await gateway.chat(ask())).text();
+    assert.deepEqual([one.asked.length, two.asked.length], [0, 1]);
+    await until("fleet hears the epoch", () => gateway.log.reports().at(-1)?.routes[0]?.epoch === 7);
+    assert.match(await gateway.registry.metrics(), /headgate_gateway_calls_total\{route="support-answer",version="b@2",arm="candidate".*\} 1/);
+    await gateway.stop();
+    assert.deepEqual(gateway.log.requests(), []);
+  });
+});
+
 describe("a gateway obeys routing", () => {
   it("from the moment a table arrives, with its attribution in the record", async (t) => {
     const { one, two, gateway } = await twoUpstreams(t);

@@ -77,6 +77,16 @@ function withReferences(before: Step, attempt: Attempt, { blocks, paneStartMs, p
   return step;
 }
 
+/** How much longer than planned a reference is taken for the sake of its scarcest signal. */
+const MOST_PATIENCE = 3;
+
+/** After its time, as soon as every signal has enough: a signal that has too few then would never act. One that stays scarce holds it up to three times as long. */
+function isDue(profile: Profile, { referenceMs, minRecords }: Attempt["plan"]["drift"]): boolean {
+  const tookMs = profile.toMs - profile.fromMs;
+  if (tookMs < referenceMs) return false;
+  return isEnough(profile, minRecords) || (tookMs >= MOST_PATIENCE * referenceMs && isAnyEnough(profile, minRecords));
+}
+
 /** A reference is frozen after its time; that of a candidate with `done`, if it was observed for long enough. */
 function takenWhenDue(
   before: Step,
@@ -87,9 +97,8 @@ function takenWhenDue(
   const { serving } = before.state;
   const { drift, candidate } = attempt.plan;
   if (profile.version !== serving?.name) return before;
-  const isOver = profile.toMs - profile.fromMs >= drift.referenceMs;
   const isAtDone = attempt.phase === "done" && isOfAttempt && profile.version === candidate && isEnough(profile, drift.minRecords);
-  if (!(isAtDone || (isOver && isAnyEnough(profile, drift.minRecords)))) return before;
+  if (!(isAtDone || isDue(profile, drift))) return before;
   const taken = takeProfile(profile, moment.atMs, drift.minRecords);
   const { watch } = before.state;
   const golden = watch.golden?.version === profile.version ? takeGolden(watch.golden) : watch.golden;

@@ -25,6 +25,8 @@ class Idle {
   readonly #random = dice(7);
   taskFail = 0.1;
   errors = 0.005;
+  /** Judged calls of a minute; absent: all. */
+  judged: number | undefined;
   probes = 0;
 
   constructor(declared: RolloutSpec, how: "done" | "rolled_back") {
@@ -89,7 +91,8 @@ class Idle {
         this.#block("cut_output", "binary", 0, calls),
       ];
       world.give(pane("calls", own));
-      world.give(pane("judge", [this.#block("task_completion", "binary", bad(this.taskFail), calls)]));
+      const judged = this.judged ?? calls;
+      world.give(pane("judge", [this.#block("task_completion", "binary", Math.round((bad(this.taskFail) * judged) / calls), judged)]));
     }
   }
 
@@ -147,6 +150,22 @@ describe("the drift watch", () => {
     assert.equal(told[0]?.signals.find(({ verdict }) => verdict === "breach")?.signal, "task_completion");
     assert.equal(idle.world.state.current?.phase, "rolled_back");
     assert.equal(idle.serving, "old@1");
+  });
+
+  it("takes the reference until its scarcest signal has enough records, but not for more than three times as long", () => {
+    const enough = new Idle(watched(), "rolled_back");
+    enough.judged = 7;
+    enough.minutes(40);
+    assert.notDeepEqual(enough.newest?.reasons, ["reference_taken"], "280 judged of 300");
+    enough.minutes(5);
+    assert.deepEqual(enough.newest?.reasons, ["reference_taken"], story(enough.world));
+    assert.doesNotMatch(enough.newest?.message ?? "", /too few/);
+    const scarce = new Idle(watched(), "rolled_back");
+    scarce.judged = 1;
+    scarce.minutes(88);
+    assert.notDeepEqual(scarce.newest?.reasons, ["reference_taken"]);
+    scarce.minutes(3);
+    assert.match(scarce.newest?.message ?? "", /too few records to act on: .*task_completion/);
   });
 
   it("refuses new rollouts and retries until the alarm is cleared or the baseline captured anew", () => {

@@ -25,6 +25,14 @@ export const requests = defineTopic({
     inputTokens: maybe(count()),
     outputTokens: maybe(count()),
     costUsd: maybe(z.number()).describe("cost of the call in USD, when usage and price are known"),
+    attempts: count().describe("times that the version was asked; above 1 when a failed attempt was repeated before the caller saw anything of it"),
+    firstErrorType: z
+      .string()
+      .describe("errorType of the first attempt when it failed: retries do not hide a failing version, so `error_rate` counts it; empty when it did not"),
+    shieldedBy: z.string().describe("version that answered the caller when this one failed and the route has a shield; empty: this one did"),
+    pinned: z.boolean().describe("an authorized header chose the version: the call is no evidence and in no signal"),
+    caller: z.string().describe("name of the caller's key; empty where the gateway has no list of callers"),
+    traceState: z.string().describe("W3C tracestate of the call, as it was sent upstream"),
     upstream: z.string(),
     upstreamModel: z.string().describe("gen_ai.request.model as sent upstream"),
     bodies: openEnum("full", "redacted", "none").describe("what the two bodies hold"),

@@ -73,6 +73,7 @@ export const twin = maybe(
   z.object({
     version: z.string(),
     status: openEnum("ok", "error", "timeout", "cancelled"),
+    firstErrorType: z.string().describe("as in the served record: its first attempt failed so, although a later one may not have; else empty"),
     responseBody: maybe(z.string()),
     finishReason: z.string(),
     latencyMs: z.number(),

@@ -1,6 +1,6 @@
 import type { Request, RoutingTable } from "../../../topics/index.ts";
 import type { CheckedAnswer } from "../checks/check-answer.ts";
-import { type ErrorClass, errorClasses, errorClassOf } from "../checks/error-class.ts";
+import { type ErrorClass, errorClasses, errorClassOf, isFailed } from "../checks/error-class.ts";
 import { isDrawn } from "../sampling/draw.ts";
 import { logBucket } from "../stats/log-bucket.ts";
 import { type Contribution, HUNDREDTHS, uncounted } from "./contribution.ts";
@@ -32,9 +32,6 @@ function counted(signal: string, kind: Kind, value: number): Contribution {
 
 const binary = (signal: string, isBad: boolean) => counted(signal, "binary", isBad ? 1 : 0);
 const paired = (signal: string, isBad: boolean, twinIsBad: boolean) => counted(signal, "paired", HUNDREDTHS * (Number(isBad) - Number(twinIsBad)));
-
-/** A cancelled call says nothing about errors: the caller left. */
-const isError = (status: Request["status"]): boolean | null => (status === "cancelled" ? null : status !== "ok");
 
 const classSignals: Readonly<Record<ErrorClass, string>> = {
   timeout: callSignals.timeouts,
@@ -71,7 +68,7 @@ function measured(call: Request, about: CallAbout): Contribution[] {
 
 function servedChecks(call: Request, checked: CheckedAnswer | null): Contribution[] {
   const found: Contribution[] = [];
-  const bad = isError(call.status);
+  const bad = isFailed(call);
   if (bad !== null) found.push(binary(callSignals.errorRate, bad), ...errorClassesOf(call));
   if (checked === null) return found;
   if (checked.schemaValid !== null) found.push(binary(callSignals.schemaValidity, !checked.schemaValid));
@@ -83,8 +80,8 @@ function servedChecks(call: Request, checked: CheckedAnswer | null): Contributio
 /** In shadow the candidate's side is counted for floors, and its difference to the twin's as evidence (statistics.md section 1.5). */
 function shadowChecks(call: Request, { call: checked, twin: twinChecked }: CheckedCall): Contribution[] {
   const found: Contribution[] = [];
-  const bad = isError(call.status);
-  const twinBad = call.twin === null ? null : isError(call.twin.status);
+  const bad = isFailed(call);
+  const twinBad = call.twin === null ? null : isFailed(call.twin);
   if (bad !== null) found.push(binary(callSignals.errorRate, bad));
   if (bad !== null && twinBad !== null) found.push(paired(callSignals.errorRate, bad, twinBad));
   const valid = checked?.schemaValid ?? null;

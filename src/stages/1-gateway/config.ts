@@ -25,6 +25,13 @@ export interface Timeouts {
   readonly idleMs: number;
   readonly totalMs: number;
 }
+export interface RetryPolicy {
+  readonly max: number;
+  readonly on: readonly ("connect" | "429" | "5xx")[];
+  readonly budgetPercent: number;
+  readonly floorPerSecond: number;
+  readonly maxWaitMs: number;
+}
 export interface Price {
   readonly inputPerMillion: number;
   readonly outputPerMillion: number;
@@ -36,11 +43,13 @@ export interface UpstreamConfig {
   readonly passThroughKeys: boolean;
   readonly headers: Readonly<Record<string, string>>;
   readonly timeouts: Timeouts;
+  readonly retries: RetryPolicy;
   readonly connections: number;
   readonly prices: ReadonlyMap<string, Price>;
 }
 export interface RoutePolicy {
   readonly bodies: "full" | "none";
+  readonly shield: "none" | "baseline";
   readonly maxInFlight: number;
   readonly maxBodyBytes: number;
 }
@@ -86,21 +95,21 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     if (upstream.passThroughKeys && (upstream.apiKeyEnv ?? upstream.apiKeyFile) !== undefined) {
       problems.push(`upstreams.${name}.passThroughKeys: is only for an upstream without apiKeyEnv and apiKeyFile`);
     }
-    const { headers, timeouts, connections, passThroughKeys } = upstream;
+    const { headers, timeouts, retries, connections, passThroughKeys } = upstream;
     const prices = new Map(Object.entries(upstream.prices));
-    return [name, { name, baseUrl: new URL(upstream.baseUrl), apiKey: key, passThroughKeys, headers, timeouts, connections, prices }];
+    return [name, { name, baseUrl: new URL(upstream.baseUrl), apiKey: key, passThroughKeys, headers, timeouts, retries, connections, prices }];
   });
-  const routes = Object.entries(file.routes).map(([name, { baseline, bodies, limits }]): [string, RouteConfig] => {
+  const defaults = { bodies: file.defaults.bodies, shield: file.defaults.shield, ...file.defaults.limits };
+  const routes = Object.entries(file.routes).map(([name, { baseline, bodies, shield, limits }]): [string, RouteConfig] => {
     for (const parameter of Object.keys(baseline.parameters)) {
       if (RESERVED_PARAMETERS.includes(parameter)) problems.push(`routes.${name}.baseline.parameters: may not set ${parameter}`);
     }
     const { version, upstream, model, parameters } = baseline;
     const static_: Version = { name: version, upstream, model, parameters, systemTemplate: baseline.systemTemplate ?? null };
-    return [name, { baseline: static_, bodies: bodies ?? file.defaults.bodies, ...file.defaults.limits, ...definedOf(limits ?? {}) }];
+    return [name, { baseline: static_, ...defaults, ...definedOf({ bodies, shield }), ...definedOf(limits ?? {}) }];
   });
   if (problems.length > 0) throw invalid(path, problems);
   const { subject, maxInFlight, shadow, log } = file;
-  const defaults = { bodies: file.defaults.bodies, ...file.defaults.limits };
   return { upstreams: new Map(upstreams), routes: new Map(routes), defaults, subject, maxInFlight, shadow, log };
 }
 

@@ -36,6 +36,18 @@ const upstream = z
         totalMs: durationMs(900_000, "for the whole call"),
       })
       .prefault({}),
+    retries: z
+      .strictObject({
+        max: z.int().min(0).max(10).default(1).describe("attempts after the first; 0: none"),
+        on: z
+          .array(z.enum(["connect", "429", "5xx"]))
+          .default(["connect"])
+          .describe("failures that are repeated before the caller saw anything"),
+        budgetPercent: z.number().min(0).max(100).default(10).describe("retries as a share of the version's calls"),
+        floorPerSecond: z.number().min(0).max(1_000).default(1).describe("retries each second that are allowed however few calls there are"),
+        maxWaitMs: durationMs(5_000, "longest pause before a retry; an upstream that asks for a longer one is not asked again"),
+      })
+      .prefault({}),
     connections: z.int().min(1).max(65_536).default(2_048).describe("connections kept to this upstream at most"),
     prices: z.record(z.string(), price).default({}).describe("price by model name, used when the upstream reports no cost"),
   })
@@ -52,6 +64,8 @@ const limits = z.strictObject({
 });
 const bodies = z.enum(["full", "none"]);
 
+const shield = z.enum(["none", "baseline"]);
+
 const route = z.strictObject({
   baseline: z
     .strictObject({
@@ -63,6 +77,7 @@ const route = z.strictObject({
     })
     .describe("what serves the route until it has a routing table"),
   bodies: bodies.optional().describe("whether request and response bodies are logged: full or none"),
+  shield: shield.optional().describe("baseline: when the candidate fails before its first byte, the baseline answers, and the failure is recorded"),
   limits: limits.partial().optional(),
 });
 
@@ -71,7 +86,7 @@ export const gatewayFile = z
     upstreams: z.record(name, upstream).refine((all) => Object.keys(all).length > 0, "must name at least one upstream"),
     routes: z.record(name, route).default({}),
     defaults: z
-      .strictObject({ bodies: bodies.default("full"), limits: limits.prefault({}) })
+      .strictObject({ bodies: bodies.default("full"), shield: shield.default("none"), limits: limits.prefault({}) })
       .prefault({})
       .describe("for routes that do not say otherwise, and for routes that only have a routing table"),
     subject: z

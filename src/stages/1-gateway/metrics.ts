@@ -9,6 +9,8 @@ const seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.
 export class GatewayMetrics {
   readonly rejected: Counter<"code">;
   readonly shadows: Counter<"route" | "result">;
+  readonly shielded: Counter<"route" | "version">;
+  readonly #retries: Counter<"route" | "version">;
   readonly dropped: Counter<"reason">;
   readonly appendFailures: Counter;
   readonly refusedTables: Counter<"route">;
@@ -55,6 +57,18 @@ export class GatewayMetrics {
       labelNames: ["route", "result"],
       registers,
     });
+    this.shielded = new Counter({
+      name: "headgate_gateway_shielded_total",
+      help: "Failed calls of a candidate that the baseline answered.",
+      labelNames: ["route", "version"],
+      registers,
+    });
+    this.#retries = new Counter({
+      name: "headgate_gateway_retries_total",
+      help: "Attempts after the first.",
+      labelNames: ["route", "version"],
+      registers,
+    });
     this.dropped = new Counter({ name: "headgate_gateway_dropped_records_total", help: "Records that were lost.", labelNames: ["reason"], registers });
     this.appendFailures = new Counter({ name: "headgate_gateway_append_failures_total", help: "Failed attempts to write records.", registers });
     this.refusedTables = new Counter({
@@ -69,6 +83,7 @@ export class GatewayMetrics {
     const { route, version, arm, exposure } = record;
     this.#calls.inc({ route, version, arm, exposure, status: record.status });
     this.#duration.observe({ route, version, arm, exposure }, record.latencyMs / 1000);
+    if (record.attempts > 1) this.#retries.inc({ route, version }, record.attempts - 1);
     if (record.ttftMs !== null) this.#ttft.observe({ route, version, arm, exposure }, record.ttftMs / 1000);
     if (record.inputTokens !== null) this.#tokens.inc({ route, version, gen_ai_token_type: "input" }, record.inputTokens);
     if (record.outputTokens !== null) this.#tokens.inc({ route, version, gen_ai_token_type: "output" }, record.outputTokens);

@@ -40,6 +40,9 @@ export function sampler(deps: SamplerDeps): TaskRole {
 /** Commit metadata: what the successor must know of subjects and of instances, in this order. Neither holds the separator. */
 const SEPARATOR = ";";
 
+/** Golden prompts are nobody's question, and a pin is nobody's assignment: such calls are in no signal of users. */
+const isEvidence = ({ kind, slices, pinned }: Request): boolean => kind === "call" && !pinned && !slices.includes(GOLDEN_SLICE);
+
 interface Held {
   readonly record: Incoming;
   readonly request: Request;
@@ -100,7 +103,7 @@ class SamplerTask implements Task {
     if (record.value === null) return;
     if (record.offset < this.#countedTo) {
       const call = record.value as Request;
-      if (call.kind === "call") this.#sights.see(call, this.#deps.tableOf(call.route), record.offset);
+      if (isEvidence(call)) this.#sights.see(call, this.#deps.tableOf(call.route), record.offset);
       return;
     }
     this.#isReadingBack = false;
@@ -158,8 +161,7 @@ class SamplerTask implements Task {
     else if (arrival.lost > 0) metrics.lost.inc(arrival.lost);
     const ended = clampToAppend(request.endedAtMs, appendedAtMs);
     if (ended.clamped || clampToAppend(request.markMs, appendedAtMs).clamped) metrics.skewed.inc();
-    // Golden prompts are nobody's question: their calls are in no signal of users.
-    if (request.kind !== "call" || request.slices.includes(GOLDEN_SLICE)) return;
+    if (!isEvidence(request)) return;
     const terms = termsOf(request, table);
     const isNewSubject = this.#sights.see(request, table, record.offset);
     if (request.rollout !== "" && request.exposure === "served")

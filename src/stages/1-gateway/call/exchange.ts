@@ -28,6 +28,17 @@ export interface Failure {
   readonly status: 502 | 504;
   readonly code: string;
   readonly message: string;
+  /** No connection could be made, or it broke before an answer began: the version was not heard at all. */
+  readonly isUnreachable: boolean;
+}
+
+/** What is sent to an upstream. */
+export interface ToUpstream {
+  readonly path: string;
+  readonly headers: OutgoingHttpHeaders;
+  readonly body: Buffer | string;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
 }
 
 type Why = "caller" | "total" | null;
@@ -57,14 +68,15 @@ function failureOf(error: unknown, why: Why, upstream: Upstream): { status: "err
   const named = `The upstream '${upstream.config.name}'`;
   if (why === "total") {
     const message = `${named} did not complete the call within ${upstream.config.timeouts.totalMs} ms`;
-    return { status: "timeout", errorType: "timeout", failure: { status: 504, code: "upstream_timeout", message } };
+    return { status: "timeout", errorType: "timeout", failure: { status: 504, code: "upstream_timeout", message, isUnreachable: false } };
   }
   if (limit !== undefined) {
     const message = `${named} timed out: ${timeouts[code]} ${upstream.config.timeouts[limit]} ms`;
-    return { status: "timeout", errorType: "timeout", failure: { status: 504, code: "upstream_timeout", message } };
+    const failure = { status: 504, code: "upstream_timeout", message, isUnreachable: limit === "connectMs" } as const;
+    return { status: "timeout", errorType: "timeout", failure };
   }
   const message = `${named} could not be reached or broke the connection (${code})`;
-  return { status: "error", errorType: code, failure: { status: 502, code: "upstream_unreachable", message } };
+  return { status: "error", errorType: code, failure: { status: 502, code: "upstream_unreachable", message, isUnreachable: true } };
 }
 
 function statusOf(httpStatus: number, collected: Collected): { status: "ok" | "error"; errorType: string } {
@@ -75,12 +87,10 @@ function statusOf(httpStatus: number, collected: Collected): { status: "ok" | "e
 /**
  * Makes one call to an upstream and passes its response on, byte for byte, while it is gathered for the log. Never throws: whatever
  * happens is the result. `signal` is the caller's leaving; the total time is bounded here, the rest of the timeouts by the pool.
+ *
+ * @param startedAt from when times are counted, on the clock of `performance`: the start of the first attempt
  */
-export async function exchange(
-  upstream: Upstream,
-  call: { readonly path: string; readonly headers: OutgoingHttpHeaders; readonly body: Buffer | string; readonly signal: AbortSignal; readonly sink: Sink },
-): Promise<Exchanged> {
-  const startedAt = performance.now();
+export async function exchange(upstream: Upstream, call: ToUpstream & { readonly sink: Sink }, startedAt = performance.now()): Promise<Exchanged> {
   const abort = new AbortController();
   let why: Why = null;
   const stop = (reason: "caller" | "total") => {
@@ -88,7 +98,8 @@ export async function exchange(
     abort.abort();
   };
   const onLeft = () => stop("caller");
-  const timer = setTimeout(() => stop("total"), upstream.config.timeouts.totalMs);
+  const leftMs = upstream.config.timeouts.totalMs - (performance.now() - startedAt);
+  const timer = setTimeout(() => stop("total"), Math.max(0, leftMs));
   call.signal.addEventListener("abort", onLeft, { once: true });
   if (call.signal.aborted) onLeft();
   let httpStatus = 0;

@@ -6,6 +6,7 @@ import type { EventClock } from "../log/event-clock.ts";
 import type { CallLog } from "../log/request-log.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
+import { once } from "./attempts.ts";
 import { exchange, nowhere } from "./exchange.ts";
 import { type Call, recordOf, type Twin } from "./record.ts";
 import { uuidv7 } from "./request-id.ts";
@@ -96,12 +97,13 @@ export class Mirror {
     try {
       const body = upstreamBody(call.text, call.request, assignment.version);
       const headers = upstreamHeaders(served.headers, upstream.config);
+      // Nobody waits for it, so that a failure is not repeated: it is what there is to learn.
       const exchanged = await exchange(upstream, { path: served.path, headers, body, signal: abort.signal, sink: nowhere });
       if (exchanged.status === "cancelled") {
         metrics.shadows.inc({ route: call.route, result: "stopped" });
         return;
       }
-      const record = recordOf(call, assignment, { exchanged, upstream, twin: served.twin });
+      const record = recordOf(call, assignment, { exchanged: once(exchanged), upstream, twin: served.twin });
       log.push(record);
       metrics.completed(record);
       metrics.shadows.inc({ route: call.route, result: "completed" });

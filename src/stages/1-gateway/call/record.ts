@@ -2,7 +2,7 @@ import type { Request } from "../../../../topics/index.ts";
 import type { Assignment } from "../../../domain/routing/assign.ts";
 import type { JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { RoutePolicy } from "../config.ts";
-import type { Exchanged } from "./exchange.ts";
+import type { Attempted } from "./attempts.ts";
 import { type BodyTexts, fitBodies } from "./fit-bodies.ts";
 import type { Upstream } from "./upstream.ts";
 import { costOf } from "./usage.ts";
@@ -31,13 +31,13 @@ export interface Call {
 export type Twin = NonNullable<Request["twin"]>;
 
 /** The served side of a mirrored prompt, as its shadow record carries it. */
-export function twinOf(assignment: Assignment, exchanged: Exchanged, upstream: Upstream): Twin {
-  const { status, body, finishReason, latencyMs, ttftMs, outputTokens } = exchanged;
+export function twinOf(assignment: Assignment, exchanged: Attempted, upstream: Upstream): Twin {
+  const { status, firstErrorType, body, finishReason, latencyMs, ttftMs, outputTokens } = exchanged;
   const costUsd = costOf(exchanged, upstream.config.prices.get(assignment.version.model));
-  return { version: assignment.version.name, status, responseBody: body, finishReason, latencyMs, ttftMs, outputTokens, costUsd };
+  return { version: assignment.version.name, status, firstErrorType, responseBody: body, finishReason, latencyMs, ttftMs, outputTokens, costUsd };
 }
 
-function textsOf(call: Call, exchanged: Exchanged, twin: Twin | null): BodyTexts {
+function textsOf(call: Call, exchanged: Attempted, twin: Twin | null): BodyTexts {
   if (call.policy.bodies === "none") return { requestBody: null, responseBody: null, responseFormat: null, reference: null, twinBody: null };
   const format = call.request.response_format;
   return {
@@ -49,9 +49,18 @@ function textsOf(call: Call, exchanged: Exchanged, twin: Twin | null): BodyTexts
   };
 }
 
+/** What a record tells beside the call and its assignment. */
+export interface RecordAbout {
+  readonly exchanged: Attempted;
+  readonly upstream: Upstream;
+  readonly twin: Twin | null;
+  /** Version that answered the caller in this one's place. */
+  readonly shieldedBy?: string;
+}
+
 /** The record of a completed call. */
-export function recordOf(call: Call, assignment: Assignment, about: { exchanged: Exchanged; upstream: Upstream; twin: Twin | null }): CallRecord {
-  const { exchanged, upstream, twin } = about;
+export function recordOf(call: Call, assignment: Assignment, about: RecordAbout): CallRecord {
+  const { exchanged, upstream, twin, shieldedBy = "" } = about;
   const { version, arm, exposure, rollout, attempt, step, epoch, paneMs, samplePpm } = assignment;
   const { twinBody, cut, ...texts } = fitBodies(textsOf(call, exchanged, twin));
   return {
@@ -82,6 +91,12 @@ export function recordOf(call: Call, assignment: Assignment, about: { exchanged:
     inputTokens: exchanged.inputTokens,
     outputTokens: exchanged.outputTokens,
     costUsd: costOf(exchanged, upstream.config.prices.get(version.model)),
+    attempts: exchanged.attempts,
+    firstErrorType: exchanged.firstErrorType,
+    shieldedBy,
+    pinned: false,
+    caller: "",
+    traceState: "",
     upstream: upstream.config.name,
     upstreamModel: version.model,
     bodies: call.policy.bodies,

@@ -1,23 +1,23 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
-import { assign, assignStatic } from "../../../domain/routing/assign.ts";
+import { type Assignment, assign, assignStatic } from "../../../domain/routing/assign.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { GatewayConfig } from "../config.ts";
 import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
-import { callerHeaders, headerOf, upstreamHeaders } from "../http/headers.ts";
+import { callerHeaders, headerOf } from "../http/headers.ts";
 import { readBody } from "../http/read-body.ts";
 import type { EventClock } from "../log/event-clock.ts";
 import type { CallLog } from "../log/request-log.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
-import { type Exchanged, exchange, type Sink } from "./exchange.ts";
+import { type AnswerDeps, type Answered, answer } from "./answer.ts";
+import type { Exchanged, Sink } from "./exchange.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Mirror } from "./mirror.ts";
-import { type Call, recordOf, twinOf } from "./record.ts";
+import { type Call, type CallRecord, recordOf, twinOf } from "./record.ts";
 import { uuidv7 } from "./request-id.ts";
 import { slicesOf, subjectOf, traceIdOf, turnOf } from "./subject.ts";
 import type { Upstream } from "./upstream.ts";
-import { upstreamBody } from "./upstream-request.ts";
 
 export interface ServeDeps {
   readonly config: GatewayConfig;
@@ -106,9 +106,19 @@ export class Serve {
   /** Largest body that any route accepts: how much is read before the route is known. */
   readonly #largestBody: number;
   readonly #running = new Set<AbortController>();
+  readonly #answering: AnswerDeps;
 
   constructor(deps: ServeDeps) {
     this.#deps = deps;
+    this.#answering = {
+      upstreamOf: ({ upstream }) => {
+        const found = deps.upstreams.get(upstream);
+        if (found === undefined) throw new Error(`there is no upstream ${upstream}`);
+        return found;
+      },
+      baselineOf: (route) => deps.routes.effective(route)?.routeTable.baseline ?? null,
+      stillServes: (call, version) => this.#assign(call)?.version.name === version.name,
+    };
     const { defaults, routes } = deps.config;
     this.#largestBody = Math.max(defaults.maxBodyBytes, ...[...routes.values()].map(({ maxBodyBytes }) => maxBodyBytes));
   }
@@ -188,14 +198,21 @@ export class Serve {
     };
   }
 
+  /** Which version serves a call now; null when the route has neither table nor configuration. */
+  #assign({ route, subject }: Pick<Call, "route" | "subject">): Assignment | null {
+    const { routes } = this.#deps;
+    const effective = routes.effective(route);
+    if (effective !== null) return assign(effective, subject);
+    const configured = routes.configured(route);
+    return configured === null ? null : assignStatic(configured);
+  }
+
   async #run(request: IncomingMessage, response: ServerResponse, about: { call: Call; path: string }): Promise<void> {
-    const { routes, upstreams, records, metrics, mirror } = this.#deps;
+    const { routes, mirror } = this.#deps;
     const { call, path } = about;
     const effective = routes.effective(call.route);
-    const configured = routes.configured(call.route);
-    const assignment = effective !== null ? assign(effective, call.subject) : configured === null ? null : assignStatic(configured);
-    const upstream = assignment === null ? undefined : upstreams.get(assignment.version.upstream);
-    if (assignment === null || upstream === undefined) throw new Error(`route ${call.route} has no upstream`);
+    const assignment = this.#assign(call);
+    if (assignment === null) throw new Error(`route ${call.route} has no version`);
 
     const own = { "x-headgate-request-id": call.requestId, "x-headgate-route": call.route };
     const left = new AbortController();
@@ -205,21 +222,32 @@ export class Serve {
     response.once("close", onClose);
     if (response.destroyed) left.abort();
     this.#running.add(left);
-    const exchanged = await exchange(upstream, {
-      path,
-      headers: upstreamHeaders(request.headers, upstream.config),
-      body: upstreamBody(call.text, call.request, assignment.version),
-      signal: left.signal,
-      sink: new CallerSink(response, own),
-    });
-    this.#running.delete(left);
-    response.off("close", onClose);
-    this.#answerFailure(response, exchanged, own);
+    const sink = new CallerSink(response, own);
+    let answered: Answered;
+    try {
+      answered = await answer(this.#answering, call, { assignment, path, headers: request.headers, signal: left.signal, sink });
+    } finally {
+      this.#running.delete(left);
+      response.off("close", onClose);
+    }
+    this.#answerFailure(response, (answered.shield ?? answered.assigned).exchanged, own);
 
-    const record = recordOf(call, assignment, { exchanged, upstream, twin: null });
-    records.push(record);
-    metrics.completed(record);
+    const { exchanged, upstream } = answered.assigned;
+    this.#record(call, answered);
     if (effective !== null) mirror.offer({ call, headers: request.headers, path, assignment, effective, twin: twinOf(assignment, exchanged, upstream) });
+  }
+
+  /** One record of the version that was assigned, and one of the baseline when it answered in its place. */
+  #record(call: Call, { assigned, shield }: Answered): void {
+    const { records, metrics, clock } = this.#deps;
+    const push = (record: CallRecord) => {
+      records.push(record);
+      metrics.completed(record);
+    };
+    push(recordOf(call, assigned.assignment, { ...assigned, twin: null, shieldedBy: shield?.assignment.version.name ?? "" }));
+    if (shield === null) return;
+    metrics.shielded.inc({ route: call.route, version: assigned.assignment.version.name });
+    push(recordOf({ ...call, requestId: uuidv7(clock.nowMs()) }, shield.assignment, { ...shield, twin: null }));
   }
 
   /** Tells the caller of a call that has no whole answer: in OpenAI's form before the first byte, by a broken connection after it. */

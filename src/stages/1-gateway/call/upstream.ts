@@ -1,11 +1,16 @@
-import type { OutgoingHttpHeaders } from "node:http";
 import { type Dispatcher, Pool } from "undici";
 import type { UpstreamConfig } from "../config.ts";
+import type { ToUpstream } from "./exchange.ts";
+import { RetryBudget } from "./retry-budget.ts";
+
+/** Versions with a budget of their own; names come from routing tables, so that more are seen only in years. */
+const MOST_BUDGETS = 1_000;
 
 /** A configured upstream with its pool of kept-alive connections. One slow upstream never takes connections from another. */
 export class Upstream {
   readonly config: UpstreamConfig;
   readonly #pool: Pool;
+  readonly #budgets = new Map<string, RetryBudget>();
 
   constructor(config: UpstreamConfig) {
     this.config = config;
@@ -20,13 +25,19 @@ export class Upstream {
     });
   }
 
+  /** What one version may spend on retries: one that fails must not use up another's. */
+  budgetOf(version: string): RetryBudget {
+    let budget = this.#budgets.get(version);
+    if (budget === undefined) {
+      if (this.#budgets.size >= MOST_BUDGETS) this.#budgets.clear();
+      budget = new RetryBudget(this.config.retries);
+      this.#budgets.set(version, budget);
+    }
+    return budget;
+  }
+
   /** @param call `path` is what follows the base address, for example `/chat/completions` */
-  send(call: {
-    readonly path: string;
-    readonly headers: OutgoingHttpHeaders;
-    readonly body: Buffer | string;
-    readonly signal: AbortSignal;
-  }): Promise<Dispatcher.ResponseData> {
+  send(call: ToUpstream): Promise<Dispatcher.ResponseData> {
     const { pathname, search } = this.config.baseUrl;
     const path = `${pathname.replace(/\/+$/, "")}${call.path}${search}`;
     return this.#pool.request({ path, method: "POST", headers: call.headers as Record<string, string | string[]>, body: call.body, signal: call.signal });

@@ -18,7 +18,7 @@ describe("the gateway's file", () => {
   it("needs nothing but an upstream; everything else has a default", () => {
     const config = parseGatewayFile("gw.yaml", good, {});
     assert.deepEqual(config.upstreams.get("one")?.timeouts, { connectMs: 5_000, headersMs: 300_000, idleMs: 120_000, totalMs: 900_000 });
-    assert.deepEqual(config.defaults, { bodies: "full", maxInFlight: 512, maxBodyBytes: 32 * 1024 * 1024 });
+    assert.deepEqual(config.defaults, { bodies: "full", shield: "none", maxInFlight: 512, maxBodyBytes: 32 * 1024 * 1024 });
     assert.deepEqual(config.subject, ["header", "safety_identifier", "user", "conversation"]);
   });
 

@@ -185,7 +185,7 @@ describe("a gateway obeys brakes", () => {
     log.tables.brakes.put("support-answer", brake());
     const routes = new LiveRoutes({
       configured: new Map(),
-      defaults: { bodies: "none", maxInFlight: 1, maxBodyBytes: 1 },
+      defaults: { bodies: "none", shield: "none", maxInFlight: 1, maxBodyBytes: 1 },
       isKnownUpstream: () => true,
       log: silentLog,
       nowMs: Date.now,
@@ -224,6 +224,7 @@ describe("shadow calls", () => {
     assert.deepEqual(shadow?.twin, {
       version: "a@1",
       status: "ok",
+      firstErrorType: "",
       responseBody: served?.responseBody,
       finishReason: "stop",
       latencyMs: served?.latencyMs,

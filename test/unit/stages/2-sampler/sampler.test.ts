@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Registry } from "prom-client";
 import { schemaForms } from "../../../../src/domain/checks/schema-check.ts";
+import { GOLDEN_SLICE } from "../../../../src/domain/drift/golden.ts";
 import type { Batch, Committed, Incoming } from "../../../../src/runtime/port.ts";
 import { checkCompilers } from "../../../../src/stages/2-sampler/check-compilers.ts";
 import { SamplerMetrics } from "../../../../src/stages/2-sampler/metrics.ts";
@@ -114,6 +115,16 @@ describe("the sampler's task", () => {
     for (const seq of [4, 5, 6]) bench.take({ seq });
     assert.equal(recordsIn(bench.flush()), 1);
     assert.deepEqual([await bench.count("repeats"), await bench.count("lost")], [3, 2]);
+  });
+
+  it("counts nothing of golden prompts and of calls whose version was pinned, and draws none of them", () => {
+    const bench = new Bench();
+    bench.take({ seq: 1, pinned: true });
+    bench.take({ seq: 2, slices: [GOLDEN_SLICE] });
+    const batch = bench.flush();
+    assert.deepEqual([recordsIn(batch), samplesIn(batch).length], [0, 0]);
+    bench.take({ seq: 3 });
+    assert.equal(recordsIn(bench.flush()), 1);
   });
 
   it("draws answered calls for the judges by their rate, and nothing without a rubric", () => {

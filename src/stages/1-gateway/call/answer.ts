@@ -1,0 +1,67 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { Assignment } from "../../../domain/routing/assign.ts";
+import type { Version } from "../../../domain/routing/route-table.ts";
+import { upstreamHeaders } from "../http/headers.ts";
+import { type Attempted, askVersion } from "./attempts.ts";
+import type { Sink } from "./exchange.ts";
+import { HoldingSink } from "./holding-sink.ts";
+import type { Call } from "./record.ts";
+import type { Upstream } from "./upstream.ts";
+import { upstreamBody } from "./upstream-request.ts";
+
+/** How one version served a call. */
+export interface Served {
+  readonly assignment: Assignment;
+  readonly upstream: Upstream;
+  readonly exchanged: Attempted;
+}
+/** How a call was answered. */
+export interface Answered {
+  /** As it was assigned: what counts. */
+  readonly assigned: Served;
+  /** The baseline, when it answered in the place of a candidate that failed. */
+  readonly shield: Served | null;
+}
+
+export interface AnswerDeps {
+  readonly upstreamOf: (version: Version) => Upstream;
+  /** The baseline of the route's newest table; null when there is no table. */
+  readonly baselineOf: (route: string) => Version | null;
+  /** Whether this version may still serve the call. */
+  readonly stillServes: (call: Call, version: Version) => boolean;
+}
+
+/**
+ * Answers a call from the version that it is assigned to. Only where the route's policy is `shield: baseline`, a candidate that fails before its first
+ * byte is replaced by the baseline, in the same call; both are told.
+ */
+export async function answer(
+  deps: AnswerDeps,
+  call: Call,
+  about: { readonly assignment: Assignment; readonly path: string; readonly headers: IncomingHttpHeaders; readonly signal: AbortSignal; readonly sink: Sink },
+): Promise<Answered> {
+  const ask = async (assignment: Assignment, isShielded: boolean): Promise<Served & { readonly sink: HoldingSink }> => {
+    const { version } = assignment;
+    const upstream = deps.upstreamOf(version);
+    const sink = new HoldingSink(about.sink, isShielded || upstream.config.retries.on.includes("5xx"));
+    const body = upstreamBody(call.text, call.request, version);
+    const headers = upstreamHeaders(about.headers, upstream.config);
+    const toUpstream = { path: about.path, headers, body, signal: about.signal, sink };
+    const exchanged = await askVersion(upstream, toUpstream, { version: version.name, mayRepeat: () => deps.stillServes(call, version) });
+    return { assignment, upstream, exchanged, sink };
+  };
+
+  const { assignment } = about;
+  const baseline = call.policy.shield === "baseline" ? deps.baselineOf(call.route) : null;
+  const replacement = baseline === null || baseline.name === assignment.version.name ? null : baseline;
+  const assigned = await ask(assignment, replacement !== null);
+  const { status, failure } = assigned.exchanged;
+  if (replacement !== null && (status === "error" || status === "timeout") && !assigned.sink.isShown) {
+    // Nobody's evidence: the subject belongs to the candidate's arm.
+    const shield = await ask({ ...assignment, version: replacement, arm: "none", samplePpm: 0 }, false);
+    if (shield.exchanged.failure === null) await shield.sink.release();
+    return { assigned, shield };
+  }
+  if (failure === null && status !== "cancelled") await assigned.sink.release();
+  return { assigned, shield: null };
+}

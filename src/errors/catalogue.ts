@@ -20,6 +20,7 @@ export const errorCodes = {
   REQUEST_INVALID: "a request to the control API, or an option of the command line, is malformed",
   FORBIDDEN: "the control API refused the caller: no token, a wrong one, or a web page of another origin",
   CONTROL_UNREACHABLE: "the control API did not answer",
+  SNAPSHOT_INVALID: "the routing tables that a gateway kept on disk are damaged or of another version",
   BUNDLE_INVALID: "a file of `evidence export` is damaged, was edited, or is none",
 } as const;
 export type ErrorCode = keyof typeof errorCodes;

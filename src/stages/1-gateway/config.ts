@@ -12,6 +12,11 @@ export const configuration = z.object({
   HEADGATE_GATEWAY_CONFIG: z.string().min(1).describe("Path of the YAML file with upstreams, routes and limits (docs/gateway.md)."),
   HEADGATE_GATEWAY_PORT: z.coerce.number().int().min(0).max(65_535).default(8080).describe("Port that callers use; 0 takes a free one."),
   HEADGATE_GATEWAY_HOST: z.string().min(1).default("127.0.0.1").describe("Address to listen on."),
+  HEADGATE_GATEWAY_DATA: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Directory for what a restart must not forget (routing, brakes, records not yet written); instead of `data` in the file."),
   HEADGATE_SUBJECT_KEY: z
     .string()
     .min(1)
@@ -57,6 +62,8 @@ export interface RouteConfig extends RoutePolicy {
   readonly baseline: Version;
 }
 export interface GatewayConfig {
+  /** Directory for what a restart must not forget; null: nothing is kept. */
+  readonly data: string | null;
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
   readonly routes: ReadonlyMap<string, RouteConfig>;
   readonly defaults: RoutePolicy;
@@ -109,8 +116,8 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     return [name, { baseline: static_, ...defaults, ...definedOf({ bodies, shield }), ...definedOf(limits ?? {}) }];
   });
   if (problems.length > 0) throw invalid(path, problems);
-  const { subject, maxInFlight, shadow, log } = file;
-  return { upstreams: new Map(upstreams), routes: new Map(routes), defaults, subject, maxInFlight, shadow, log };
+  const { data = null, subject, maxInFlight, shadow, log } = file;
+  return { data, upstreams: new Map(upstreams), routes: new Map(routes), defaults, subject, maxInFlight, shadow, log };
 }
 
 /** Fields of an object that are not undefined. */

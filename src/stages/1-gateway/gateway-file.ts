@@ -83,6 +83,7 @@ const route = z.strictObject({
 
 export const gatewayFile = z
   .strictObject({
+    data: z.string().min(1).optional().describe("directory for what a restart must not forget: routing, brakes, records not yet written"),
     upstreams: z.record(name, upstream).refine((all) => Object.keys(all).length > 0, "must name at least one upstream"),
     routes: z.record(name, route).default({}),
     defaults: z

@@ -19,6 +19,7 @@ import { noCallLog, RequestLog } from "./log/request-log.ts";
 import { GatewayMetrics } from "./metrics.ts";
 import { followTables } from "./routing/follow-tables.ts";
 import { LiveRoutes } from "./routing/live-routes.ts";
+import { SnapshotKeeper } from "./routing/snapshot-keeper.ts";
 
 export interface GatewayOptions {
   readonly config: GatewayConfig;
@@ -96,6 +97,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     nowMs: Date.now,
     onRefusal: (route) => metrics.refusedTables.inc({ route }),
   });
+  const snapshot = new SnapshotKeeper({ directory: config.data, routes, log, onFailure: () => metrics.snapshotFailures.inc() });
+  snapshot.restore(startedAtMs);
   const calls = config.log.off ? noCallLog : records;
   const mirror = new Mirror({ upstreams, routes, log: calls, clock, metrics, maxInFlight: config.shadow.maxInFlight });
   const serve = new Serve({ ...options, upstreams, routes, inFlight, records: calls, mirror, clock, metrics });
@@ -104,32 +107,29 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     serve,
     metrics: options.metrics,
     routes: () => routes.names(),
-    readiness: () => ({ ready: isReady(), connected: restored, stopping, routes: routes.states() }),
+    readiness: () => ({ ready: isReady(), connected: restored, stopping, routes: routes.states(), snapshot: snapshot.state }),
     isStopping: () => stopping,
     startedAtMs,
   });
   const url = await listen(server, options.host, options.port);
-  metrics.observe({ routes, log: records, inFlight: () => inFlight.total, shadowsInFlight: () => mirror.inFlight, isConnected: () => restored });
+  metrics.observe({
+    routes,
+    log: records,
+    inFlight: () => inFlight.total,
+    shadowsInFlight: () => mirror.inFlight,
+    isConnected: () => restored,
+    snapshot: () => snapshot.state,
+  });
 
-  const fleet = new FleetReporter(
-    () => ({
-      instance,
-      role: "gateway",
-      url,
-      atMs: Date.now(),
-      routes: routes.states().map(({ route, epoch, isStatic }) => ({ route, epoch, braked: routes.isBraked(route), static: isStatic })),
-      upstreams: [...upstreams.keys()],
-      droppedRecords: records.dropped,
-      stopping,
-    }),
-    log,
-  );
+  const fleet = fleetReporter(options, { url, routes, records, upstreams: [...upstreams.keys()], isStopping: () => stopping });
   routes.onChange(() => {
     mirror.review();
     fleet.changed();
+    snapshot.changed();
   });
   const ticks = setInterval(() => {
     records.tick();
+    snapshot.tick();
     // Staleness comes with time, not with a change.
     mirror.review();
   }, TICK_MS);
@@ -150,11 +150,38 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await inFlight.idle(beganAtMs + DRAIN_MS + 500);
     server.closeAllConnections();
     clearInterval(ticks);
-    await settle(connection, { records, fleet, links, deadlineMs: beganAtMs + FLUSH_MS });
+    await Promise.all([settle(connection, { records, fleet, links, deadlineMs: beganAtMs + FLUSH_MS }), snapshot.flush()]);
     await Promise.allSettled([...upstreams.values()].map((upstream) => upstream.close()));
   };
   let stopped: Promise<void> | null = null;
   return { url, routes, isReady, stop: () => (stopped ??= stop()) };
+}
+
+/** Tells the fleet what this gateway serves. */
+function fleetReporter(
+  { instance, log }: GatewayOptions,
+  about: {
+    readonly url: string;
+    readonly routes: LiveRoutes;
+    readonly records: RequestLog;
+    readonly upstreams: readonly string[];
+    readonly isStopping: () => boolean;
+  },
+): FleetReporter {
+  const { url, routes, records, upstreams, isStopping } = about;
+  return new FleetReporter(
+    () => ({
+      instance,
+      role: "gateway",
+      url,
+      atMs: Date.now(),
+      routes: routes.states().map(({ route, epoch, isStatic }) => ({ route, epoch, braked: routes.isBraked(route), static: isStatic })),
+      upstreams: [...upstreams],
+      droppedRecords: records.dropped,
+      stopping: isStopping(),
+    }),
+    log,
+  );
 }
 
 async function connectOnce(

@@ -12,7 +12,8 @@ export const program: Program = {
   configuration,
   async start(context) {
     const env = parseConfig("gateway", configuration, context.env);
-    const config = readGatewayFile(env.HEADGATE_GATEWAY_CONFIG, context.env);
+    const file = readGatewayFile(env.HEADGATE_GATEWAY_CONFIG, context.env);
+    const config = { ...file, data: env.HEADGATE_GATEWAY_DATA ?? file.data };
     if (env.HEADGATE_SUBJECT_KEY === undefined) {
       context.log.warn("HEADGATE_SUBJECT_KEY is not set: subjects are hashed with a random key and will not be the same after a restart or on another gateway");
     }

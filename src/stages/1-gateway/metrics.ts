@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { CallRecord } from "./call/record.ts";
 import type { RequestLog } from "./log/request-log.ts";
 import type { LiveRoutes } from "./routing/live-routes.ts";
+import type { SnapshotState } from "./routing/snapshot-keeper.ts";
 
 const seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 
@@ -14,6 +15,7 @@ export class GatewayMetrics {
   readonly dropped: Counter<"reason">;
   readonly appendFailures: Counter;
   readonly refusedTables: Counter<"route">;
+  readonly snapshotFailures: Counter;
   readonly #calls: Counter<"route" | "version" | "arm" | "exposure" | "status">;
   readonly #duration: Histogram<"route" | "version" | "arm" | "exposure">;
   readonly #ttft: Histogram<"route" | "version" | "arm" | "exposure">;
@@ -71,6 +73,11 @@ export class GatewayMetrics {
     });
     this.dropped = new Counter({ name: "headgate_gateway_dropped_records_total", help: "Records that were lost.", labelNames: ["reason"], registers });
     this.appendFailures = new Counter({ name: "headgate_gateway_append_failures_total", help: "Failed attempts to write records.", registers });
+    this.snapshotFailures = new Counter({
+      name: "headgate_gateway_snapshot_failures_total",
+      help: "Failed attempts to keep routing and brakes on disk.",
+      registers,
+    });
     this.refusedTables = new Counter({
       name: "headgate_gateway_refused_tables_total",
       help: "Routing tables that could not be obeyed.",
@@ -90,7 +97,14 @@ export class GatewayMetrics {
   }
 
   /** Gauges that are read when somebody asks. */
-  observe(state: { routes: LiveRoutes; log: RequestLog; inFlight: () => number; shadowsInFlight: () => number; isConnected: () => boolean }): void {
+  observe(state: {
+    routes: LiveRoutes;
+    log: RequestLog;
+    inFlight: () => number;
+    shadowsInFlight: () => number;
+    isConnected: () => boolean;
+    snapshot: () => SnapshotState;
+  }): void {
     const registers = this.#registers;
     const gauge = (name: string, help: string, read: () => number) =>
       new Gauge({
@@ -106,6 +120,12 @@ export class GatewayMetrics {
     gauge("headgate_gateway_queued_records", "Records that wait to be written.", () => state.log.queuedRecords);
     gauge("headgate_gateway_queued_bytes", "The same in bytes.", () => state.log.queuedBytes);
     gauge("headgate_gateway_connected", "1 once the log and the routing tables have been reached.", () => Number(state.isConnected()));
+    gauge("headgate_gateway_snapshot_written_seconds", "When routing and brakes were last kept on disk, epoch seconds; 0: never by this process.", () => {
+      return state.snapshot().writtenAtMs / 1000;
+    });
+    gauge("headgate_gateway_snapshot_refused", "1 when the snapshot found at start was damaged and is not used.", () =>
+      Number(state.snapshot().found === "refused"),
+    );
     new Gauge({
       name: "headgate_gateway_epoch",
       help: "Epoch of the routing table that a route obeys; 0: its configuration.",

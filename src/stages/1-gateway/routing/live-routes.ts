@@ -5,6 +5,7 @@ import { type EffectiveTable, effectiveTable, type Hold } from "../../../domain/
 import type { Version } from "../../../domain/routing/route-table.ts";
 import { asksForLess, compileTable, type RouteTable } from "../../../domain/routing/route-table.ts";
 import type { RouteConfig, RoutePolicy } from "../config.ts";
+import { UnwrittenBrakes } from "./unwritten-brakes.ts";
 
 /** A table that could not be obeyed, and why. */
 export interface Refusal {
@@ -28,6 +29,14 @@ export interface RouteState {
   readonly refusal: Refusal | null;
 }
 
+/** What a restart must not forget. */
+export interface SavedRoutes {
+  /** Of each route the table that is obeyed, then the newest received when that is another one. */
+  readonly tables: RoutingTable[];
+  readonly brakes: { readonly attempts: string[]; readonly all: boolean; readonly clearedAtMs: number };
+  readonly unwritten: Brake[];
+}
+
 export interface LiveRoutesOptions {
   readonly configured: ReadonlyMap<string, RouteConfig>;
   readonly defaults: RoutePolicy;
@@ -45,7 +54,12 @@ export class LiveRoutes {
   readonly #options: LiveRoutesOptions;
   readonly #live = new Map<string, Live>();
   readonly #listeners: (() => void)[] = [];
+  /** Brakes of the gateway's own admin port, until they are in the topic. */
+  readonly #unwritten = new UnwrittenBrakes();
+  /** As the topic tells, and with the attempts that the gateway's own brakes stop. */
   #brakes: BrakeBook = emptyBrakeBook;
+  /** The same, with its own brakes on all routes. */
+  #book: BrakeBook = emptyBrakeBook;
   #freshAtMs: () => number = () => 0;
 
   constructor(options: LiveRoutesOptions) {
@@ -63,12 +77,39 @@ export class LiveRoutes {
     this.#freshAtMs = freshAtMs;
   }
 
+  /** Last successful fetch of tables and brakes, epoch ms; 0: never. */
+  freshAtMs(): number {
+    return this.#freshAtMs();
+  }
+
+  /** Whether any route has a table that is not to be trusted for ever. */
+  canGrowStale(): boolean {
+    return [...this.#live.values()].some(({ obeyed }) => obeyed !== null && obeyed.table.staleAfterMs > 0);
+  }
+
+  saved(): SavedRoutes {
+    const tables = [...this.#live.values()].flatMap(({ obeyed, newest }) => {
+      const older = obeyed !== null && obeyed.table !== newest ? [obeyed.table] : [];
+      return newest === null ? older : [...older, newest];
+    });
+    const { attempts, all, clearedAtMs } = this.#brakes;
+    return { tables, brakes: { attempts: [...attempts], all, clearedAtMs }, unwritten: [...this.#unwritten.list] };
+  }
+
+  /** Takes back what was saved, brakes first, before any table has arrived. */
+  restore(saved: SavedRoutes, freshAtMs: number): void {
+    for (const brake of saved.unwritten) this.#unwritten.add(brake);
+    this.#rebook({ ...saved.brakes, attempts: new Set(saved.brakes.attempts) });
+    this.#freshAtMs = () => freshAtMs;
+    for (const table of saved.tables) this.applyTable(table);
+  }
+
   /** Takes a table. One that is not newer than the newest received is ignored; one that cannot be obeyed leaves the route as it was. */
   applyTable(table: RoutingTable): void {
     const live = this.#live.get(table.route) ?? { obeyed: null, newest: null, refusal: null };
     if (live.newest !== null && table.epoch <= live.newest.epoch) return;
     live.newest = table;
-    this.#brakes = withTable(this.#brakes, table);
+    this.#rebook({ ...this.#brakes, attempts: withTable(this.#book, table).attempts });
     const result = compileTable(table, this.#options.isKnownUpstream);
     if (result.kind === "valid") {
       live.obeyed = result.routeTable;
@@ -88,12 +129,29 @@ export class LiveRoutes {
     this.#changed();
   }
 
+  /** Takes a brake that the gateway's own admin port was given: obeyed at once, and to be written to the topic when that is possible. */
+  brakeHere(brake: Brake): void {
+    this.#unwritten.add(brake);
+    this.#obey(brake);
+  }
+
+  /** Brakes of the admin port that are not known to be in the topic yet. */
+  get unwrittenBrakes(): readonly Brake[] {
+    return this.#unwritten.list;
+  }
+
+  /** Takes a brake of the topic. */
   applyBrake(brake: Brake): void {
+    this.#unwritten.take(brake);
+    this.#obey(brake);
+  }
+
+  #obey(brake: Brake): void {
     const running = [...this.#live.values()].flatMap(({ newest, obeyed }) => [
       ...(newest === null ? [] : [newest]),
       ...(obeyed === null ? [] : [obeyed.table]),
     ]);
-    this.#brakes = withBrake(this.#brakes, brake, running);
+    this.#rebook(withBrake(this.#brakes, brake, running));
     this.#options.log.warn({ route: brake.route, rollout: brake.rollout, attempt: brake.attempt, cleared: brake.cleared }, "brake obeyed");
     this.#changed();
   }
@@ -103,7 +161,7 @@ export class LiveRoutes {
     const live = this.#live.get(route);
     if (live === undefined || live.obeyed === null) return null;
     const superseded = live.refusal !== null && live.newest !== null && asksForLess(live.newest, live.obeyed.table);
-    return effectiveTable(live.obeyed, { brakes: this.#brakes, freshAtMs: this.#freshAtMs(), nowMs: this.#options.nowMs(), superseded });
+    return effectiveTable(live.obeyed, { brakes: this.#book, freshAtMs: this.#freshAtMs(), nowMs: this.#options.nowMs(), superseded });
   }
 
   /** The version that serves a route without a table, from the configuration. */
@@ -137,7 +195,12 @@ export class LiveRoutes {
   /** Whether a brake stops the route, or all routes. */
   isBraked(route: string): boolean {
     const newest = this.#live.get(route)?.newest ?? null;
-    return newest === null ? this.#brakes.all : isBraked(this.#brakes, newest);
+    return newest === null ? this.#book.all : isBraked(this.#book, newest);
+  }
+
+  #rebook(brakes: BrakeBook): void {
+    this.#brakes = brakes;
+    this.#book = { ...brakes, all: brakes.all || this.#unwritten.all };
   }
 
   #changed(): void {

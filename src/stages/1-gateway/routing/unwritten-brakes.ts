@@ -1,0 +1,31 @@
+import type { Brake } from "../../../../topics/index.ts";
+
+const isSame = (a: Brake, b: Brake): boolean =>
+  a.route === b.route && a.rollout === b.rollout && a.attempt === b.attempt && a.atMs === b.atMs && a.actor === b.actor;
+
+/**
+ * Brakes that were given to this gateway itself and have not been seen in `brakes`. Until then the topic may not lift them: an old clearing that
+ * is read after an outage says nothing about a stop that it could not know.
+ */
+export class UnwrittenBrakes {
+  #list: readonly Brake[] = [];
+
+  get list(): readonly Brake[] {
+    return this.#list;
+  }
+
+  /** Whether one of them stops all routes. */
+  get all(): boolean {
+    return this.#list.some(({ route }) => route === "*");
+  }
+
+  add(brake: Brake): void {
+    if (!this.#list.some((known) => isSame(known, brake))) this.#list = [...this.#list, brake];
+  }
+
+  /** Takes note of a record of the topic: one of ours has arrived there, or somebody cleared all routes after ours was set. */
+  take(record: Brake): void {
+    const isOver = (own: Brake) => isSame(own, record) || (record.cleared && own.route === "*" && record.atMs > own.atMs);
+    if (this.#list.some(isOver)) this.#list = this.#list.filter((own) => !isOver(own));
+  }
+}

@@ -15,6 +15,7 @@ describe("npm run demo -- --data (recorded outputs of real models)", () => {
       "begin: CTRL to T5 (groundedness)": "rolled_back",
       "gsm: gpt-4o May to August 2024": "done",
       "llama-2-70b: anyscale to fireworks": "frozen_by_cohort",
+      "prime: gpt-4 March becomes June under its name": "rerouted",
     });
     assert.deepEqual([result.ok, result.exitCode], [true, 0]);
   });

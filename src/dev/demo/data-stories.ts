@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { RolloutSpec } from "../../../topics/index.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import { readCalls, readRows } from "./calls.ts";
-import { compressed, deal, type Ending, promptsOf, type Story, versionsOf, wideSignals } from "./stories.ts";
+import { compressed, type Dealt, deal, type Ending, goldenPrompts, promptsOf, type Story, versionsOf, watchedForDrift, wideSignals } from "./stories.ts";
 
 /** One recorded comparison: which file, which two versions, which signals the recording carries, and how it must end. */
 interface DataCase {
@@ -93,8 +93,8 @@ export async function dataStories(directory: string, seed: number): Promise<Stor
       fix: "give the directory of recorded calls that docs/demo.md describes",
     });
   }
-  const dealt = deal(seed, cases.length);
-  return Promise.all(
+  const dealt = deal(seed, cases.length + 1);
+  const comparisons = await Promise.all(
     cases.map(async ({ title, file, baseline, candidate, ending, callsPerSecond, spec }, index) => {
       const names = { route: dealt[index]?.route ?? title, baseline, candidate };
       const calls = (await readCalls(join(directory, file))).filter((call) => [baseline, candidate].includes(call.model_version));
@@ -109,6 +109,38 @@ export async function dataStories(directory: string, seed: number): Promise<Stor
       };
     }),
   );
+  return [...comparisons, await turnedPrime(directory, dealt.at(-1)?.route ?? "prime")];
+}
+
+/**
+ * No rollout runs when the provider moves a name from GPT-4 of March to that of June 2023. The rollout before it was from one host of the March model to
+ * another, so that both arms are recordings of the same version.
+ */
+async function turnedPrime(directory: string, route: string): Promise<Story> {
+  const [march, june] = ["gpt-4-0314", "gpt-4-0613"];
+  const names: Dealt = { route, baseline: `${march}@host-a`, candidate: `${march}@host-b` };
+  const becomes = `${june}@host-b`;
+  const rows = await readCalls(join(directory, "llmdrift_prime_gpt4.jsonl"));
+  const as = (recorded: string, version: string) => rows.filter((row) => row.model_version === recorded).map((row) => ({ ...row, model_version: version }));
+  const calls = [...as(march, names.baseline), ...as(march, names.candidate), ...as(june, becomes)];
+  return {
+    title: "prime: gpt-4 March becomes June under its name",
+    ...names,
+    spec: {
+      ...names,
+      versions: versionsOf(names),
+      signals: [wideSignals.schema, wideSignals.task, wideSignals.errors, wideSignals.latency],
+      judge: { rubric: "task@1", budget: "900/min" },
+      schema: { source: "pattern", pattern: "\\[(Yes|No)\\]" },
+      ...compressed,
+      ...watchedForDrift(goldenPrompts(calls, names.candidate, /prime/, "[Yes]")),
+    },
+    calls,
+    prompts: promptsOf(calls, names.baseline),
+    callsPerSecond: 16,
+    ending: "rerouted",
+    turn: { model: names.candidate, becomes },
+  };
 }
 
 /** Arrival times of a recorded production service, when the directory has them. */

@@ -54,8 +54,8 @@ function realJudge(recorded: boolean): Record<string, string> | undefined {
   return { HEADGATE_JUDGE_MODEL: model, HEADGATE_JUDGE_API_KEY: key || "none", ...(url ? { HEADGATE_JUDGE_BASE_URL: url } : {}) };
 }
 
-/** Far more than it takes on two quiet cores (2 to 3 minutes): a slow machine is not a wrong decision. */
-const deadlineS = 480;
+/** Far more than it takes on two quiet cores (about 3 minutes): a slow machine is not a wrong decision. */
+const deadlineS = 900;
 
 const options = parse();
 const directory = options.logs ?? mkdtempSync(join(tmpdir(), "headgate-demo-"));

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { type RecordedCall, readCalls } from "./calls.ts";
 import { readJson, sendError, sendJson, serveForParent } from "./http-server.ts";
 import { type Random, seeded } from "./random.ts";
+import type { Turn } from "./stories.ts";
 
 /**
  * An OpenAI-compatible upstream that replays recorded calls: `model` is a recorded version, the answer is the recorded
@@ -26,6 +27,10 @@ interface Answer {
   readonly usage: Readonly<Record<string, number>>;
 }
 
+const turnRequest = z.object({ model: z.string(), becomes: z.string() });
+/** Where the demo plays the provider who changes a model. Not part of the API. */
+export const turnPath = "/demo/turn";
+
 const filler = "word ";
 
 interface VersionCalls {
@@ -37,6 +42,8 @@ export class Replay {
   readonly #byVersion = new Map<string, VersionCalls>();
   readonly #random: Random;
   readonly #factor: number;
+  /** Version that really answers calls of a model whose provider changed it. */
+  readonly #behind = new Map<string, string>();
 
   constructor(calls: readonly RecordedCall[], factor: number, seed: number) {
     this.#random = seeded(seed);
@@ -51,8 +58,15 @@ export class Replay {
 
   /** The recorded call that answers, or undefined for an unknown version. */
   find(version: string, prompt: string): RecordedCall | undefined {
-    const known = this.#byVersion.get(version);
+    const known = this.#byVersion.get(this.#behind.get(version) ?? version);
     return known && this.#random.pick(known.byPrompt.get(prompt) ?? known.all);
+  }
+
+  /** From now on calls of `model` are answered by another recorded version, under the same name; false when there is no such version. */
+  turn({ model, becomes }: Turn): boolean {
+    if (!this.#byVersion.has(becomes)) return false;
+    this.#behind.set(model, becomes);
+    return true;
   }
 
   answer(call: RecordedCall): Answer {
@@ -104,6 +118,10 @@ async function respond(request: ChatRequest, answer: Answer, response: ServerRes
 }
 
 async function handle(replay: Replay, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.method === "POST" && request.url === turnPath) {
+    const turn = turnRequest.parse(await readJson(request));
+    return replay.turn(turn) ? sendJson(response, 200, turn) : sendError(response, 404, `no recorded version ${turn.becomes}`);
+  }
   if (request.method !== "POST" || request.url !== "/v1/chat/completions")
     return sendError(response, 404, `no such endpoint: ${request.method} ${request.url}`);
   const parsed = chatRequest.safeParse(await readJson(request));

@@ -9,9 +9,11 @@ import type { LogClient } from "../../runtime/port.ts";
 import { applyTopics, deletePrefix } from "../../runtime/topic-admin.ts";
 import { startCluster } from "../cluster/start-cluster.ts";
 import { burstyArrivals, recordedArrivals } from "./arrivals.ts";
-import { endingOf, Observer, observedFields, observedTopics, rowOf } from "./observe.ts";
+import { endingOf, Observer, observedFields, observedTopics, rowOf, type Seen } from "./observe.ts";
+import { Pace } from "./pace.ts";
 import { Children, freePort, waitForOk } from "./processes.ts";
 import { seeded } from "./random.ts";
+import { turnPath } from "./replay-upstream.ts";
 import { type Story, upstreamName } from "./stories.ts";
 import { Traffic } from "./traffic.ts";
 import { eventLine, evidenceLines, finalTable, liveLines, settingsOf } from "./view.ts";
@@ -41,6 +43,7 @@ export interface DemoOptions {
 }
 
 interface Addresses {
+  readonly upstream: string;
   readonly gateway: string;
   readonly control: string;
 }
@@ -62,32 +65,39 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   const log = pino({ level: "warn" }, pino.destination(join(options.directory, "demo.log")));
   let client: LogClient | undefined;
   const traffic: Traffic[] = [];
+  const pace = new Pace();
+  const pacing = setInterval(() => pace.adjust(Date.now()), 1000);
   try {
     await applyTopics({ ...connection, partitions: "small", log });
     say(`${since(startedAtMs)} Kafka and schema registry up (${cluster.kind}), topics created under ${prefix}`);
     const addresses = await startRoles(options, children, connection, alive);
     const reader = await connectLog({ ...connection, clientId: "demo", log });
     client = reader;
-    const observer = new Observer(options.stories, (seen, event) => {
-      say(eventLine(seen, event, startedAtMs));
-      if (event.action === "rolled_back" || event.action === "frozen") for (const line of evidenceLines(event)) say(line);
-    });
+    const observer = new Observer(
+      options.stories,
+      (seen, event) => {
+        say(eventLine(seen, event, startedAtMs));
+        if (event.action === "rolled_back" || event.action === "frozen" || event.action === "drifted") for (const line of evidenceLines(event)) say(line);
+      },
+      (topic, ageMs) => pace.saw(topic, ageMs),
+    );
     reader.follow(observedTopics, { from: "beginning", fields: observedFields, onRecord: (record) => observer.take(record) });
     say(`${since(startedAtMs)} roles up: gateway ${addresses.gateway}, control ${addresses.control}`);
-    traffic.push(...startTraffic(options, addresses));
+    traffic.push(...startTraffic(options, addresses, pace));
     await warmUp(traffic, alive);
     await applySpecs(options, addresses, say);
-    await watch(options, observer, traffic, startedAtMs, alive);
+    await watch(options, { observer, traffic, pace, startedAtMs, alive, turn: (seen) => turn(seen, addresses, say, startedAtMs) });
     if (!options.keep) await Promise.all(traffic.map((callers) => callers.stop()));
     await allLogged(observer, traffic);
     const rows = [...observer.seen.values()].map(rowOf);
     const seconds = (Date.now() - startedAtMs) / 1000;
     if (options.json) console.log(JSON.stringify({ ok: rows.every((row) => row.right), seed: options.seed, seconds, stories: rows }));
-    else summary(rows, traffic, seconds);
+    else summary(rows, traffic, pace, seconds);
     alive();
     if (options.keep) await keepUp(addresses, cluster, say);
     return rows.every((row) => row.right);
   } finally {
+    clearInterval(pacing);
     await Promise.all(traffic.map((callers) => callers.stop()));
     await children.stopAll();
     await client?.close();
@@ -99,7 +109,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
 const since = (startedAtMs: number) => `${((Date.now() - startedAtMs) / 1000).toFixed(1)} s`.padStart(8);
 
 function announce(options: DemoOptions, say: (line: string) => void): void {
-  say(`headgate demo, seed ${options.seed}: ${options.stories.length} rollouts at the same time on ${options.recorded ? "recorded" : "built-in"} traffic`);
+  say(`headgate demo, seed ${options.seed}: ${options.stories.length} routes at the same time on ${options.recorded ? "recorded" : "built-in"} traffic`);
   say(
     `Latencies are replayed divided by ${latencyFactor}; the local judge is wrong in ${100 * judgeErrorRate} % of its calls. Settings that differ from the defaults:`,
   );
@@ -139,7 +149,10 @@ async function startRoles(
   role("aggregator");
   role("decider");
   role("control", { HEADGATE_CONTROL_PORT: String(controlPort) });
-  const addresses = { gateway: `http://127.0.0.1:${gatewayPort}`, control: `http://127.0.0.1:${controlPort}` };
+  if (options.stories.some(({ spec }) => spec.golden !== undefined)) {
+    role("prober", { HEADGATE_PROBER_GATEWAY_URL: `http://127.0.0.1:${gatewayPort}/v1`, HEADGATE_PROBER_CALLS_PER_HOUR: "100000" });
+  }
+  const addresses = { upstream, gateway: `http://127.0.0.1:${gatewayPort}`, control: `http://127.0.0.1:${controlPort}` };
   await waitForOk(`${addresses.gateway}/readyz`, 60_000, alive);
   await waitForOk(`${addresses.control}/readyz`, 60_000, alive);
   return addresses;
@@ -155,7 +168,7 @@ export function gatewayConfiguration(stories: readonly Story[], upstreamUrl: str
   };
 }
 
-function startTraffic(options: DemoOptions, addresses: Addresses): Traffic[] {
+function startTraffic(options: DemoOptions, addresses: Addresses, pace: Pace): Traffic[] {
   return options.stories.map((story, index) => {
     const random = seeded(options.seed * 1009 + index);
     const arrivals = options.arrivalTimes ? recordedArrivals(options.arrivalTimes, story.callsPerSecond) : burstyArrivals(random, story.callsPerSecond);
@@ -167,6 +180,7 @@ function startTraffic(options: DemoOptions, addresses: Addresses): Traffic[] {
       random,
       users: 2000,
       streamShare: 0.3,
+      pace: () => pace.factor,
     });
     callers.start();
     return callers;
@@ -194,7 +208,16 @@ async function applySpecs(options: DemoOptions, addresses: Addresses, say: (line
   }
 }
 
-async function watch(options: DemoOptions, observer: Observer, traffic: readonly Traffic[], startedAtMs: number, alive: () => void): Promise<void> {
+interface Watching {
+  readonly observer: Observer;
+  readonly traffic: readonly Traffic[];
+  readonly pace: Pace;
+  readonly startedAtMs: number;
+  readonly alive: () => void;
+  readonly turn: (seen: Seen) => Promise<void>;
+}
+
+async function watch(options: DemoOptions, { observer, traffic, pace, startedAtMs, alive, turn }: Watching): Promise<void> {
   const live = process.stdout.isTTY === true && !options.json;
   const until = Date.now() + options.deadlineS * 1000;
   let drawn = 0;
@@ -202,18 +225,31 @@ async function watch(options: DemoOptions, observer: Observer, traffic: readonly
     alive();
     const all = [...observer.seen.values()];
     if (all.every((seen) => endingOf(seen) !== undefined)) return;
+    for (const seen of all.filter(isDueToTurn)) await turn(seen);
     if (live) {
-      const lines = liveLines(
-        all,
-        (Date.now() - startedAtMs) / 1000,
-        traffic.reduce((sum, callers) => sum + callers.sent, 0),
-      );
+      const sent = traffic.reduce((sum, callers) => sum + callers.sent, 0);
+      const lines = liveLines(all, { elapsedS: (Date.now() - startedAtMs) / 1000, sent, pace: pace.factor });
       process.stdout.write(`${lines.map((line) => `\x1b[2K${line}`).join("\n")}\n\x1b[${lines.length}A`);
       drawn = lines.length;
     }
     await sleep(500);
   }
   if (drawn > 0) process.stdout.write("\n".repeat(drawn));
+}
+
+/** The provider changes a model once no rollout runs, and what serves is watched: reference and golden prompts are taken. */
+function isDueToTurn({ story, state, turnedAtMs }: Seen): boolean {
+  return (
+    story.turn !== undefined && turnedAtMs === undefined && state?.phase === "done" && state.watch?.standing === "watched" && state.watch.golden === "passing"
+  );
+}
+
+async function turn(seen: Seen, { upstream }: Addresses, say: (line: string) => void, startedAtMs: number): Promise<void> {
+  seen.turnedAtMs = Date.now();
+  const body = JSON.stringify(seen.story.turn);
+  const response = await fetch(new URL(turnPath, upstream), { method: "POST", headers: { "content-type": "application/json" }, body });
+  if (!response.ok) throw new Error(`the upstream did not change ${seen.story.turn?.model}: ${response.status} ${await response.text()}`);
+  say(`${since(startedAtMs)}  ${seen.story.route}: the provider now answers ${seen.story.candidate} as ${seen.story.turn?.becomes}; no rollout runs`);
 }
 
 /** Waits until every answered call has been read from the topic, so that the table misses none; a lost one shows as the end of the wait. */
@@ -237,7 +273,7 @@ async function keepUp(
   });
 }
 
-function summary(rows: readonly ReturnType<typeof rowOf>[], traffic: readonly Traffic[], seconds: number): void {
+function summary(rows: readonly ReturnType<typeof rowOf>[], traffic: readonly Traffic[], pace: Pace, seconds: number): void {
   console.log(`\n${finalTable(rows)}\n`);
   for (const row of rows) {
     const calls = Object.entries(row.calls).map(([key, count]) => `${key} ${count}`);
@@ -245,5 +281,6 @@ function summary(rows: readonly ReturnType<typeof rowOf>[], traffic: readonly Tr
   }
   const sum = (pick: (callers: Traffic) => number) => traffic.reduce((total, callers) => total + pick(callers), 0);
   console.log(`\n${sum((t) => t.sent)} calls sent, ${sum((t) => t.answered)} answered, ${sum((t) => t.failed)} failed, in ${seconds.toFixed(0)} s`);
+  console.log(`Callers went at ${(100 * pace.slowest).toFixed(0)} % of the stories' rates at the slowest, so that the judge kept up on this machine.`);
   console.log(rows.every((row) => row.right) ? "All stories ended as the truth demands." : "NOT all stories ended as the truth demands.");
 }

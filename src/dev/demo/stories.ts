@@ -5,7 +5,14 @@ import { seeded } from "./random.ts";
 import type { Prompt } from "./traffic.ts";
 
 /** How a story must end, if headgate is right. */
-export type Ending = "done" | "rolled_back" | "frozen_by_cohort";
+export type Ending = "done" | "rolled_back" | "frozen_by_cohort" | "rerouted";
+
+/** What the provider does behind the back of a route on which no rollout runs: calls of a model are answered as another one would. */
+export interface Turn {
+  readonly model: string;
+  /** Version of the recorded calls that answers from then on. */
+  readonly becomes: string;
+}
 
 /** One rollout of the demo: a route with its traffic, its two versions, its spec, and the ending that the truth demands. */
 export interface Story {
@@ -18,6 +25,8 @@ export interface Story {
   readonly prompts: readonly Prompt[];
   readonly callsPerSecond: number;
   readonly ending: Ending;
+  /** Done once the candidate serves everybody and is watched for drift. */
+  readonly turn?: Turn;
 }
 
 export const upstreamName = "replay";
@@ -25,7 +34,7 @@ export const upstreamName = "replay";
 /** Everything by which a demo's spec differs from the defaults: time compressed, margins widened, a shorter ladder. */
 export const compressed = {
   pane: "2s",
-  grace: { calls: "1s", judge: "5s" },
+  grace: { calls: "1s", judge: "7s" },
   ladder: [30, 60, 100],
   shadow: { share: 50, minDwell: "5s" },
   dwell: { min: "6s", minLate: "6s", max: "10m" },
@@ -34,7 +43,34 @@ export const compressed = {
   minSamples: 50,
   sustain: { panes: 3, window: "12s" },
   advanced: { percentileMinRecords: 200 },
+  drift: "off",
 } satisfies Partial<RolloutSpec>;
+
+/**
+ * What differs in a story about drift: the rollout before it is short, and the watch and its golden prompts look every 2 s instead of every 10 min
+ * and every hour.
+ */
+export function watchedForDrift(golden: NonNullable<RolloutSpec["golden"]>["prompts"]) {
+  return {
+    ladder: [100],
+    shadow: { share: 0 },
+    observation: "8s",
+    drift: { block: "2s", reference: "15s" },
+    golden: { every: "2s", prompts: [...golden] },
+    advanced: { percentileMinRecords: 100, driftMinRecords: 150 },
+  } satisfies Partial<RolloutSpec>;
+}
+
+/** How many prompts an operator pins. */
+const pinned = 6;
+
+/** Golden prompts as an operator would choose them: such that the version answers right now, and must always contain this. */
+export function goldenPrompts(calls: readonly RecordedCall[], version: string, kind: RegExp, contains: string) {
+  const right = calls.filter(
+    (call) => call.model_version === version && call.task_pass === true && call.output?.includes(contains) && kind.test(call.prompt ?? ""),
+  );
+  return right.slice(0, pinned).map((call) => ({ prompt: call.prompt ?? "", expect: { contains } }));
+}
 
 /** The signals of the built-in stories with their widened margins; a limit of 1.0 on a percentile or a mean is +100 %. */
 export const wideSignals = {
@@ -86,9 +122,9 @@ export function versionsOf(names: Dealt): RolloutSpec["versions"] {
   };
 }
 
-/** The three built-in stories. With `swapGood` the second candidate is a healthy one, and must then end `done`. */
+/** The built-in stories. With `swapGood` the second candidate is a healthy one, and must then end `done`. */
 export function builtInStories(seed: number, swapGood: boolean): Story[] {
-  const [good, bad, slow] = deal(seed, 3) as [Dealt, Dealt, Dealt];
+  const [good, bad, slow, turned] = deal(seed, 4) as [Dealt, Dealt, Dealt, Dealt];
   const story = (title: string, names: Dealt, behaviour: Behaviour, ending: Ending, callsPerSecond: number, index: number): Story => {
     const calls = publishedCalls(seed * 100 + index, { [names.baseline]: march, [names.candidate]: behaviour }, 600, index === 1 ? 1 : 0.4);
     return {
@@ -112,5 +148,31 @@ export function builtInStories(seed: number, swapGood: boolean): Story[] {
     story("as good", good, asGood, "done", 34, 0),
     swapGood ? story("as good (swapped in)", bad, asGood, "done", 30, 1) : story("worse in reality", bad, june, "rolled_back", 22, 1),
     story("as good, but slower", slow, slower, "frozen_by_cohort", 16, 2),
+    driftStory(seed, turned),
   ];
+}
+
+/** A candidate that is as good is done; later its provider changes what is behind the name, to what became of it in reality. */
+function driftStory(seed: number, names: Dealt): Story {
+  const becomes = `${names.candidate} (changed)`;
+  const calls = publishedCalls(seed * 100 + 3, { [names.baseline]: march, [names.candidate]: asGood, [becomes]: june }, 600, 1);
+  const golden = goldenPrompts(calls, names.candidate, /prime/, '"answer":"yes"');
+  return {
+    title: "changed by its provider",
+    ...names,
+    spec: {
+      ...names,
+      versions: versionsOf(names),
+      signals: [wideSignals.schema, wideSignals.task, wideSignals.errors, wideSignals.latency],
+      judge: { rubric: "task@1", budget: "900/min" },
+      schema: { source: "json", jsonSchema: answerSchema, fence: "forbidden" },
+      ...compressed,
+      ...watchedForDrift(golden),
+    },
+    calls,
+    prompts: promptsOf(calls, names.baseline),
+    callsPerSecond: 16,
+    ending: "rerouted",
+    turn: { model: names.candidate, becomes },
+  };
 }

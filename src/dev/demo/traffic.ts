@@ -19,6 +19,8 @@ export interface TrafficOptions {
   readonly users: number;
   /** Share of calls that ask for a stream. */
   readonly streamShare: number;
+  /** Share of the arrivals' rate that calls are really sent at, in (0, 1]; asked before each call. */
+  readonly pace: () => number;
 }
 
 /** Callers of one route: they send prompts with the given arrivals until stopped, whatever comes back. */
@@ -53,7 +55,7 @@ export class Traffic {
     while (this.#dueMs <= performance.now()) {
       const call = this.#call().finally(() => this.#open.delete(call));
       this.#open.add(call);
-      this.#dueMs += this.#options.arrivals.next().value;
+      this.#dueMs += this.#options.arrivals.next().value / this.#options.pace();
     }
     this.#timer = setTimeout(() => this.#next(), Math.max(1, this.#dueMs - performance.now()));
   }

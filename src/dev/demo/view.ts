@@ -42,8 +42,11 @@ const ladder = (seen: Seen) => {
 };
 
 /** The live picture: one line per story. */
-export function liveLines(all: Iterable<Seen>, elapsedS: number, sent: number): string[] {
-  const lines = [`headgate demo  ${elapsedS.toFixed(0)} s  ${sent} calls`];
+export function liveLines(
+  all: Iterable<Seen>,
+  { elapsedS, sent, pace }: { readonly elapsedS: number; readonly sent: number; readonly pace: number },
+): string[] {
+  const lines = [`headgate demo  ${elapsedS.toFixed(0)} s  ${sent} calls, callers at ${(100 * pace).toFixed(0)} %`];
   for (const seen of all) {
     const { state } = seen;
     lines.push(
@@ -108,6 +111,6 @@ export function settingsOf(story: Story): string[] {
   return [
     `${route}: ${baseline} -> ${candidate} (${Object.keys(versions).length} versions), ${story.callsPerSecond} calls/s`,
     `  signals: ${named.join(" ")}`,
-    ...Object.entries(settings).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}   (default: ${defaults[name] ?? "none"})`),
+    ...Object.entries(settings).map(([name, value]) => `  ${name}: ${JSON.stringify(value).slice(0, 400)}   (default: ${defaults[name] ?? "none"})`),
   ];
 }

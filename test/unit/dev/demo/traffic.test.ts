@@ -35,6 +35,15 @@ describe("the replay upstream", () => {
     assert.equal(answer.usage.cost, 0.5);
   });
 
+  it("answers a model as another version once its provider has changed it, and knows no version that was not recorded", () => {
+    const turned = new Replay([call, { ...call, model_version: "b", output: "z" }], 10, 1);
+    assert.equal(turned.turn({ model: "a", becomes: "c" }), false);
+    assert.equal(turned.find("a", "p")?.output, "x");
+    assert.equal(turned.turn({ model: "a", becomes: "b" }), true);
+    assert.equal(turned.find("a", "p")?.output, "z");
+    assert.equal(turned.find("b", "p")?.output, "z");
+  });
+
   it("draws a row of the version for a prompt that it never saw, with filler of the recorded length when there is no text", () => {
     const answer = replay.answer(replay.find("b", "never seen") ?? assert.fail("nothing found"));
     assert.equal(answer.content, "word word word");
@@ -75,7 +84,7 @@ describe("the built-in stories", () => {
     assert.notDeepEqual(names(1), names(2));
     assert.deepEqual(
       builtInStories(1, true).map((story) => story.ending),
-      ["done", "done", "frozen_by_cohort"],
+      ["done", "done", "frozen_by_cohort", "rerouted"],
     );
   });
 });

@@ -31,7 +31,8 @@ function signalRows(run: Run, profile: Profile, plan: Attempt["plan"]): SignalEv
     const mean = state.n === 0 ? null : state.sum / state.n;
     const row: SignalEvidence = {
       ...common,
-      signal: signal.name,
+      // Its values are shares of calls and not what the signal is measured in.
+      signal: signal.form === "exceedance" ? `share_beyond_${signal.name}` : signal.name,
       gate: planned?.gate ?? "none",
       direction: planned?.direction ?? "higher_is_worse",
       verdict: "inconclusive",

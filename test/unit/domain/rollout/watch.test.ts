@@ -202,8 +202,8 @@ describe("the drift watch", () => {
       ["old@1", "new@1"],
     );
     assert.equal(idle.newest?.epoch, idle.world.table?.epoch);
-    const beyond = idle.newest?.signals.find(({ signal }) => signal === "share_beyond_latency_p95");
-    assert.ok(beyond !== undefined && (beyond.baselineValue ?? 1) < 0.2, "a share of calls is not shown as a latency");
+    const names = idle.newest?.signals.map(({ signal }) => signal) ?? [];
+    assert.deepEqual([names.includes("share_beyond_latency_p95"), names.includes("latency_p95")], [true, false], "a share of calls is not shown as a latency");
     idle.world.command("undo");
     assert.equal(idle.serving, "new@1");
     const before = idle.world.events.length;

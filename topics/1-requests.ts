@@ -15,6 +15,7 @@ export const requests = defineTopic({
     markMs: atMs().describe("everything this instance completed before this time is already in this partition"),
     turn: count().describe("position of the call in its trace, from 0"),
     endpoint: z.string().describe("path that was called, for example /v1/chat/completions"),
+    operation: openEnum("chat", "text_completion", "embeddings").describe("gen_ai.operation.name; `other` in records of older gateways"),
     stream: z.boolean(),
     status: openEnum("ok", "error", "timeout", "cancelled"),
     errorType: z.string().describe("error.type of OpenTelemetry; empty when ok"),

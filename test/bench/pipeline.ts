@@ -85,6 +85,7 @@ function call(recorded: ReturnType<typeof publishedCalls>[number] | undefined, e
     markMs: endedAtMs,
     turn: 0,
     endpoint: "/v1/chat/completions",
+    operation: "chat",
     stream: false,
     status: "ok",
     errorType: "",

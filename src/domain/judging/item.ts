@@ -84,7 +84,8 @@ function messagesOf(body: unknown): readonly Message[] {
   if (!isObject(body)) return [];
   if (Array.isArray(body.messages)) return body.messages.flatMap(messageOf);
   const instructions = typeof body.instructions === "string" ? [{ role: "system", text: body.instructions }] : [];
-  const input = body.input ?? body.prompt;
+  // Of several prompts in one legacy completion the first choice, which is judged, answers the first.
+  const input = body.input ?? (Array.isArray(body.prompt) ? body.prompt.slice(0, 1) : body.prompt);
   return [...instructions, ...(typeof input === "string" ? messageOf(input) : listOf(input).flatMap(messageOf))];
 }
 

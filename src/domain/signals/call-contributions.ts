@@ -100,8 +100,8 @@ export function judgedSignals(rubrics: RoutingTable["rubrics"]): { readonly name
   return [...forms].map(([name, form]) => ({ name, form }));
 }
 
-/** Whether a call is in scope of the judges at all; how it was drawn is a function of its id. */
-export const isInScope = (call: Request): boolean => call.status === "ok";
+/** Whether a call is in scope of the judges at all; how it was drawn is a function of its id. There is nothing to read in embeddings. */
+export const isInScope = (call: Request): boolean => call.status === "ok" && call.operation !== "embeddings";
 
 function drawn(call: Request, rubrics: RoutingTable["rubrics"]): Contribution[] {
   if (!isInScope(call)) return [];

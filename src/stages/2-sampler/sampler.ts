@@ -1,5 +1,5 @@
 import { partials, type Request, requests, type Sample, samples } from "../../../topics/index.ts";
-import { checkAnswer } from "../../domain/checks/check-answer.ts";
+import { checkAnswer, type Side } from "../../domain/checks/check-answer.ts";
 import { defaultSchemaCheck, type schemaForms } from "../../domain/checks/schema-check.ts";
 import { GOLDEN_SLICE } from "../../domain/drift/golden.ts";
 import { decodeFirstSights, FirstSights, fromTheBeginning } from "../../domain/sampling/first-sights.ts";
@@ -173,7 +173,9 @@ class SamplerTask implements Task {
   #countCall(call: Request, table: SamplerTable | undefined, about: CallAbout): void {
     const { metrics, forms } = this.#deps;
     const how = { check: table?.schemaCheck ?? defaultSchemaCheck, responseFormat: call.responseFormat, bodyCut: call.cut };
-    const checked = { call: checkAnswer(call, how, forms), twin: call.twin === null ? null : checkAnswer(call.twin, how, forms) };
+    // Embeddings are no text: no check applies.
+    const check = (side: Side | null) => (side === null || call.operation === "embeddings" ? null : checkAnswer(side, how, forms));
+    const checked = { call: check(call), twin: check(call.twin) };
     if (checked.call?.formBroken === true) metrics.brokenForms.inc({ route: call.route });
     for (const side of [checked.call, checked.twin]) if (side?.timedOut === true) metrics.timedOutChecks.inc({ route: call.route });
     const rubrics = table?.rubrics ?? [];

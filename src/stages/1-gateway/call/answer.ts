@@ -7,7 +7,7 @@ import type { Sink } from "./exchange.ts";
 import { HoldingSink } from "./holding-sink.ts";
 import type { Call } from "./record.ts";
 import type { Upstream } from "./upstream.ts";
-import { upstreamBody } from "./upstream-request.ts";
+import { asksForUsage, upstreamBody } from "./upstream-request.ts";
 
 /** How one version served a call. */
 export interface Served {
@@ -38,15 +38,16 @@ export interface AnswerDeps {
 export async function answer(
   deps: AnswerDeps,
   call: Call,
-  about: { readonly assignment: Assignment; readonly path: string; readonly headers: IncomingHttpHeaders; readonly signal: AbortSignal; readonly sink: Sink },
+  about: { readonly assignment: Assignment; readonly headers: IncomingHttpHeaders; readonly signal: AbortSignal; readonly sink: Sink },
 ): Promise<Answered> {
   const ask = async (assignment: Assignment, isShielded: boolean): Promise<Served & { readonly sink: HoldingSink }> => {
     const { version } = assignment;
     const upstream = deps.upstreamOf(version);
     const sink = new HoldingSink(about.sink, isShielded || upstream.config.retries.on.includes("5xx"));
-    const body = upstreamBody(call.text, call.request, version);
+    const hidesUsage = asksForUsage(call.endpoint, call.request, upstream.config);
+    const body = upstreamBody(call, version, hidesUsage);
     const headers = upstreamHeaders(about.headers, upstream.config);
-    const toUpstream = { path: about.path, headers, body, signal: about.signal, sink };
+    const toUpstream = { endpoint: call.endpoint, headers, body, hidesUsage, signal: about.signal, sink };
     const exchanged = await askVersion(upstream, toUpstream, { version: version.name, mayRepeat: () => deps.stillServes(call, version) });
     return { assignment, upstream, exchanged, sink };
   };

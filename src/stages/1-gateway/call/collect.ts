@@ -1,6 +1,8 @@
-import { isJsonObject } from "../../../domain/routing/merge-parameters.ts";
-import { ChunkJoiner } from "./join-chunks.ts";
+import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import type { Endpoint, Joiner } from "../endpoints/endpoint.ts";
+import { withoutUsage } from "./hide-usage.ts";
 import { SseReader } from "./sse.ts";
+import { tailUsage } from "./tail-usage.ts";
 import { type Answer, answerOf, noAnswer } from "./usage.ts";
 
 /** What was gathered of a response while it passed by. */
@@ -16,14 +18,26 @@ export interface Collected extends Answer {
 export interface Collector {
   /** @returns true when the first content has arrived with this chunk or before */
   push(chunk: Buffer): boolean;
+  /** What goes to the caller now that `chunk` was pushed: the chunk itself, unless something in it is not for the caller. */
+  shown(chunk: Buffer): Buffer;
+  /** Nothing more is pushed. @returns what is left to be shown */
+  end(): Buffer | null;
   finish(): Collected;
 }
 
 /** Longest answer kept for the log, in bytes; the rest still goes to the caller. */
 export const MAX_COLLECTED = 8 * 1024 * 1024;
 
+const asItIs = { shown: (chunk: Buffer): Buffer => chunk, end: () => null };
+
+/** Why an answer in JSON is none although its status says so: the Responses API tells failures in the body. */
+const failureIn = (body: JsonObject): string =>
+  body.object === "response" && body.status === "failed" ? errorTypeOf(isJsonObject(body.error) ? body.error : {}) : "";
+
 class JsonCollector implements Collector {
   readonly #chunks: Buffer[] = [];
+  readonly shown = asItIs.shown;
+  readonly end = asItIs.end;
   #size = 0;
 
   push(chunk: Buffer): boolean {
@@ -37,34 +51,107 @@ class JsonCollector implements Collector {
     if (this.#size > MAX_COLLECTED) return { ...noAnswer, body, isCut: true, errorType: "" };
     try {
       const value: unknown = JSON.parse(body);
-      return { ...(isJsonObject(value) ? answerOf(value) : noAnswer), body, isCut: false, errorType: "" };
+      if (!isJsonObject(value)) return { ...noAnswer, body, isCut: false, errorType: "" };
+      return { ...answerOf(value), body, isCut: false, errorType: failureIn(value) };
     } catch {
       return { ...noAnswer, body: body === "" ? null : body, isCut: false, errorType: "invalid_json" };
     }
   }
 }
 
+/** How much of each end of an answer is kept when the answer itself is not logged, bytes. */
+const KEPT_END = 4 * 1024;
+
+/** Of an answer that is no text only the usage is read: embeddings are megabytes of numbers. */
+class UsageCollector implements Collector {
+  readonly shown = asItIs.shown;
+  readonly end = asItIs.end;
+  #head: Buffer = Buffer.alloc(0);
+  #tail: Buffer = Buffer.alloc(0);
+  #size = 0;
+
+  push(chunk: Buffer): boolean {
+    this.#size += chunk.length;
+    if (this.#head.length < KEPT_END) this.#head = Buffer.concat([this.#head, chunk.subarray(0, KEPT_END - this.#head.length)]);
+    this.#tail = chunk.length >= KEPT_END ? chunk.subarray(-KEPT_END) : Buffer.concat([this.#tail, chunk]).subarray(-KEPT_END);
+    return false;
+  }
+
+  finish(): Collected {
+    const tail = this.#tail.toString("latin1");
+    const isWhole = tail.trimEnd().endsWith("}");
+    const usage = tailUsage(tail) ?? (this.#size > KEPT_END ? tailUsage(this.#head.toString("latin1")) : null);
+    const answer = answerOf({ usage });
+    // There is no output that could have tokens: nobody reports that, and a price asks for it.
+    const outputTokens = answer.inputTokens === null ? null : (answer.outputTokens ?? 0);
+    return { ...answer, outputTokens, body: null, isCut: false, errorType: isWhole ? "" : "invalid_json" };
+  }
+}
+
 class StreamCollector implements Collector {
-  readonly #joiner = new ChunkJoiner(MAX_COLLECTED);
-  readonly #reader = new SseReader((data) => this.#joiner.push(data));
+  readonly #joiner: Joiner;
+  readonly #reader: SseReader;
+  /** What the caller is shown of what was pushed; null: everything, as it came. */
+  readonly #texts: string[] | null;
+
+  constructor(joiner: Joiner, hidesUsage: boolean) {
+    this.#joiner = joiner;
+    this.#texts = hidesUsage ? [] : null;
+    this.#reader = new SseReader((data, text) => this.#event(data, text), hidesUsage);
+  }
+
+  /** Data that is not JSON is passed over: it is for the caller to judge. */
+  #event(data: string | null, text: string): void {
+    const event = data === null ? null : this.#parsed(data);
+    if (event !== null) this.#joiner.push(event);
+    const shown = event === null || this.#texts === null ? text : withoutUsage(event, text);
+    if (shown !== "") this.#texts?.push(shown);
+  }
+
+  #parsed(data: string): JsonObject | null {
+    if (data.trim() === "[DONE]") {
+      this.#joiner.done();
+      return null;
+    }
+    try {
+      const value: unknown = JSON.parse(data);
+      return isJsonObject(value) ? value : null;
+    } catch {
+      return null;
+    }
+  }
 
   push(chunk: Buffer): boolean {
     this.#reader.push(chunk);
     return this.#joiner.hasContent;
   }
 
+  shown(chunk: Buffer): Buffer {
+    return this.#texts === null ? chunk : Buffer.from(this.#texts.splice(0).join(""));
+  }
+
+  end(): Buffer | null {
+    this.#reader.end();
+    return this.#texts === null || this.#texts.length === 0 ? null : Buffer.from(this.#texts.splice(0).join(""));
+  }
+
+  /** After `end`, or instead of it when the stream broke off. */
   finish(): Collected {
     this.#reader.end();
-    const completion = this.#joiner.completion();
-    const error = this.#joiner.error;
-    const errorType = error !== null ? errorTypeOf(error) : this.#joiner.isComplete ? "" : "incomplete_stream";
-    const body = completion === null ? null : JSON.stringify(completion);
-    return { ...(completion === null ? noAnswer : answerOf(completion)), body, isCut: this.#joiner.isCut, errorType };
+    const answer = this.#joiner.answer();
+    const { error, isComplete, isCut } = this.#joiner;
+    const { overflowed } = this.#reader;
+    // What ended the stream may stand in a line that was too long to be kept.
+    const errorType = error !== null ? errorTypeOf(error) : isComplete || overflowed ? "" : "incomplete_stream";
+    const body = answer === null ? null : JSON.stringify(answer);
+    return { ...(answer === null ? noAnswer : answerOf(answer)), body, isCut: isCut || overflowed, errorType };
   }
 }
 
 /** A body in an encoding that was not asked for goes to the caller unread. */
 class OpaqueCollector implements Collector {
+  readonly shown = asItIs.shown;
+  readonly end = asItIs.end;
   push(): boolean {
     return false;
   }
@@ -78,7 +165,20 @@ function errorTypeOf(error: { readonly [key: string]: unknown }): string {
   return "stream_error";
 }
 
-export function collectorFor(contentType: string, contentEncoding: string): Collector {
-  if (contentEncoding !== "" && contentEncoding !== "identity") return new OpaqueCollector();
-  return contentType.startsWith("text/event-stream") ? new StreamCollector() : new JsonCollector();
+/** What has to be known of a response before its body comes. */
+export interface ResponseHead {
+  readonly status: number;
+  readonly contentType: string;
+  readonly contentEncoding: string;
+}
+
+/** Whether a response is a stream of events that can be read. */
+export const isReadableStream = ({ contentType, contentEncoding }: ResponseHead): boolean =>
+  contentType.startsWith("text/event-stream") && (contentEncoding === "" || contentEncoding === "identity");
+
+/** @param hidesUsage the caller did not ask for the usage of its stream: it is read and not shown */
+export function collectorFor(endpoint: Endpoint, head: ResponseHead, hidesUsage: boolean): Collector {
+  if (head.contentEncoding !== "" && head.contentEncoding !== "identity") return new OpaqueCollector();
+  if (isReadableStream(head) && endpoint.joiner !== null) return new StreamCollector(endpoint.joiner(MAX_COLLECTED), hidesUsage);
+  return endpoint.answersInText || head.status < 200 || head.status >= 300 ? new JsonCollector() : new UsageCollector();
 }

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
-import { type Collected, collectorFor } from "./collect.ts";
+import type { Endpoint } from "../endpoints/endpoint.ts";
+import { type Collected, type Collector, collectorFor, isReadableStream } from "./collect.ts";
 import type { Upstream } from "./upstream.ts";
 import { noAnswer } from "./usage.ts";
 
@@ -34,9 +35,11 @@ export interface Failure {
 
 /** What is sent to an upstream. */
 export interface ToUpstream {
-  readonly path: string;
+  readonly endpoint: Endpoint;
   readonly headers: OutgoingHttpHeaders;
   readonly body: Buffer | string;
+  /** The usage of a stream is read and not passed on: the caller did not ask for it. */
+  readonly hidesUsage: boolean;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
 }
@@ -84,9 +87,24 @@ function statusOf(httpStatus: number, collected: Collected): { status: "ok" | "e
   return collected.errorType === "" ? { status: "ok", errorType: "" } : { status: "error", errorType: collected.errorType };
 }
 
+/** Gathers a body and passes on what is for the caller, as fast as the sink takes it. @param onContent called for each chunk since the first content */
+async function passOn(body: AsyncIterable<Buffer>, to: { readonly collector: Collector; readonly sink: Sink }, onContent: () => void): Promise<void> {
+  const { collector, sink } = to;
+  for await (const chunk of body) {
+    if (collector.push(chunk)) onContent();
+    const shown = collector.shown(chunk);
+    if (shown.length === 0) continue;
+    const slow = sink.write(shown);
+    if (slow !== undefined) await slow;
+  }
+  const rest = collector.end();
+  if (rest !== null) await sink.write(rest);
+}
+
 /**
- * Makes one call to an upstream and passes its response on, byte for byte, while it is gathered for the log. Never throws: whatever
- * happens is the result. `signal` is the caller's leaving; the total time is bounded here, the rest of the timeouts by the pool.
+ * Makes one call to an upstream and passes its response on, byte for byte, while it is gathered for the log; of a stream whose usage the
+ * caller did not ask for (`hidesUsage`), without that. Never throws: whatever happens is the result. `signal` is the caller's leaving; the
+ * total time is bounded here, the rest of the timeouts by the pool.
  *
  * @param startedAt from when times are counted, on the clock of `performance`: the start of the first attempt
  */
@@ -104,19 +122,20 @@ export async function exchange(upstream: Upstream, call: ToUpstream & { readonly
   if (call.signal.aborted) onLeft();
   let httpStatus = 0;
   let ttftMs: number | null = null;
-  let collector: ReturnType<typeof collectorFor> | null = null;
+  let collector: Collector | null = null;
   const elapsedMs = () => performance.now() - startedAt;
   try {
-    const response = await upstream.send({ path: call.path, headers: call.headers, body: call.body, signal: abort.signal });
+    const response = await upstream.send({ endpoint: call.endpoint, headers: call.headers, body: call.body, signal: abort.signal });
     httpStatus = response.statusCode;
     const contentType = String(response.headers["content-type"] ?? "");
-    collector = collectorFor(contentType, String(response.headers["content-encoding"] ?? ""));
+    const head = { status: httpStatus, contentType, contentEncoding: String(response.headers["content-encoding"] ?? "") };
+    collector = collectorFor(call.endpoint, head, call.hidesUsage);
+    // Of a stream that is not shown as a whole the length is not known.
+    if (call.hidesUsage && isReadableStream(head)) delete response.headers["content-length"];
     call.sink.head(httpStatus, response.headers);
-    for await (const chunk of response.body as AsyncIterable<Buffer>) {
-      if (collector.push(chunk) && ttftMs === null) ttftMs = elapsedMs();
-      const slow = call.sink.write(chunk);
-      if (slow !== undefined) await slow;
-    }
+    await passOn(response.body as AsyncIterable<Buffer>, { collector, sink: call.sink }, () => {
+      ttftMs ??= elapsedMs();
+    });
     const latencyMs = elapsedMs();
     call.sink.end();
     const collected = collector.finish();

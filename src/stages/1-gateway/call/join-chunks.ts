@@ -1,9 +1,13 @@
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import type { Joiner } from "../endpoints/endpoint.ts";
 
-/** What was joined of one choice of a streamed chat completion. */
+/** What was joined of one choice of a streamed completion. */
 interface Choice {
+  /** Of a chat completion. */
   readonly message: Record<string, unknown>;
   readonly toolCalls: Map<number, ToolCall>;
+  /** Of a legacy completion. */
+  text: string;
   finishReason: string | null;
 }
 interface ToolCall {
@@ -20,38 +24,32 @@ const objectsOf = (list: unknown): [number, JsonObject][] =>
 const has = (value: unknown): boolean => value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && value.length === 0);
 
 /**
- * Joins the chunks of a streamed chat completion to the completion that the same call would have answered without a stream, so
+ * Joins the chunks of a streamed completion to the completion that the same call would have answered without a stream, so
  * that everything downstream reads one form. Text fields of a delta (`content`, `refusal`, `reasoning_content` and others that an upstream
  * may invent) are concatenated, tool calls are put together by their index, the last `usage` counts.
  */
-export class ChunkJoiner {
+export class ChunkJoiner implements Joiner {
   readonly #choices = new Map<number, Choice>();
   readonly #head: Record<string, unknown> = {};
   readonly #maxChars: number;
+  readonly #object: "chat.completion" | "text_completion";
   #usage: unknown = null;
   #error: JsonObject | null = null;
   #chars = 0;
   #done = false;
   #hasContent = false;
 
-  /** @param maxChars how much joined text is kept; more is cut and `isCut` tells */
-  constructor(maxChars: number) {
+  /** @param maxChars how much joined text is kept; more is cut and `isCut` tells @param object what the chunks are joined to */
+  constructor(maxChars: number, object: "chat.completion" | "text_completion") {
     this.#maxChars = maxChars;
+    this.#object = object;
   }
 
-  /** Takes the data of one event. Data that is not JSON is passed over: it was for the caller to judge. */
-  push(data: string): void {
-    if (data.trim() === "[DONE]") {
-      this.#done = true;
-      return;
-    }
-    let chunk: unknown;
-    try {
-      chunk = JSON.parse(data);
-    } catch {
-      return;
-    }
-    if (!isJsonObject(chunk)) return;
+  done(): void {
+    this.#done = true;
+  }
+
+  push(chunk: JsonObject): void {
     if (isJsonObject(chunk.error)) this.#error ??= chunk.error;
     for (const name of ["id", "created", "model", "system_fingerprint", "service_tier"]) {
       if (chunk[name] !== undefined && chunk[name] !== null) this.#head[name] ??= chunk[name];
@@ -62,18 +60,31 @@ export class ChunkJoiner {
 
   #joinChoice(from: JsonObject, position: number): void {
     const index = indexOf(from.index, position);
-    const choice: Choice = this.#choices.get(index) ?? { message: { role: "assistant", content: null }, toolCalls: new Map(), finishReason: null };
+    const choice: Choice = this.#choices.get(index) ?? { message: { role: "assistant", content: null }, toolCalls: new Map(), text: "", finishReason: null };
     this.#choices.set(index, choice);
     if (typeof from.finish_reason === "string") choice.finishReason = from.finish_reason;
+    if (typeof from.text === "string" && from.text !== "") {
+      choice.text += this.#kept(from.text);
+      this.#hasContent = true;
+    }
     if (!isJsonObject(from.delta)) return;
     for (const [name, value] of Object.entries(from.delta)) {
       if (value === null || value === undefined) continue;
       if (name === "tool_calls") for (const [i, call] of objectsOf(value)) this.#joinToolCall(choice, call, i);
       else if (name === "role") choice.message.role = value;
-      else if (typeof value === "string") choice.message[name] = textOf(choice.message[name]) + this.#kept(value);
-      else choice.message[name] = value;
+      else choice.message[name] = this.#joined(choice.message[name], value);
       this.#hasContent ||= name !== "role" && has(value);
     }
+  }
+
+  /** A field of a delta put behind what there is of it: texts and lists are continued, objects field by field, anything else replaces. */
+  #joined(before: unknown, value: unknown): unknown {
+    if (typeof value === "string") return textOf(before) + this.#kept(value);
+    if (Array.isArray(value)) return Array.isArray(before) ? [...before, ...value] : value;
+    if (!isJsonObject(value)) return value;
+    const object: Record<string, unknown> = isJsonObject(before) ? { ...before } : {};
+    for (const [name, field] of Object.entries(value)) object[name] = name === "id" ? field : this.#joined(object[name], field);
+    return object;
   }
 
   #joinToolCall(choice: Choice, from: JsonObject, position: number): void {
@@ -82,9 +93,10 @@ export class ChunkJoiner {
     choice.toolCalls.set(index, call);
     if (typeof from.id === "string" && from.id !== "") call.id = from.id;
     if (typeof from.type === "string") call.type = from.type;
-    if (!isJsonObject(from.function)) return;
-    call.name += this.#kept(textOf(from.function.name));
-    call.arguments += this.#kept(textOf(from.function.arguments));
+    const body = from.function ?? from.custom;
+    if (!isJsonObject(body)) return;
+    call.name += this.#kept(textOf(body.name));
+    call.arguments += this.#kept(textOf(body.arguments ?? body.input));
   }
 
   #kept(text: string): string {
@@ -93,7 +105,6 @@ export class ChunkJoiner {
     return kept;
   }
 
-  /** Whether any content has arrived: text, a refusal, reasoning or a tool call. */
   get hasContent(): boolean {
     return this.#hasContent;
   }
@@ -107,26 +118,22 @@ export class ChunkJoiner {
     return this.#done || (this.#choices.size > 0 && [...this.#choices.values()].every(({ finishReason }) => finishReason !== null));
   }
 
-  /** The first error that the upstream sent within the stream. */
   get error(): JsonObject | null {
     return this.#error;
   }
 
-  /** The completion as far as it was joined; null when nothing of one arrived. */
-  completion(): JsonObject | null {
+  answer(): JsonObject | null {
     if (this.#choices.size === 0 && this.#usage === null) return null;
-    const choices = [...this.#choices].sort(([a], [b]) => a - b);
-    return {
-      ...this.#head,
-      object: "chat.completion",
-      choices: choices.map(([index, { message, toolCalls, finishReason }]) => ({
-        index,
-        message: toolCalls.size === 0 ? message : { ...message, tool_calls: [...toolCalls].sort(([a], [b]) => a - b).map(([, call]) => toolCallOf(call)) },
-        finish_reason: finishReason,
-      })),
-      usage: this.#usage,
-    };
+    const choices = [...this.#choices].sort(([a], [b]) => a - b).map(([index, choice]) => this.#choiceOf(index, choice));
+    return { ...this.#head, object: this.#object, choices, usage: this.#usage };
+  }
+
+  #choiceOf(index: number, { message, toolCalls, text, finishReason }: Choice): JsonObject {
+    if (this.#object === "text_completion") return { index, text, finish_reason: finishReason };
+    const calls = [...toolCalls].sort(([a], [b]) => a - b).map(([, call]) => toolCallOf(call));
+    return { index, message: calls.length === 0 ? message : { ...message, tool_calls: calls }, finish_reason: finishReason };
   }
 }
 
-const toolCallOf = ({ id, type, name, arguments: text }: ToolCall) => ({ id, type, function: { name, arguments: text } });
+const toolCallOf = ({ id, type, name, arguments: text }: ToolCall) =>
+  type === "custom" ? { id, type, custom: { name, input: text } } : { id, type, function: { name, arguments: text } };

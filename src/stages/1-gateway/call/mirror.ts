@@ -11,13 +11,12 @@ import { exchange, nowhere } from "./exchange.ts";
 import { type Call, recordOf, type Twin } from "./record.ts";
 import { uuidv7 } from "./request-id.ts";
 import type { Upstream } from "./upstream.ts";
-import { upstreamBody } from "./upstream-request.ts";
+import { asksForUsage, upstreamBody } from "./upstream-request.ts";
 
 /** A served call, as far as its mirror needs it. */
 export interface Served {
   readonly call: Call;
   readonly headers: IncomingHttpHeaders;
-  readonly path: string;
   readonly assignment: Assignment;
   readonly effective: EffectiveTable;
   readonly twin: Twin;
@@ -62,6 +61,11 @@ export class Mirror {
     if (assignment === null || served.twin.status === "cancelled" || this.#stopped || !this.#isWanted(call.route, assignment)) return;
     const upstream = this.#deps.upstreams.get(assignment.version.upstream);
     if (upstream === undefined) return;
+    // The candidate does not have what the request continues, and a stored conversation would get a second answer.
+    if (call.endpoint.statefulBy(call.request) !== null) {
+      this.#deps.metrics.shadows.inc({ route: call.route, result: "stateful" });
+      return;
+    }
     if (this.#running.size >= this.#deps.maxInFlight) {
       this.#deps.metrics.shadows.inc({ route: call.route, result: "dropped" });
       return;
@@ -95,10 +99,11 @@ export class Mirror {
     const startedAtMs = clock.nowMs();
     const call: Call = { ...served.call, requestId: uuidv7(startedAtMs), startedAtMs };
     try {
-      const body = upstreamBody(call.text, call.request, assignment.version);
+      const { endpoint } = call;
+      const body = upstreamBody(call, assignment.version, asksForUsage(endpoint, call.request, upstream.config));
       const headers = upstreamHeaders(served.headers, upstream.config);
       // Nobody waits for it, so that a failure is not repeated: it is what there is to learn.
-      const exchanged = await exchange(upstream, { path: served.path, headers, body, signal: abort.signal, sink: nowhere });
+      const exchanged = await exchange(upstream, { endpoint, headers, body, hidesUsage: false, signal: abort.signal, sink: nowhere });
       if (exchanged.status === "cancelled") {
         metrics.shadows.inc({ route: call.route, result: "stopped" });
         return;

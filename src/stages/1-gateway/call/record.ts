@@ -2,6 +2,7 @@ import type { Request } from "../../../../topics/index.ts";
 import type { Assignment } from "../../../domain/routing/assign.ts";
 import type { JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { RoutePolicy } from "../config.ts";
+import type { Endpoint } from "../endpoints/endpoint.ts";
 import type { Attempted } from "./attempts.ts";
 import { type BodyTexts, fitBodies } from "./fit-bodies.ts";
 import type { Upstream } from "./upstream.ts";
@@ -15,7 +16,7 @@ export interface Call {
   readonly requestId: string;
   readonly route: string;
   readonly policy: RoutePolicy;
-  readonly endpoint: string;
+  readonly endpoint: Endpoint;
   /** As the caller sent it. */
   readonly text: string;
   readonly request: JsonObject;
@@ -39,7 +40,7 @@ export function twinOf(assignment: Assignment, exchanged: Attempted, upstream: U
 
 function textsOf(call: Call, exchanged: Attempted, twin: Twin | null): BodyTexts {
   if (call.policy.bodies === "none") return { requestBody: null, responseBody: null, responseFormat: null, reference: null, twinBody: null };
-  const format = call.request.response_format;
+  const format = call.endpoint.formatOf(call.request);
   return {
     requestBody: call.text,
     responseBody: exchanged.body,
@@ -80,7 +81,8 @@ export function recordOf(call: Call, assignment: Assignment, about: RecordAbout)
     samplePpm,
     startedAtMs: call.startedAtMs,
     turn: call.turn,
-    endpoint: call.endpoint,
+    endpoint: call.endpoint.endpoint,
+    operation: call.endpoint.operation,
     stream: call.stream,
     status: exchanged.status,
     errorType: exchanged.errorType,

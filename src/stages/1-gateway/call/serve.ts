@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { type Assignment, assign, assignStatic } from "../../../domain/routing/assign.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { GatewayConfig } from "../config.ts";
+import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
 import { callerHeaders, headerOf } from "../http/headers.ts";
 import { readBody } from "../http/read-body.ts";
@@ -16,7 +17,7 @@ import type { InFlight } from "./in-flight.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Call, type CallRecord, recordOf, twinOf } from "./record.ts";
 import { uuidv7 } from "./request-id.ts";
-import { slicesOf, subjectOf, traceIdOf, turnOf } from "./subject.ts";
+import { slicesOf, subjectOf, traceIdOf } from "./subject.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface ServeDeps {
@@ -30,14 +31,6 @@ export interface ServeDeps {
   readonly clock: EventClock;
   readonly metrics: GatewayMetrics;
   readonly log: Logger;
-}
-
-/** An endpoint of the API that is proxied. */
-export interface Endpoint {
-  /** As callers ask for it, for example `/v1/chat/completions`. */
-  readonly endpoint: string;
-  /** What is appended to an upstream's base address. */
-  readonly path: string;
 }
 
 type Parsed =
@@ -161,6 +154,8 @@ export class Serve {
     if (body.kind === "too_large") return reject(apiErrors.tooLarge(this.#largestBody));
     const parsed = parse(body.bytes);
     if (parsed.kind === "wrong") return reject(parsed.error);
+    const unsupported = about.endpoint.unsupportedIn(parsed.request);
+    if (unsupported !== null) return reject(apiErrors.unsupported(unsupported));
     const route = parsed.model;
     if (routes.effective(route) === null && routes.configured(route) === null) return reject(apiErrors.unknownRoute(route));
     const policy = routes.policy(route);
@@ -168,7 +163,7 @@ export class Serve {
     if (!inFlight.enterRoute(route, policy.maxInFlight)) return reject(apiErrors.routeBusy(route, policy.maxInFlight));
     try {
       const call = this.#callOf(request, { ...about, parsed, route, policy });
-      await this.#run(request, response, { call, path: about.endpoint.path });
+      await this.#run(request, response, call);
     } finally {
       inFlight.leaveRoute(route);
     }
@@ -185,14 +180,14 @@ export class Serve {
       requestId,
       route,
       policy,
-      endpoint: about.endpoint.endpoint,
+      endpoint: about.endpoint,
       text,
       request,
       stream: request.stream === true,
       subject: subjectOf(config.subject, subjectKey, { headers, request, requestId }),
       traceId: traceIdOf(headers, requestId),
       slices: slicesOf(headers),
-      turn: turnOf(request),
+      turn: about.endpoint.turnOf(request),
       reference: headerOf(headers, "x-headgate-reference") ?? null,
       startedAtMs: clock.nowMs(),
     };
@@ -207,9 +202,8 @@ export class Serve {
     return configured === null ? null : assignStatic(configured);
   }
 
-  async #run(request: IncomingMessage, response: ServerResponse, about: { call: Call; path: string }): Promise<void> {
+  async #run(request: IncomingMessage, response: ServerResponse, call: Call): Promise<void> {
     const { routes, mirror } = this.#deps;
-    const { call, path } = about;
     const effective = routes.effective(call.route);
     const assignment = this.#assign(call);
     if (assignment === null) throw new Error(`route ${call.route} has no version`);
@@ -225,7 +219,7 @@ export class Serve {
     const sink = new CallerSink(response, own);
     let answered: Answered;
     try {
-      answered = await answer(this.#answering, call, { assignment, path, headers: request.headers, signal: left.signal, sink });
+      answered = await answer(this.#answering, call, { assignment, headers: request.headers, signal: left.signal, sink });
     } finally {
       this.#running.delete(left);
       response.off("close", onClose);
@@ -234,7 +228,7 @@ export class Serve {
 
     const { exchanged, upstream } = answered.assigned;
     this.#record(call, answered);
-    if (effective !== null) mirror.offer({ call, headers: request.headers, path, assignment, effective, twin: twinOf(assignment, exchanged, upstream) });
+    if (effective !== null) mirror.offer({ call, headers: request.headers, assignment, effective, twin: twinOf(assignment, exchanged, upstream) });
   }
 
   /** One record of the version that was assigned, and one of the baseline when it answered in its place. */

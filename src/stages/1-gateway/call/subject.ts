@@ -49,9 +49,3 @@ export function traceIdOf(headers: IncomingHttpHeaders, requestId: string): stri
   const given = traceparent.exec(headerOf(headers, "traceparent") ?? "")?.[1];
   return given === undefined || /^0+$/.test(given) ? requestId.replaceAll("-", "") : given;
 }
-
-/** Position of a call in its conversation, from 0: how many answers of the model its messages already hold. */
-export function turnOf(request: JsonObject): number {
-  if (!Array.isArray(request.messages)) return 0;
-  return request.messages.filter((message: unknown) => isJsonObject(message) && message.role === "assistant").length;
-}

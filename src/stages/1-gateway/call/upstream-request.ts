@@ -1,9 +1,28 @@
-import { changesOnlyModel, type JsonObject, mergeParameters } from "../../../domain/routing/merge-parameters.ts";
+import { changesOnlyModel, isJsonObject, type JsonObject, mergeParameters } from "../../../domain/routing/merge-parameters.ts";
 import type { Version } from "../../../domain/routing/route-table.ts";
-import { spliceModel } from "./splice-model.ts";
+import type { Endpoint } from "../endpoints/endpoint.ts";
+import { spliceFirst, spliceModel } from "./splice-model.ts";
 
-/** The body that goes upstream. When only the model changes, the caller's text is kept but for that name. */
-export function upstreamBody(text: string, request: JsonObject, version: Version): string {
-  const spliced = changesOnlyModel(version) ? spliceModel(text, version.model) : null;
-  return spliced ?? JSON.stringify(mergeParameters(request, version));
+/** Whether the usage of a stream has to be asked for, because the caller did not: then it is hidden from the caller again. */
+export function asksForUsage(endpoint: Endpoint, request: JsonObject, upstream: { readonly usageInStreams: boolean }): boolean {
+  if (!endpoint.usageOnDemand || !upstream.usageInStreams || request.stream !== true) return false;
+  return !(isJsonObject(request.stream_options) && request.stream_options.include_usage === true);
+}
+
+/**
+ * The body that goes upstream. When only the model changes, the caller's text is kept but for that name; a question for the usage of a
+ * stream is put in front of it.
+ */
+export function upstreamBody(
+  call: { readonly text: string; readonly request: JsonObject; readonly endpoint: Endpoint },
+  version: Version,
+  withUsage: boolean,
+): string {
+  const { text, request, endpoint } = call;
+  const options = request.stream_options;
+  const hasOptions = options !== undefined;
+  const spliced = changesOnlyModel(version, endpoint) && !(withUsage && hasOptions) ? spliceModel(text, version.model) : null;
+  if (spliced !== null) return withUsage ? spliceFirst(spliced, '"stream_options":{"include_usage":true}') : spliced;
+  const merged = mergeParameters(request, version, endpoint);
+  return JSON.stringify(withUsage ? { ...merged, stream_options: { ...(isJsonObject(options) ? options : {}), include_usage: true } } : merged);
 }

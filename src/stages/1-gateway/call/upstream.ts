@@ -36,10 +36,10 @@ export class Upstream {
     return budget;
   }
 
-  /** @param call `path` is what follows the base address, for example `/chat/completions` */
-  send(call: ToUpstream): Promise<Dispatcher.ResponseData> {
+  /** Sends a call to its endpoint below the base address. */
+  send(call: Omit<ToUpstream, "hidesUsage">): Promise<Dispatcher.ResponseData> {
     const { pathname, search } = this.config.baseUrl;
-    const path = `${pathname.replace(/\/+$/, "")}${call.path}${search}`;
+    const path = `${pathname.replace(/\/+$/, "")}${call.endpoint.path}${search}`;
     return this.#pool.request({ path, method: "POST", headers: call.headers as Record<string, string | string[]>, body: call.body, signal: call.signal });
   }
 

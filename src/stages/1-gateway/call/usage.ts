@@ -15,12 +15,20 @@ export const noAnswer: Answer = { finishReason: "", inputTokens: null, outputTok
 const tokens = (value: unknown): number | null => (typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null);
 const amount = (value: unknown): number | null => (typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : null);
 
-/** Reads finish reason, token counts and cost out of an answer, under the names of chat completions or of the responses API. */
+/** Why a response of the Responses API ended: what cut it, else its status. */
+function statusReason(body: JsonObject): string {
+  const { incomplete_details: incomplete, status } = body;
+  if (isJsonObject(incomplete) && typeof incomplete.reason === "string") return incomplete.reason;
+  return typeof status === "string" ? status : "";
+}
+
+/** Reads finish reason, token counts and cost out of an answer, under the names of completions or of the responses API. */
 export function answerOf(body: JsonObject): Answer {
   const usage = isJsonObject(body.usage) ? body.usage : {};
   const first: unknown = Array.isArray(body.choices) ? body.choices[0] : undefined;
+  const chosen = isJsonObject(first) && typeof first.finish_reason === "string" ? first.finish_reason : "";
   return {
-    finishReason: isJsonObject(first) && typeof first.finish_reason === "string" ? first.finish_reason : "",
+    finishReason: body.object === "response" ? statusReason(body) : chosen,
     inputTokens: tokens(usage.prompt_tokens) ?? tokens(usage.input_tokens),
     outputTokens: tokens(usage.completion_tokens) ?? tokens(usage.output_tokens),
     reportedCostUsd: amount(usage.cost),

@@ -20,6 +20,13 @@ export const apiErrors = {
     code: "invalid_json",
   }),
   badBody: (param: string | null, message: string): ApiError => ({ status: 400, message, type: "invalid_request_error", param, code: "invalid_body" }),
+  unsupported: (param: string): ApiError => ({
+    status: 400,
+    message: `This gateway does not support the parameter ${param}: what it asks for would have to be fetched later from the upstream that has it`,
+    type: "invalid_request_error",
+    param,
+    code: "unsupported_parameter",
+  }),
   tooLarge: (maxBytes: number): ApiError => ({
     status: 413,
     message: `The body of your request is larger than the ${maxBytes} bytes that are accepted here`,

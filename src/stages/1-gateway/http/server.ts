@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Registry } from "prom-client";
-import type { Endpoint, Serve } from "../call/serve.ts";
+import type { Serve } from "../call/serve.ts";
+import { endpoints } from "../endpoints/endpoints.ts";
 import { apiErrors, sendError, sendJson } from "./api-error.ts";
 
 export interface ServerDeps {
@@ -13,9 +14,6 @@ export interface ServerDeps {
   readonly isStopping: () => boolean;
   readonly startedAtMs: number;
 }
-
-/** Endpoints that are proxied: what callers ask for, and what is appended to an upstream's base address. */
-const endpoints: ReadonlyMap<string, Endpoint> = new Map(["/chat/completions"].map((path) => [`/v1${path}`, { endpoint: `/v1${path}`, path }]));
 
 const modelOf = (route: string, createdAtMs: number) => ({ id: route, object: "model", created: Math.floor(createdAtMs / 1000), owned_by: "headgate" });
 

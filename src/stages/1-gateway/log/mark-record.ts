@@ -25,6 +25,7 @@ export function markRecord(instance: string, seq: number, atMs: number): Request
     markMs: atMs,
     turn: 0,
     endpoint: "",
+    operation: "other",
     stream: false,
     status: "ok",
     errorType: "",

@@ -69,7 +69,9 @@ describe("the item of a call", () => {
     ];
     const tooled = item({ input }, response, "conversation");
     assert.equal(tooled.kind === "item" && tooled.item.context, '[assistant] {"type":"function_call","name":"add"}\n[tool] 4');
-    assert.deepEqual(item({ prompt: "2+2?" }, JSON.stringify({ choices: [{ text: "4" }] })), { kind: "item", item: { prompt: "2+2?", answer: "4" } });
+    for (const prompt of ["2+2?", ["2+2?", "3+3?"]]) {
+      assert.deepEqual(item({ prompt }, JSON.stringify({ choices: [{ text: "4" }] })), { kind: "item", item: { prompt: "2+2?", answer: "4" } });
+    }
   });
 
   it("shows tool calls where there is no text, and an empty answer as empty", () => {

@@ -28,6 +28,7 @@ export function callWith(changes: Partial<Request> = {}): Request {
     markMs: 999_000,
     turn: 0,
     endpoint: "/v1/chat/completions",
+    operation: "chat",
     stream: false,
     status: "ok",
     errorType: "",

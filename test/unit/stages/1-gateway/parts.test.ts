@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { fitBodies } from "../../../../src/stages/1-gateway/call/fit-bodies.ts";
 import { uuidv7 } from "../../../../src/stages/1-gateway/call/request-id.ts";
 import { spliceModel } from "../../../../src/stages/1-gateway/call/splice-model.ts";
-import { slicesOf, subjectOf, traceIdOf, turnOf } from "../../../../src/stages/1-gateway/call/subject.ts";
+import { slicesOf, subjectOf, traceIdOf } from "../../../../src/stages/1-gateway/call/subject.ts";
 import { answerOf, costOf } from "../../../../src/stages/1-gateway/call/usage.ts";
 import { EventClock } from "../../../../src/stages/1-gateway/log/event-clock.ts";
 
@@ -79,8 +79,6 @@ describe("the subject of a call", () => {
     assert.equal(traceIdOf({ traceparent: `00-${trace}-00f067aa0ba902b7-01` }, "a-b"), trace);
     assert.equal(traceIdOf({ traceparent: `00-${"0".repeat(32)}-00f067aa0ba902b7-01` }, "a-b"), "ab");
     assert.equal(traceIdOf({}, "a-b"), "ab");
-    assert.equal(turnOf({ messages: [{ role: "user" }, { role: "assistant" }, null, { role: "user" }] }), 1);
-    assert.equal(turnOf({}), 0);
   });
 });
 

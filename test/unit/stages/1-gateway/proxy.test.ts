@@ -61,6 +61,7 @@ describe("a proxied call", () => {
       instance: "gateway-1",
       turn: 0,
       endpoint: "/v1/chat/completions",
+      operation: "chat",
       stream: false,
       status: "ok",
       errorType: "",
@@ -176,7 +177,7 @@ describe("a streamed call", () => {
       sendRest = () => response.end(whole.subarray(cut));
     };
     const gateway = await testGateway(t, fileFor(one));
-    const response = await gateway.chat(ask("hi", { stream: true }));
+    const response = await gateway.chat(ask("hi", { stream: true, stream_options: { include_usage: true } }));
     assert.equal(response.headers.get("content-type"), "text/event-stream; charset=utf-8");
     const reader = response.body?.getReader();
     const first = await reader?.read();

@@ -2,9 +2,15 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { collectorFor } from "../../../../src/stages/1-gateway/call/collect.ts";
-import { ChunkJoiner } from "../../../../src/stages/1-gateway/call/join-chunks.ts";
 import { SseReader } from "../../../../src/stages/1-gateway/call/sse.ts";
+import { chat } from "../../../../src/stages/1-gateway/endpoints/chat.ts";
+import type { Joiner } from "../../../../src/stages/1-gateway/endpoints/endpoint.ts";
 
+const head = (contentType: string, contentEncoding = "") => ({ status: 200, contentType, contentEncoding });
+function joinerOf(maxChars: number): Joiner {
+  assert.ok(chat.joiner !== null);
+  return chat.joiner(maxChars);
+}
 /** Cuts bytes at arbitrary places. */
 const pieces = (bytes: Buffer, cuts: readonly number[]): Buffer[] => {
   const at = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
@@ -12,7 +18,9 @@ const pieces = (bytes: Buffer, cuts: readonly number[]): Buffer[] => {
 };
 const read = (chunks: readonly Buffer[]): string[] => {
   const seen: string[] = [];
-  const reader = new SseReader((data) => seen.push(data));
+  const reader = new SseReader((data) => {
+    if (data !== null) seen.push(data);
+  });
   for (const chunk of chunks) reader.push(chunk);
   reader.end();
   return seen;
@@ -47,7 +55,7 @@ describe("joining a streamed completion", () => {
       fc.property(fc.array(fc.string({ unit: "grapheme" }), { minLength: 1 }), fc.array(fc.nat()), (contents, cuts) => {
         const finish = { id: "c", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] };
         const usage = { id: "c", choices: [], usage: { prompt_tokens: 7, completion_tokens: 5, cost: 0.25 } };
-        const collector = collectorFor("text/event-stream; charset=utf-8", "");
+        const collector = collectorFor(chat, head("text/event-stream; charset=utf-8"), false);
         for (const piece of pieces(Buffer.from(events(...contents.map(delta), finish, usage)), cuts)) collector.push(piece);
         const collected = collector.finish();
         const body = JSON.parse(collected.body ?? "null");
@@ -60,7 +68,7 @@ describe("joining a streamed completion", () => {
   });
 
   it("puts tool calls together by their index, and keeps choices apart", () => {
-    const joiner = new ChunkJoiner(1_000);
+    const joiner = joinerOf(1_000);
     const toolCall = (index: number, call: object) => ({ choices: [{ index: 0, delta: { tool_calls: [{ index, ...call }] } }] });
     for (const chunk of [
       { choices: [{ index: 1, delta: { role: "assistant", content: "B" }, finish_reason: "stop" }] },
@@ -69,9 +77,9 @@ describe("joining a streamed completion", () => {
       toolCall(0, { function: { arguments: 'ty":"Bern"}' } }),
       { choices: [{ index: 0, delta: {}, finish_reason: "tool_calls" }] },
     ]) {
-      joiner.push(JSON.stringify(chunk));
+      joiner.push(chunk);
     }
-    const { choices } = joiner.completion() as { choices: unknown[] };
+    const { choices } = joiner.answer() as { choices: unknown[] };
     assert.deepEqual(choices, [
       {
         index: 0,
@@ -92,8 +100,8 @@ describe("joining a streamed completion", () => {
 
   it("a role alone is no content yet; the first text, refusal or tool call is", () => {
     const first = (value: object) => {
-      const joiner = new ChunkJoiner(100);
-      joiner.push(JSON.stringify({ choices: [{ index: 0, delta: value }] }));
+      const joiner = joinerOf(100);
+      joiner.push({ choices: [{ index: 0, delta: value }] });
       return joiner.hasContent;
     };
     assert.deepEqual(
@@ -104,7 +112,7 @@ describe("joining a streamed completion", () => {
 
   it("names an error inside the stream, and a stream that stops before it is complete", () => {
     const collect = (text: string) => {
-      const collector = collectorFor("text/event-stream", "");
+      const collector = collectorFor(chat, head("text/event-stream"), false);
       collector.push(Buffer.from(text));
       return collector.finish();
     };
@@ -115,15 +123,15 @@ describe("joining a streamed completion", () => {
   });
 
   it("keeps a bounded part of an endless answer and says that it was cut", () => {
-    const joiner = new ChunkJoiner(5);
-    for (const part of ["abc", "def", "ghi"]) joiner.push(JSON.stringify(delta(part)));
-    assert.equal((joiner.completion() as { choices: [{ message: { content: string } }] }).choices[0].message.content, "abcde");
+    const joiner = joinerOf(5);
+    for (const part of ["abc", "def", "ghi"]) joiner.push(delta(part));
+    assert.equal((joiner.answer() as { choices: [{ message: { content: string } }] }).choices[0].message.content, "abcde");
     assert.equal(joiner.isCut, true);
   });
 
   it("an answer that is no JSON is an error, one in an unasked encoding is passed over", () => {
-    const html = collectorFor("text/html", "");
+    const html = collectorFor(chat, head("text/html"), false);
     html.push(Buffer.from("<html>"));
-    assert.deepEqual([html.finish().errorType, collectorFor("application/json", "gzip").finish().isCut], ["invalid_json", true]);
+    assert.deepEqual([html.finish().errorType, collectorFor(chat, head("application/json", "gzip"), false).finish().isCut], ["invalid_json", true]);
   });
 });

@@ -143,6 +143,15 @@ describe("the sampler's task", () => {
     assert.equal(samplesIn(bench.flush()).length, 0);
   });
 
+  it("counts errors and latency of embeddings like all others, checks nothing in them and never shows them to judges", () => {
+    const bench = new Bench();
+    bench.take({ seq: 1, operation: "embeddings", endpoint: "/v1/embeddings", responseBody: null });
+    const batch = bench.flush();
+    assert.deepEqual([recordsIn(batch), recordsIn(batch, "latency_p95")], [1, 1]);
+    for (const signal of ["schema_validity", "empty_output", "cut_output", "task_completion"]) assert.equal(recordsIn(batch, signal), 0, signal);
+    assert.equal(samplesIn(batch).length, 0);
+  });
+
   it("counts apart only slices that the attempt declares, and hands only those on to the judges", () => {
     const bench = new Bench();
     bench.tables.set("support-answer", tableWith({ rubrics: [rubric], slices: ["context=long"], valueCaps: [{ signal: "latency_p95", cap: 40 }] }));

@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { collectorFor } from "../../../../src/stages/1-gateway/call/collect.ts";
+import { asksForUsage, upstreamBody } from "../../../../src/stages/1-gateway/call/upstream-request.ts";
+import { chat } from "../../../../src/stages/1-gateway/endpoints/chat.ts";
+import { embeddings } from "../../../../src/stages/1-gateway/endpoints/embeddings.ts";
+import { responses } from "../../../../src/stages/1-gateway/endpoints/responses.ts";
+
+const version = { name: "v", upstream: "one", model: "m", parameters: {}, systemTemplate: null };
+const knows = { usageInStreams: true };
+const stream = { status: 200, contentType: "text/event-stream", contentEncoding: "" };
+
+/** Cuts bytes at arbitrary places. */
+const pieces = (bytes: Buffer, cuts: readonly number[]): Buffer[] => {
+  const at = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
+  return [0, ...at].map((from, i) => bytes.subarray(from, at[i] ?? bytes.length));
+};
+
+/** What the caller is shown of a stream, and what is known of it in the end. */
+function pass(bytes: Buffer, cuts: readonly number[]) {
+  const collector = collectorFor(chat, stream, true);
+  const shown: Buffer[] = [];
+  for (const piece of pieces(bytes, cuts)) {
+    collector.push(piece);
+    shown.push(collector.shown(piece));
+  }
+  shown.push(collector.end() ?? Buffer.alloc(0));
+  return { shown: Buffer.concat(shown).toString(), collected: collector.finish() };
+}
+
+describe("asking for the usage of a stream", () => {
+  it("happens where the caller did not, the endpoint knows how, and the upstream takes it", () => {
+    assert.equal(asksForUsage(chat, { stream: true }, knows), true);
+    assert.equal(asksForUsage(chat, { stream: true, stream_options: { include_usage: false } }, knows), true);
+    assert.equal(asksForUsage(chat, { stream: true, stream_options: { include_usage: true } }, knows), false);
+    assert.equal(asksForUsage(chat, {}, knows), false);
+    assert.equal(asksForUsage(chat, { stream: true }, { usageInStreams: false }), false);
+    assert.equal(asksForUsage(responses, { stream: true }, knows), false);
+    assert.equal(asksForUsage(embeddings, { stream: true }, knows), false);
+  });
+
+  it("keeps the caller's text, and its other stream options", () => {
+    const bodyOf = (text: string) => upstreamBody({ text, request: JSON.parse(text), endpoint: chat }, version, true);
+    assert.equal(
+      bodyOf(' {"model" : "r", "stream": true, "seed": 12345678901234567890}'),
+      ' {"stream_options":{"include_usage":true},"model" : "m", "stream": true, "seed": 12345678901234567890}',
+    );
+    assert.deepEqual(JSON.parse(bodyOf('{"model":"r","stream":true,"stream_options":{"include_usage":false,"include_obfuscation":false}}')), {
+      model: "m",
+      stream: true,
+      stream_options: { include_usage: true, include_obfuscation: false },
+    });
+  });
+});
+
+describe("hiding the usage of a stream", () => {
+  const chunkOf = (content: string) => ({ id: "c", choices: [{ index: 0, delta: { content }, finish_reason: null }] });
+
+  it("shows what would have come without the question, wherever the bytes are cut and whatever is written", () => {
+    const text = fc.oneof(fc.string({ unit: "grapheme" }), fc.constantFrom('"usage":null,', ',"usage": null}', '{"choices":[],"usage":{}}'));
+    const eol = fc.constantFrom("\n", "\r\n");
+    const space = fc.constantFrom("", " ");
+    fc.assert(
+      fc.property(fc.array(text, { minLength: 1 }), eol, space, fc.array(fc.nat()), (contents, end, gap, cuts) => {
+        const event = (value: unknown, usage: string) => {
+          const json = JSON.stringify(value);
+          return `data: ${usage === "" ? json : `${json.slice(0, -1)},${gap}"usage":${gap}${usage}}`}${end}${end}`;
+        };
+        const stop = { id: "c", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] };
+        const sent = (usage: "null" | "") => `: keepalive${end}${end}${[...contents.map(chunkOf), stop].map((each) => event(each, usage)).join("")}`;
+        const last = event({ id: "c", choices: [] }, '{"prompt_tokens":7,"completion_tokens":5}');
+        const done = `data: [DONE]${end}${end}`;
+        const { shown, collected } = pass(Buffer.from(`${sent("null")}${last}${done}`), cuts);
+        assert.equal(shown, `${sent("")}${done}`);
+        assert.deepEqual([collected.inputTokens, collected.outputTokens, collected.errorType], [7, 5, ""]);
+        assert.equal(JSON.parse(collected.body ?? "null").choices[0].message.content, contents.join(""));
+      }),
+    );
+  });
+
+  it("keeps what an upstream tells unasked, and what it cannot read", () => {
+    const events = [
+      `data: ${JSON.stringify({ choices: [], prompt_filter_results: [] })}\n\n`,
+      `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }], usage: { prompt_tokens: 1 } })}\n\n`,
+      "event: ping\ndata: not json\n\n",
+      "data: [DONE]",
+    ].join("");
+    assert.equal(pass(Buffer.from(events), [5, 90]).shown, events);
+  });
+
+  it("leaves the field out by writing the chunk anew where it is not clear which one it is", () => {
+    const { shown } = pass(Buffer.from('data: {"x":{"a":1,"usage":null},"usage":null,"choices":[]}\n\n'), []);
+    assert.equal(shown, 'data: {"x":{"a":1,"usage":null},"choices":[]}\n\n');
+  });
+});
+
+describe("the usage of an answer that is not logged", () => {
+  it("is found at either end of it, however long it is and wherever it is cut", () => {
+    const usage = '"usage" : {"prompt_tokens":8,"prompt_tokens_details":{"cached_tokens":0},"total_tokens":8}';
+    const data = `"data":[{"object":"embedding","index":0,"embedding":[${Array.from({ length: 2_000 }, (_, i) => i / 7).join(",")}]}]`;
+    fc.assert(
+      fc.property(fc.constantFrom(`{${data},${usage}}\n`, `{${usage},${data}}`, `{${usage}}`), fc.array(fc.nat()), (text, cuts) => {
+        const collector = collectorFor(embeddings, { ...stream, contentType: "application/json" }, false);
+        for (const piece of pieces(Buffer.from(text), cuts)) collector.push(piece);
+        const { inputTokens, outputTokens, body, errorType } = collector.finish();
+        assert.deepEqual([inputTokens, outputTokens, body, errorType], [8, 0, null, ""]);
+      }),
+    );
+  });
+
+  it("is unknown when nobody tells it; a broken answer is an error, and an error's text is kept", () => {
+    const collect = (status: number, text: string) => {
+      const collector = collectorFor(embeddings, { status, contentType: "application/json", contentEncoding: "" }, false);
+      collector.push(Buffer.from(text));
+      const { inputTokens, outputTokens, body, errorType } = collector.finish();
+      return [inputTokens, outputTokens, body, errorType];
+    };
+    assert.deepEqual(collect(200, '{"data":[]}'), [null, null, null, ""]);
+    assert.deepEqual(collect(200, '{"data":[0.1,'), [null, null, null, "invalid_json"]);
+    assert.deepEqual(collect(400, '{"error":{}}'), [null, null, '{"error":{}}', ""]);
+  });
+});

@@ -46,6 +46,8 @@ export interface UpstreamConfig {
   readonly baseUrl: URL;
   readonly apiKey: string | null;
   readonly passThroughKeys: boolean;
+  /** Whether callers may name its models themselves. */
+  readonly direct: boolean;
   /** Whether it knows `stream_options.include_usage`. */
   readonly usageInStreams: boolean;
   readonly headers: Readonly<Record<string, string>>;
@@ -104,9 +106,12 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     if (upstream.passThroughKeys && (upstream.apiKeyEnv ?? upstream.apiKeyFile) !== undefined) {
       problems.push(`upstreams.${name}.passThroughKeys: is only for an upstream without apiKeyEnv and apiKeyFile`);
     }
-    const { headers, timeouts, retries, connections, passThroughKeys, usageInStreams } = upstream;
+    const { headers, timeouts, retries, connections, passThroughKeys, usageInStreams, direct } = upstream;
     const prices = new Map(Object.entries(upstream.prices));
-    return [name, { name, baseUrl: new URL(upstream.baseUrl), apiKey: key, passThroughKeys, usageInStreams, headers, timeouts, retries, connections, prices }];
+    return [
+      name,
+      { name, baseUrl: new URL(upstream.baseUrl), apiKey: key, passThroughKeys, usageInStreams, direct, headers, timeouts, retries, connections, prices },
+    ];
   });
   const defaults = { bodies: file.defaults.bodies, shield: file.defaults.shield, ...file.defaults.limits };
   const routes = Object.entries(file.routes).map(([name, { baseline, bodies, shield, limits }]): [string, RouteConfig] => {

@@ -25,6 +25,7 @@ const upstream = z
     apiKeyFile: z.string().min(1).optional().describe("file that holds the upstream's key"),
     passThroughKeys: z.boolean().default(false).describe("send the caller's Authorization upstream; only for an upstream without a key of its own"),
     usageInStreams: z.boolean().default(true).describe("ask for the usage of streams (stream_options.include_usage); false for an upstream that refuses that"),
+    direct: z.boolean().default(false).describe("callers may name its models past the routes, as <upstream>/<model>; such calls are not recorded"),
     headers: z
       .record(z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/), z.string())
       .default({})

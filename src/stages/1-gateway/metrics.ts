@@ -10,6 +10,7 @@ const seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.
 export class GatewayMetrics {
   readonly rejected: Counter<"code">;
   readonly shadows: Counter<"route" | "result">;
+  readonly direct: Counter<"upstream" | "status">;
   readonly shielded: Counter<"route" | "version">;
   readonly #retries: Counter<"route" | "version">;
   readonly dropped: Counter<"reason">;
@@ -55,8 +56,14 @@ export class GatewayMetrics {
     });
     this.shadows = new Counter({
       name: "headgate_gateway_shadow_calls_total",
-      help: "Mirrored calls: completed, dropped because too many ran, or stopped by a brake or change of routing.",
+      help: "Mirrored calls: completed, dropped because too many ran, stopped by a brake or change of routing, or left out because they continue stored state.",
       labelNames: ["route", "result"],
+      registers,
+    });
+    this.direct = new Counter({
+      name: "headgate_gateway_direct_calls_total",
+      help: "Completed calls of an upstream's model past the routes.",
+      labelNames: ["upstream", "status"],
       registers,
     });
     this.shielded = new Counter({

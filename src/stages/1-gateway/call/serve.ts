@@ -5,13 +5,14 @@ import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-par
 import type { GatewayConfig } from "../config.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
-import { callerHeaders, headerOf } from "../http/headers.ts";
+import { callerHeaders, headerOf, upstreamHeaders } from "../http/headers.ts";
 import { readBody } from "../http/read-body.ts";
 import type { EventClock } from "../log/event-clock.ts";
 import type { CallLog } from "../log/request-log.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { type AnswerDeps, type Answered, answer } from "./answer.ts";
+import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged, Sink } from "./exchange.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Mirror } from "./mirror.ts";
@@ -147,7 +148,7 @@ export class Serve {
   }
 
   async #admit(request: IncomingMessage, response: ServerResponse, about: { requestId: string; endpoint: Endpoint }): Promise<void> {
-    const { routes, inFlight } = this.#deps;
+    const { routes, inFlight, upstreams } = this.#deps;
     const reject = (error: ApiError) => this.#reject(request, response, about.requestId, error);
     const body = await readBody(request, this.#largestBody);
     if (body.kind === "aborted") return;
@@ -157,15 +158,19 @@ export class Serve {
     const unsupported = about.endpoint.unsupportedIn(parsed.request);
     if (unsupported !== null) return reject(apiErrors.unsupported(unsupported));
     const route = parsed.model;
-    if (routes.effective(route) === null && routes.configured(route) === null) return reject(apiErrors.unknownRoute(route));
+    const isRoute = routes.effective(route) !== null || routes.configured(route) !== null;
+    const direct = isRoute ? null : directOf(upstreams, route);
+    if (!isRoute && direct === null) return reject(apiErrors.unknownRoute(route));
     const policy = routes.policy(route);
     if (body.bytes.length > policy.maxBodyBytes) return reject(apiErrors.tooLarge(policy.maxBodyBytes));
-    if (!inFlight.enterRoute(route, policy.maxInFlight)) return reject(apiErrors.routeBusy(route, policy.maxInFlight));
+    // All models of an upstream together: callers could make up any number of names.
+    const limited = direct === null ? route : `${direct.upstream.config.name}/`;
+    if (!inFlight.enterRoute(limited, policy.maxInFlight)) return reject(apiErrors.routeBusy(limited, policy.maxInFlight));
     try {
-      const call = this.#callOf(request, { ...about, parsed, route, policy });
-      await this.#run(request, response, call);
+      if (direct !== null) await this.#runDirectly(request, response, { ...about, parsed, direct });
+      else await this.#run(request, response, this.#callOf(request, { ...about, parsed, route, policy }));
     } finally {
-      inFlight.leaveRoute(route);
+      inFlight.leaveRoute(limited);
     }
   }
 
@@ -209,6 +214,17 @@ export class Serve {
     if (assignment === null) throw new Error(`route ${call.route} has no version`);
 
     const own = { "x-headgate-request-id": call.requestId, "x-headgate-route": call.route };
+    const sink = new CallerSink(response, own);
+    const answered = await this.#whileWanted(response, (signal) => answer(this.#answering, call, { assignment, headers: request.headers, signal, sink }));
+    this.#answerFailure(response, (answered.shield ?? answered.assigned).exchanged, own);
+
+    const { exchanged, upstream } = answered.assigned;
+    this.#record(call, answered);
+    if (effective !== null) mirror.offer({ call, headers: request.headers, assignment, effective, twin: twinOf(assignment, exchanged, upstream) });
+  }
+
+  /** Runs what has to stop when its caller leaves, or when the gateway may not wait any longer. */
+  async #whileWanted<T>(response: ServerResponse, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const left = new AbortController();
     const onClose = () => {
       if (!response.writableFinished) left.abort();
@@ -216,19 +232,28 @@ export class Serve {
     response.once("close", onClose);
     if (response.destroyed) left.abort();
     this.#running.add(left);
-    const sink = new CallerSink(response, own);
-    let answered: Answered;
     try {
-      answered = await answer(this.#answering, call, { assignment, headers: request.headers, signal: left.signal, sink });
+      return await run(left.signal);
     } finally {
       this.#running.delete(left);
       response.off("close", onClose);
     }
-    this.#answerFailure(response, (answered.shield ?? answered.assigned).exchanged, own);
+  }
 
-    const { exchanged, upstream } = answered.assigned;
-    this.#record(call, answered);
-    if (effective !== null) mirror.offer({ call, headers: request.headers, assignment, effective, twin: twinOf(assignment, exchanged, upstream) });
+  /** A call past the routes: no version, so no evidence and no record. */
+  async #runDirectly(
+    request: IncomingMessage,
+    response: ServerResponse,
+    about: { readonly requestId: string; readonly endpoint: Endpoint; readonly parsed: Parsed & { kind: "parsed" }; readonly direct: Direct },
+  ): Promise<void> {
+    const own = { "x-headgate-request-id": about.requestId };
+    const { endpoint, direct } = about;
+    const { text, request: body } = about.parsed;
+    const headers = upstreamHeaders(request.headers, direct.upstream.config);
+    const sink = new CallerSink(response, own);
+    const exchanged = await this.#whileWanted(response, (signal) => answerDirectly(direct, { endpoint, text, request: body, headers, signal, sink }));
+    this.#answerFailure(response, exchanged, own);
+    this.#deps.metrics.direct.inc({ upstream: direct.upstream.config.name, status: exchanged.status });
   }
 
   /** One record of the version that was assigned, and one of the baseline when it answered in its place. */

@@ -163,3 +163,38 @@ describe("the usage of a chat stream", () => {
     }
   });
 });
+
+describe("a model that callers name past the routes", () => {
+  it("is passed through where its upstream allows that, with nothing changed but its name, and leaves no record", async (t) => {
+    const one = await testUpstream(t);
+    const two = await testUpstream(t);
+    const file = fileFor(one, two, "  two/routed: { baseline: { version: r@1, upstream: one, model: routed } }\n").replace(
+      `"${two.url}" }`,
+      `"${two.url}", direct: true }`,
+    );
+    const gateway = await testGateway(t, file);
+    const answer = await post(gateway, "/chat/completions", { model: "two/org/model-x", messages: [], stream: false, vendor: 1 });
+    assert.deepEqual([answer.status, answer.headers.has("x-headgate-request-id"), answer.headers.has("x-headgate-route")], [200, true, false]);
+    assert.equal(two.asked[0]?.text, '{"model":"org/model-x","messages":[],"stream":false,"vendor":1}');
+    // A route of that name wins, and is recorded.
+    await (await post(gateway, "/chat/completions", { model: "two/routed", messages: [] })).text();
+    await until("the routed call is recorded", () => gateway.log.calls().length > 0);
+    assert.deepEqual([gateway.log.calls().map(({ route }) => route), one.asked[0]?.body.model], [["two/routed"], "routed"]);
+    const metrics = await gateway.registry.metrics();
+    assert.match(metrics, /headgate_gateway_direct_calls_total\{upstream="two",status="ok"\} 1/);
+  });
+
+  it("is unknown where its upstream does not, and an upstream that fails is told like any other", async (t) => {
+    const one = await testUpstream(t);
+    const two = await testUpstream(t);
+    two.answer = (_, response) => void response.destroy();
+    const gateway = await testGateway(t, fileFor(one, two).replace(`"${two.url}" }`, `"${two.url}", direct: true, retries: { max: 0 } }`));
+    const codeOf = async (model: string) => {
+      const response = await post(gateway, "/chat/completions", { model, messages: [] });
+      return [response.status, ((await response.json()) as { error: { code: string } }).error.code];
+    };
+    assert.deepEqual(await codeOf("one/model-a"), [404, "model_not_found"]);
+    assert.deepEqual(await codeOf("two/"), [404, "model_not_found"]);
+    assert.deepEqual(await codeOf("two/model-a"), [502, "upstream_unreachable"]);
+  });
+});

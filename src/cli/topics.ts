@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { asyncApi } from "../../topics/asyncapi.ts";
 import { allTopics, deadLettered, type Topic } from "../../topics/index.ts";
@@ -9,6 +10,7 @@ import { readSecretFiles } from "../runtime/process/secret-files.ts";
 import { applyTopics, type Difference, diffTopics, renderTopics, type TopicsOptions } from "../runtime/topic-admin.ts";
 import { type PartitionsOption, partitionCounts, planTopics } from "../runtime/topic-plan.ts";
 import { act, type Cli } from "./cli.ts";
+import { parseDuration } from "./duration.ts";
 import { type ExitCode, exitCode } from "./exit-code.ts";
 import { columns } from "./show/columns.ts";
 
@@ -18,19 +20,24 @@ interface SizeOptions {
 }
 interface ApplyOptions extends SizeOptions {
   readonly dryRun?: boolean;
+  readonly wait?: string;
 }
 interface DiffOptions extends SizeOptions {
   readonly as?: "kafka-topics" | "strimzi" | "terraform";
 }
 
 const usualReplicas = 3;
+const retryEveryMs = 1_000;
+/** What passes by itself while an installation starts. */
+const passing: ReadonlySet<string> = new Set(["KAFKA_UNREACHABLE", "REGISTRY_UNREACHABLE"]);
 
 /** `headgate topics`: what a prefix needs on a cluster. */
 export function topicsCommand(command: Command, cli: Cli): Command {
   command.description("create, check and describe the topics and schemas of a prefix (KAFKA_BROKERS, SCHEMA_REGISTRY_URL, HEADGATE_PREFIX)");
   const apply = sizeOptions(command.command("apply"))
     .description("create what is missing, check the rest; never shrinks, deletes or repartitions, and may be repeated")
-    .option("--dry-run", "print the difference, write nothing");
+    .option("--dry-run", "print the difference, write nothing")
+    .option("--wait <time>", "how long to wait for a Kafka or a registry that does not answer yet, for example 2m", "0s");
   act(apply, cli, (_args, options) => applyAction(cli, options as ApplyOptions));
   const diff = sizeOptions(command.command("diff"))
     .description("print what apply would do; exit code 1 when there is something. With --as: print everything, for whoever may create topics")
@@ -57,10 +64,27 @@ function sizeOptions(command: Command): Command {
 }
 
 async function applyAction(cli: Cli, options: ApplyOptions): Promise<ExitCode> {
-  const differences = await applyTopics({ ...topicsOptions(cli, options), dryRun: options.dryRun === true });
+  const waitMs = parseDuration(options.wait ?? "0s", "--wait");
+  const differences = await applyPatiently(cli, { ...topicsOptions(cli, options), dryRun: options.dryRun === true }, waitMs);
   const done = options.dryRun === true ? "would be made so" : "made so";
   cli.terminal.out(differences.length === 0 ? "nothing to do: topics and schemas are as the contracts say" : show(cli, differences, done));
   return exitCode.ok;
+}
+
+/** Tries until Kafka and registry answer, for at most `waitMs`; any other failure is final at once. */
+async function applyPatiently(cli: Cli, options: Parameters<typeof applyTopics>[0], waitMs: number): Promise<readonly Difference[]> {
+  const deadlineMs = cli.now() + waitMs;
+  for (let told = ""; ; ) {
+    try {
+      return await applyTopics(options);
+    } catch (error) {
+      const isPassing = error instanceof KnownError && passing.has(error.code);
+      if (!isPassing || cli.interrupted.aborted || cli.now() >= deadlineMs) throw error;
+      if (told !== error.code) cli.terminal.err(`waiting: ${error.message}`);
+      told = error.code;
+      await sleep(retryEveryMs, undefined, { signal: cli.interrupted }).catch(() => undefined);
+    }
+  }
 }
 
 async function diffAction(cli: Cli, options: DiffOptions): Promise<ExitCode> {

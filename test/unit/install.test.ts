@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { parse } from "yaml";
+import { roleNames } from "../../src/cli/roles.ts";
+import { connectionConfiguration } from "../../src/config/connection.ts";
+import { pomVersions } from "../../src/dev/cluster/jars.ts";
+import { parseGatewayFile } from "../../src/stages/1-gateway/config.ts";
+
+interface Service {
+  readonly image: string;
+  readonly command?: readonly string[];
+  readonly ports?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly container_name?: string;
+  readonly read_only?: boolean;
+}
+const { services } = parse(readFileSync("docker-compose.yml", "utf8"), { merge: true }) as { services: Record<string, Service> };
+const roles = roleNames.map((role) => ({ role, service: services[role] as Service }));
+const installGuide = readFileSync("docs/install.md", "utf8");
+
+/** What of a compose file's `${NAME:-default}` remains when nothing is set. */
+const defaults = (text: string) => text.replaceAll(/\$\{[A-Z_]+(?::-([^}]*))?\}/g, "$1");
+
+describe("the installation", () => {
+  it("by compose runs every role by itself, read-only, from one image that a variable names", () => {
+    for (const { role, service } of roles) {
+      assert.deepEqual(service.command, [role]);
+      assert.equal(service.read_only, true, role);
+      assert.equal(defaults(service.image), "headgate");
+    }
+    assert.ok(Object.values(services).every(({ image }) => image.startsWith("${")));
+  });
+
+  it("lets what is scaled be scaled: no names of containers, and ports of this machine only where people call", () => {
+    assert.ok(Object.values(services).every(({ container_name }) => container_name === undefined));
+    const published = Object.entries(services).flatMap(([name, { ports }]) => (ports === undefined ? [] : [name]));
+    assert.deepEqual(published, ["kafka", "registry", "gateway", "control"]);
+  });
+
+  it("gives roles no variable that nobody reads", async () => {
+    for (const { role, service } of roles) {
+      const { program } = (await import(`../../src/stages/${roleNames.indexOf(role) + 1}-${role}/main.ts`)) as {
+        program: { configuration: { shape: object } };
+      };
+      const read = new Set([...Object.keys(connectionConfiguration.shape), ...Object.keys(program.configuration.shape), "OPENAI_API_KEY"]);
+      const given = Object.keys(service.environment ?? {}).filter((name) => !read.has(name) && !read.has(name.replace(/_FILE$/, "")));
+      assert.deepEqual(given, [], role);
+    }
+  });
+
+  it("runs the Kafka and the registry that the tests run", () => {
+    const { kafka, registry } = pomVersions();
+    assert.equal(defaults(services.kafka?.image ?? ""), `apache/kafka:${kafka}`);
+    assert.equal(defaults(services.registry?.image ?? ""), `apicurio/apicurio-registry:${registry}`);
+  });
+
+  it("starts with a gateway file that fits, and shows none that does not", () => {
+    assert.equal(parseGatewayFile("example", readFileSync("docs/examples/gateway.yaml", "utf8"), {}).routes.size, 1);
+    const shown = [...installGuide.matchAll(/^```yaml\n(upstreams:[\s\S]*?)^```/gm)].map(([, text]) => text ?? "");
+    assert.ok(shown.length > 0);
+    for (const text of shown) {
+      const keys = Object.fromEntries([...text.matchAll(/apiKeyEnv: "?([A-Z_]+)/g)].map(([, name]) => [name ?? "", "key"]));
+      assert.ok(parseGatewayFile("docs/install.md", text, keys).upstreams.size > 0);
+    }
+  });
+
+  it("names in docs/install.md every variable of the compose file, and no other", () => {
+    const used = new Set([...readFileSync("docker-compose.yml", "utf8").matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name));
+    const documented = [...installGuide.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, name]) => name);
+    assert.deepEqual(documented.toSorted(), [...used].toSorted());
+  });
+});

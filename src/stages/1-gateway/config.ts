@@ -74,7 +74,7 @@ export interface GatewayConfig {
   readonly subject: GatewayFile["subject"];
   readonly maxInFlight: number;
   readonly shadow: { readonly maxInFlight: number };
-  readonly log: { readonly off: boolean; readonly maxRecords: number; readonly maxBytes: number };
+  readonly log: { readonly off: boolean; readonly maxRecords: number; readonly maxBytes: number; readonly spoolMaxBytes: number };
 }
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -111,6 +111,11 @@ export const gatewayFile = z
             .min(1)
             .default(64 * 1024 * 1024)
             .describe("the same, in bytes"),
+          spoolMaxBytes: z
+            .int()
+            .min(0)
+            .default(1024 * 1024 * 1024)
+            .describe("bytes on disk for records that memory should not keep, with a data directory; 0: none"),
         }),
       )
       .prefault({}),

@@ -13,9 +13,10 @@ import { Upstream } from "./call/upstream.ts";
 import type { GatewayConfig } from "./config.ts";
 import { gatewayServer } from "./http/server.ts";
 import { type BackgroundConnection, connectInBackground } from "./log/connect-in-background.ts";
+import { type DiskLog, openDiskLog } from "./log/disk-log.ts";
 import { EventClock } from "./log/event-clock.ts";
 import { FleetReporter } from "./log/fleet-reporter.ts";
-import { noCallLog, RequestLog } from "./log/request-log.ts";
+import { type DropReason, noCallLog, RequestLog } from "./log/request-log.ts";
 import { GatewayMetrics } from "./metrics.ts";
 import { followTables } from "./routing/follow-tables.ts";
 import { LiveRoutes } from "./routing/live-routes.ts";
@@ -71,7 +72,7 @@ async function listen(server: Server, host: string, port: number): Promise<strin
  * Starts a gateway. It serves as soon as this resolves, with or without the log: that is connected in the background.
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { config, log, instance } = options;
+  const { config, log } = options;
   const startedAtMs = Date.now();
   const clock = new EventClock();
   const metrics = new GatewayMetrics(options.metrics);
@@ -81,14 +82,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let stopping = false;
   let restored = false;
 
-  const records = new RequestLog({
-    instance,
-    clock,
-    log,
-    ...config.log,
-    onDrop: (reason, count) => metrics.dropped.inc({ reason }, count),
-    onAppendFailure: () => metrics.appendFailures.inc(),
-  });
+  const { records, disk } = await openLog(options, clock, metrics);
   const routes = new LiveRoutes({
     configured: config.routes,
     defaults: config.defaults,
@@ -115,6 +109,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   metrics.observe({
     routes,
     log: records,
+    disk,
     inFlight: () => inFlight.total,
     shadowsInFlight: () => mirror.inFlight,
     isConnected: () => restored,
@@ -133,7 +128,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // Staleness comes with time, not with a change.
     mirror.review();
   }, TICK_MS);
-  const connection = connectInBackground(() => connectOnce(options, { links, records, routes, fleet, onRestored: () => (restored = true) }), { log });
+  const connection = connectInBackground(() => connectOnce(options, { links, records, disk, routes, fleet, onRestored: () => (restored = true) }), { log });
   if (config.log.off) log.warn("log: off: no call is recorded, so no rollout on these routes has evidence from this gateway");
   log.info({ url, routes: routes.names(), upstreams: [...upstreams.keys()] }, "gateway listens");
 
@@ -150,11 +145,30 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await inFlight.idle(beganAtMs + DRAIN_MS + 500);
     server.closeAllConnections();
     clearInterval(ticks);
-    await Promise.all([settle(connection, { records, fleet, links, deadlineMs: beganAtMs + FLUSH_MS }), snapshot.flush()]);
+    await Promise.all([settle(connection, { records, disk, fleet, links, deadlineMs: beganAtMs + FLUSH_MS }), snapshot.flush()]);
     await Promise.allSettled([...upstreams.values()].map((upstream) => upstream.close()));
   };
   let stopped: Promise<void> | null = null;
   return { url, routes, isReady, stop: () => (stopped ??= stop()) };
+}
+
+/** The way of records into Kafka: memory, and disk where there is a directory. */
+async function openLog({ config, log, instance }: GatewayOptions, clock: EventClock, metrics: GatewayMetrics): Promise<{ records: RequestLog; disk: DiskLog }> {
+  const onDrop = (reason: DropReason, count: number) => metrics.dropped.inc({ reason }, count);
+  const { off, spoolMaxBytes, ...memory } = config.log;
+  const disk = await openDiskLog({ data: off ? null : config.data, instance, maxBytes: spoolMaxBytes, log, metrics, onDrop });
+  const records = new RequestLog({
+    instance,
+    clock,
+    log,
+    ...memory,
+    spool: disk.spool,
+    onDrop,
+    onAppendFailure: () => metrics.appendFailures.inc(),
+    onSpoolFailure: () => metrics.spoolFailures.inc(),
+    onReplay: (count) => metrics.replayed.inc(count),
+  });
+  return { records, disk };
 }
 
 /** Tells the fleet what this gateway serves. */
@@ -186,14 +200,16 @@ function fleetReporter(
 
 async function connectOnce(
   options: GatewayOptions,
-  to: { links: Links; records: RequestLog; routes: LiveRoutes; fleet: FleetReporter; onRestored: () => void },
+  to: { links: Links; records: RequestLog; disk: DiskLog; routes: LiveRoutes; fleet: FleetReporter; onRestored: () => void },
 ): Promise<void> {
   to.links.client ??= await options.connect();
   const client = to.links.client;
   // Records first: what waits is written while tables are restored.
   if (!to.records.isConnected && !options.config.log.off) {
-    const appender = client.openAppender();
-    to.records.connect({ appender, partitions: client.partitionsOf(requests), partitionOf: (subject) => client.partitionFor(requests, subject) });
+    const partitionOf = (subject: string) => client.partitionFor(requests, subject);
+    const destination = { appender: client.openAppender(), partitions: client.partitionsOf(requests), partitionOf };
+    to.records.connect(destination);
+    to.disk.connect(destination);
   }
   to.links.unfollow = await followTables(client, to.routes);
   to.onRestored();
@@ -203,7 +219,7 @@ async function connectOnce(
 /** Writes what is left, says goodbye and closes the connection, all before the deadline. */
 async function settle(
   connection: BackgroundConnection,
-  { records, fleet, links, deadlineMs }: { records: RequestLog; fleet: FleetReporter; links: Links; deadlineMs: number },
+  { records, disk, fleet, links, deadlineMs }: { records: RequestLog; disk: DiskLog; fleet: FleetReporter; links: Links; deadlineMs: number },
 ): Promise<void> {
   const within = <T>(work: Promise<T>, extraMs: number) => {
     let timer: NodeJS.Timeout | undefined;
@@ -213,7 +229,9 @@ async function settle(
     return Promise.race([work, late]).finally(() => clearTimeout(timer));
   };
   const ended = connection.stop();
+  const diskEnded = disk.stop();
   await records.stop(deadlineMs);
+  await within(diskEnded, 100);
   await fleet.stop(deadlineMs + 200);
   await within(ended, 200);
   await within(Promise.allSettled([links.unfollow(), links.client?.close()]), 400);

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { CallRecord } from "./call/record.ts";
+import type { DiskLog } from "./log/disk-log.ts";
 import type { RequestLog } from "./log/request-log.ts";
 import type { LiveRoutes } from "./routing/live-routes.ts";
 import type { SnapshotState } from "./routing/snapshot-keeper.ts";
@@ -17,6 +18,9 @@ export class GatewayMetrics {
   readonly appendFailures: Counter;
   readonly refusedTables: Counter<"route">;
   readonly snapshotFailures: Counter;
+  readonly spoolFailures: Counter;
+  readonly spoolDamages: Counter<"kind">;
+  readonly replayed: Counter;
   readonly #calls: Counter<"route" | "version" | "arm" | "exposure" | "status">;
   readonly #duration: Histogram<"route" | "version" | "arm" | "exposure">;
   readonly #ttft: Histogram<"route" | "version" | "arm" | "exposure">;
@@ -80,6 +84,14 @@ export class GatewayMetrics {
     });
     this.dropped = new Counter({ name: "headgate_gateway_dropped_records_total", help: "Records that were lost.", labelNames: ["reason"], registers });
     this.appendFailures = new Counter({ name: "headgate_gateway_append_failures_total", help: "Failed attempts to write records.", registers });
+    this.spoolFailures = new Counter({ name: "headgate_gateway_spool_failures_total", help: "Times that the disk refused the spool.", registers });
+    this.spoolDamages = new Counter({
+      name: "headgate_gateway_spool_damages_total",
+      help: "Places where a spool could not be read: torn (its writer was killed) or damaged.",
+      labelNames: ["kind"],
+      registers,
+    });
+    this.replayed = new Counter({ name: "headgate_gateway_replayed_records_total", help: "Records that went from the spool to the log.", registers });
     this.snapshotFailures = new Counter({
       name: "headgate_gateway_snapshot_failures_total",
       help: "Failed attempts to keep routing and brakes on disk.",
@@ -107,6 +119,7 @@ export class GatewayMetrics {
   observe(state: {
     routes: LiveRoutes;
     log: RequestLog;
+    disk: DiskLog;
     inFlight: () => number;
     shadowsInFlight: () => number;
     isConnected: () => boolean;
@@ -126,6 +139,8 @@ export class GatewayMetrics {
     gauge("headgate_gateway_shadows_in_flight", "Mirrored calls that run now.", state.shadowsInFlight);
     gauge("headgate_gateway_queued_records", "Records that wait to be written.", () => state.log.queuedRecords);
     gauge("headgate_gateway_queued_bytes", "The same in bytes.", () => state.log.queuedBytes);
+    gauge("headgate_gateway_spooled_records", "Records of this process that wait on disk.", () => state.disk.spool?.unreadFrames ?? 0);
+    gauge("headgate_gateway_spooled_bytes", "Bytes on disk, of earlier processes too.", () => state.disk.usedBytes());
     gauge("headgate_gateway_connected", "1 once the log and the routing tables have been reached.", () => Number(state.isConnected()));
     gauge("headgate_gateway_snapshot_written_seconds", "When routing and brakes were last kept on disk, epoch seconds; 0: never by this process.", () => {
       return state.snapshot().writtenAtMs / 1000;

@@ -1,10 +1,14 @@
 import type { Logger } from "pino";
 import { type Request, requests } from "../../../../topics/index.ts";
-import { KnownError } from "../../../errors/known-error.ts";
-import type { Appender, Outgoing } from "../../../runtime/port.ts";
+import type { Appender } from "../../../runtime/port.ts";
 import type { CallRecord } from "../call/record.ts";
+import { Delivery, type RequestRecord } from "./delivery.ts";
 import type { EventClock } from "./event-clock.ts";
 import { markRecord } from "./mark-record.ts";
+import { MemoryQueue, type Queued, type QueuedRecord } from "./memory-queue.ts";
+import { Numbers } from "./numbers.ts";
+import { Overflow } from "./overflow.ts";
+import type { Spool } from "./spool/spool.ts";
 
 /** Where the record of a completed call goes. */
 export interface CallLog {
@@ -16,7 +20,7 @@ export interface CallLog {
 export const noCallLog: CallLog = { push: () => undefined };
 
 /** Why records were lost; a label of the metric. */
-export type DropReason = "buffer_full" | "refused" | "shutdown";
+export type DropReason = "buffer_full" | "refused" | "shutdown" | "spool_damaged";
 
 export interface RequestLogOptions {
   readonly instance: string;
@@ -27,6 +31,12 @@ export interface RequestLogOptions {
   readonly maxBytes: number;
   readonly onDrop: (reason: DropReason, records: number) => void;
   readonly onAppendFailure: () => void;
+  /** Disk that takes what memory should not keep; null: there is none. */
+  readonly spool?: Spool | null;
+  /** A record that waits for so long in memory goes to the spool, with all that come after it, ms. */
+  readonly spillAfterMs?: number;
+  readonly onSpoolFailure?: () => void;
+  readonly onReplay?: (records: number) => void;
   /** How long a first record waits for others, ms. */
   readonly lingerMs?: number;
   /** First and longest pause after a failed append, ms. */
@@ -41,16 +51,10 @@ export interface Destination {
 }
 
 interface Partition {
-  /** Last sequence number given. */
-  seq: number;
   /** When a record for it was last queued, epoch ms. */
   queuedAtMs: number;
   /** Records queued and not yet acknowledged. */
   pending: number;
-}
-interface Entry {
-  readonly record: Outgoing<typeof requests> & { readonly value: Request };
-  readonly bytes: number;
 }
 
 const MAX_BATCH_RECORDS = 500;
@@ -62,6 +66,9 @@ const MARK_FLOWING_MS = 1_000;
 const MARK_SILENT_MS = 10_000;
 /** For so long after the last call calls are taken to flow: longer than a pane, so that the last pane closes in time. */
 const FLOWING_MS = 120_000;
+const SPILL_AFTER_MS = 1_000;
+/** Of the time for stopping, what is kept for writing the rest to disk. */
+const SPILL_RESERVE_MS = 1_000;
 
 const bytesOf = (value: Request): number =>
   RECORD_BYTES +
@@ -71,82 +78,105 @@ const bytesOf = (value: Request): number =>
   (value.reference?.length ?? 0) +
   (value.twin?.responseBody?.length ?? 0);
 
-const isRefusal = (error: unknown): boolean => error instanceof KnownError && (error.code === "RECORD_INVALID" || error.code === "RECORD_TOO_LARGE");
-
 /**
- * The gateway's way into the log, off the request path: a bounded buffer and one writer.
+ * The gateway's way into the log, off the request path: a bounded buffer in memory, a bounded spool on disk, and one writer. While anything is in
+ * the spool everything goes through it; what finds no room in either is dropped and counted.
  *
  * What readers rely on: within a partition, records stand in the order in which the calls ended, `seq` is contiguous from 1, and `markMs` is
  * the record's own end. That is true as a mark, because an end is taken from a clock that never goes back at the moment when the record is queued,
- * the queue is in order, and a failed append is repeated with the same records until it succeeds: when a record is in its
+ * everything stays in that order, and a failed append is repeated with the same records until it succeeds: when a record is in its
  * partition, every call that this instance ended before `markMs` is there already. A record that is dropped takes its number with it, so that
- * readers see and count the gap.
+ * readers see and count the gap. Numbers are given when a record's turn to be written has come, from the order alone.
  */
-export class RequestLog implements CallLog {
+export class RequestLog {
   readonly #options: RequestLogOptions;
-  /** Calls that ended before the partitions were known. */
-  #unplaced: Entry[] = [];
-  #unplacedDrops = 0;
-  #queue: Entry[] = [];
-  #bytes = 0;
+  readonly #queue: MemoryQueue;
+  readonly #overflow: Overflow | null;
   #destination: Destination | null = null;
+  #delivery: Delivery | null = null;
+  #numbers: Numbers | null = null;
   #partitions: Partition[] = [];
   #lastCallMs = Number.NEGATIVE_INFINITY;
   #draining: Promise<void> | null = null;
   #linger: NodeJS.Timeout | null = null;
   #stopped = false;
-  #wakeBackoff: () => void = () => undefined;
   dropped = 0;
 
   constructor(options: RequestLogOptions) {
     this.#options = options;
+    this.#queue = new MemoryQueue({ records: options.maxRecords, bytes: options.maxBytes });
+    this.#overflow =
+      options.spool === undefined || options.spool === null
+        ? null
+        : new Overflow({
+            spool: options.spool,
+            queue: this.#queue,
+            log: options.log,
+            onFailure: () => options.onSpoolFailure?.(),
+            onLost: (records) => this.#drop("spool_damaged", records),
+            onReplay: (records) => options.onReplay?.(records),
+            onSpilled: (items) => this.#settled(items),
+          });
   }
 
   get isConnected(): boolean {
     return this.#destination !== null;
   }
 
+  /** Records that wait in memory. */
   get queuedRecords(): number {
-    return this.#unplaced.length + this.#queue.length;
+    return this.#queue.records;
   }
 
   get queuedBytes(): number {
-    return this.#bytes;
+    return this.#queue.bytes;
   }
 
+  /** Takes the record of a call that ended just now. Never waits and never throws. */
   push(call: CallRecord): void {
     const endedAtMs = this.#options.clock.nowMs();
     this.#lastCallMs = endedAtMs;
     const value: Request = { kind: "call", ...call, endedAtMs, instance: this.#options.instance, seq: 0, markMs: endedAtMs };
-    const entry = { record: { topic: requests, partition: -1, key: value.subject, value }, bytes: bytesOf(value) };
-    const isFull = this.#stopped || this.queuedRecords >= this.#options.maxRecords || this.#bytes + entry.bytes > this.#options.maxBytes;
-    if (this.#destination === null) {
-      if (isFull) this.#unplacedDrops++;
-      else this.#unplaced.push(entry);
-    } else this.#place(entry, this.#destination.partitionOf(value.subject), isFull);
-    if (isFull) this.#drop("buffer_full", 1);
-    else this.#bytes += entry.bytes;
+    const partition = this.#destination?.partitionOf(value.subject) ?? -1;
+    const bytes = bytesOf(value);
+    if (this.#stopped || !this.#queue.hasRoomFor(bytes)) {
+      this.#queue.lose(partition);
+      this.#drop("buffer_full", 1);
+      return;
+    }
+    this.#add({ kind: "record", partition, value, bytes });
   }
 
-  /** The log is reachable (again): what was buffered gets its partitions, and writing begins. */
+  /** The log is reachable: writing begins. */
   connect(destination: Destination): void {
-    if (this.#destination === null) {
-      this.#partitions = Array.from({ length: destination.partitions }, () => ({ seq: 0, queuedAtMs: Number.NEGATIVE_INFINITY, pending: 0 }));
-      // What was dropped before partitions were known shows as a gap at the head of one of them.
-      const first = this.#partitions[0];
-      if (first !== undefined) first.seq += this.#unplacedDrops;
-      for (const entry of this.#unplaced) this.#place(entry, destination.partitionOf(entry.record.value.subject), false);
-      this.#unplaced = [];
-    }
+    const { log, onAppendFailure, backoffMs = { first: 100, longest: 5_000 } } = this.#options;
     this.#destination = destination;
+    this.#delivery = new Delivery({
+      appender: destination.appender,
+      log,
+      backoffMs,
+      onFailure: onAppendFailure,
+      onRefusal: () => this.#drop("refused", 1),
+    });
+    this.#numbers = new Numbers(destination.partitions);
+    this.#partitions = Array.from({ length: destination.partitions }, () => ({ queuedAtMs: Number.NEGATIVE_INFINITY, pending: 0 }));
+    for (const item of this.#queue.all()) {
+      if (item.kind !== "record") continue;
+      item.partition = destination.partitionOf(item.value.subject);
+      this.#placed(item.partition);
+    }
     this.tick();
     this.#schedule();
   }
 
-  /** Writes marks to silent partitions; to be called a few times a second. */
+  /** Writes marks to silent partitions, and spills what waits for too long; to be called a few times a second. */
   tick(): void {
-    if (this.#destination === null || this.#stopped) return;
+    if (this.#stopped) return;
     const nowMs = this.#options.clock.nowMs();
+    const waitedMs = nowMs - (this.#queue.oldestMs ?? nowMs);
+    if (waitedMs >= (this.#options.spillAfterMs ?? SPILL_AFTER_MS) || this.#queue.isHalfFull) void this.#spill();
+    // What waits on disk says the same as a mark would, once it is written.
+    if (this.#destination === null || this.#overflow?.isOn === true) return;
     const afterMs = nowMs - this.#lastCallMs < FLOWING_MS ? MARK_FLOWING_MS : MARK_SILENT_MS;
     this.#partitions.forEach((partition, index) => {
       // A record that still waits says the same as a mark would, so outages do not fill the buffer with marks.
@@ -155,27 +185,27 @@ export class RequestLog implements CallLog {
   }
 
   /**
-   * Writes what is buffered, with a last mark in every partition, and stops.
+   * Writes what is buffered, with a last mark in every partition, and stops. What cannot be written before the deadline goes to the spool, for
+   * the next process that finds it.
    *
    * @returns how many records were lost because the deadline came first
    */
   async stop(deadlineMs: number): Promise<number> {
-    if (this.#destination !== null && !this.#stopped) {
+    const isSpilling = this.#overflow?.isOn === true;
+    if (this.#destination !== null && !this.#stopped && !isSpilling) {
       for (const index of this.#partitions.keys()) this.#mark(index, this.#options.clock.nowMs());
     }
     this.#stopped = true;
     this.#flush();
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, Math.max(0, deadlineMs - Date.now()));
-    });
-    await Promise.race([this.#draining ?? Promise.resolve(), deadline]);
-    clearTimeout(timer);
-    const left = [...this.#unplaced, ...this.#queue].filter(({ record }) => record.value.kind === "call").length;
-    this.#unplaced = [];
-    this.#queue = [];
+    const reserveMs = this.#overflow === null ? 0 : SPILL_RESERVE_MS;
+    // What does not get on now would not in a few seconds either.
+    if (!isSpilling || this.#delivery?.isWorking === true) await by(deadlineMs - reserveMs, this.#draining);
+    if (!this.#queue.isEmpty) await by(deadlineMs, this.#spill());
+    this.#delivery?.end();
+    const left = [...this.#queue.all()].filter((item) => item.kind === "record" && item.value.kind === "call").length;
+    this.#queue.shift(Number.POSITIVE_INFINITY);
     this.#destination = null;
-    this.#wakeBackoff();
+    await by(deadlineMs, this.#overflow?.close() ?? null);
     if (left > 0) this.#drop("shutdown", left);
     return left;
   }
@@ -185,27 +215,43 @@ export class RequestLog implements CallLog {
     this.#options.onDrop(reason, records);
   }
 
-  #mark(index: number, nowMs: number): void {
-    const value = markRecord(this.#options.instance, 0, nowMs);
-    this.#place({ record: { topic: requests, partition: index, key: null, value }, bytes: RECORD_BYTES }, index, false);
-    this.#bytes += RECORD_BYTES;
+  #mark(partition: number, nowMs: number): void {
+    this.#add({ kind: "record", partition, value: markRecord(this.#options.instance, 0, nowMs), bytes: RECORD_BYTES });
   }
 
-  /** Gives a record its number; a dropped one uses its number up. */
-  #place(entry: Entry, index: number, isDropped: boolean): void {
-    const partition = this.#partitions[index];
-    if (partition === undefined) throw new Error(`no partition ${index} of ${this.#partitions.length}`);
-    partition.seq++;
-    if (isDropped) return;
-    partition.pending++;
-    partition.queuedAtMs = this.#options.clock.nowMs();
-    const { record, bytes } = entry;
-    this.#queue.push({ record: { ...record, partition: index, value: { ...record.value, seq: partition.seq } }, bytes });
+  #add(record: QueuedRecord): void {
+    this.#queue.push(record);
+    if (record.partition >= 0) this.#placed(record.partition);
+    if (this.#overflow?.isOn === true) void this.#overflow.spill();
     this.#schedule();
   }
 
+  #placed(index: number): void {
+    const partition = this.#partitions[index];
+    if (partition === undefined) throw new Error(`no partition ${index} of ${this.#partitions.length}`);
+    partition.pending++;
+    partition.queuedAtMs = this.#options.clock.nowMs();
+  }
+
+  /** Items have left the memory, for the log or for the disk. */
+  #settled(items: readonly Queued[]): void {
+    for (const item of items) {
+      const partition = item.kind === "record" ? this.#partitions[item.partition] : undefined;
+      if (partition !== undefined) partition.pending--;
+    }
+  }
+
+  /** From now on everything goes through the spool, until that is empty. */
+  #spill(): Promise<void> {
+    return this.#overflow?.begin(this.#numbers?.last ?? null) ?? Promise.resolve();
+  }
+
+  get #hasWork(): boolean {
+    return !this.#queue.isEmpty || this.#overflow?.isOn === true;
+  }
+
   #schedule(): void {
-    if (this.#draining !== null || this.#linger !== null || this.#queue.length === 0) return;
+    if (this.#draining !== null || this.#linger !== null || this.#destination === null || !this.#hasWork) return;
     this.#linger = setTimeout(() => this.#flush(), this.#options.lingerMs ?? 10);
   }
 
@@ -220,63 +266,54 @@ export class RequestLog implements CallLog {
   }
 
   async #drain(): Promise<void> {
-    while (this.#queue.length > 0 && this.#destination !== null) {
-      const batch = this.#nextBatch();
-      await this.#deliver(batch);
-      if (this.#destination === null) return;
-      this.#queue.splice(0, batch.length);
-      for (const { record, bytes } of batch) {
-        this.#bytes -= bytes;
-        const partition = this.#partitions[record.partition];
-        if (partition !== undefined) partition.pending--;
-      }
+    while (this.#hasWork) {
+      const [destination, delivery, numbers] = [this.#destination, this.#delivery, this.#numbers];
+      if (destination === null || delivery === null || numbers === null) return;
+      if (this.#overflow?.isOn === true) await this.#overflow.replay({ delivery, numbers, ...destination });
+      else await this.#write(delivery, numbers);
     }
   }
 
-  #nextBatch(): Entry[] {
-    let bytes = 0;
-    const end = this.#queue.findIndex((entry, i) => {
-      bytes += entry.bytes;
-      return i > 0 && (i >= MAX_BATCH_RECORDS || bytes > MAX_BATCH_BYTES);
-    });
-    return end < 0 ? this.#queue.slice() : this.#queue.slice(0, end);
-  }
-
-  /** Appends until it succeeds, the same records in the same order: readers drop the repeats by instance and seq. */
-  async #deliver(batch: readonly Entry[]): Promise<void> {
-    const { first, longest } = this.#options.backoffMs ?? { first: 100, longest: 5_000 };
-    for (let pauseMs = first; this.#destination !== null; pauseMs = Math.min(pauseMs * 2, longest)) {
-      try {
-        await this.#destination.appender.append(batch.map(({ record }) => record));
-        return;
-      } catch (error) {
-        if (isRefusal(error)) return await this.#deliverApart(batch, error as KnownError);
-        this.#options.onAppendFailure();
-        this.#options.log.warn({ err: error, records: batch.length, queued: this.queuedRecords, retryInMs: pauseMs }, "the log did not take records, retrying");
-        await this.#pause(pauseMs);
-      }
+  async #write(delivery: Delivery, numbers: Numbers): Promise<void> {
+    const batch = this.#queue.head(MAX_BATCH_RECORDS, MAX_BATCH_BYTES);
+    const records = batch.flatMap((item) => numbered(item, numbers));
+    const isDone = records.length === 0 || (await delivery.deliver(records, () => this.#overflow?.isOn === true || this.#beginsToSpill()));
+    if (this.#overflow?.isOn === true) {
+      // The batch is in the spool, or will be, with the numbers that it has.
+      this.#overflow.numberedAreDone = isDone;
+    } else if (isDone) {
+      this.#queue.shift(batch.length);
+      this.#settled(batch);
     }
   }
 
-  /** One record of a batch can never be written: the others must not wait for it. */
-  async #deliverApart(batch: readonly Entry[], error: KnownError): Promise<void> {
-    if (batch.length > 1) {
-      const middle = Math.ceil(batch.length / 2);
-      await this.#deliver(batch.slice(0, middle));
-      await this.#deliver(batch.slice(middle));
-      return;
-    }
-    this.#options.log.error({ err: error, requestId: batch[0]?.record.value.requestId }, "a record does not fit its topic and is dropped");
-    this.#drop("refused", 1);
+  /** After a failed append: memory is kept free for what comes. */
+  #beginsToSpill(): boolean {
+    if (this.#overflow === null || this.#stopped) return false;
+    void this.#spill();
+    return true;
   }
+}
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms * (0.5 + Math.random() / 2));
-      this.#wakeBackoff = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+/** Gives an item its number; what is tried again keeps the one that it has. */
+function numbered(item: Queued, numbers: Numbers): RequestRecord[] {
+  if (item.kind === "gap") {
+    if (!item.isNumbered) for (const [partition, records] of item.counts) numbers.skip(partition, records);
+    item.isNumbered = true;
+    return [];
   }
+  const { partition, value } = item;
+  if (value.seq === 0) value.seq = numbers.next(partition);
+  return [{ topic: requests, partition, key: value.kind === "mark" ? null : value.subject, value }];
+}
+
+/** Waits for something, but not beyond a time (epoch ms). */
+async function by(deadlineMs: number, work: Promise<unknown> | null): Promise<void> {
+  if (work === null) return;
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, deadlineMs - Date.now()));
+  });
+  await Promise.race([work, deadline]);
+  clearTimeout(timer);
 }

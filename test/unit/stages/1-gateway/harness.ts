@@ -162,14 +162,14 @@ export const silentLog = pino({ level: "silent" });
 export async function testGateway(
   t: TestContext,
   yaml: string,
-  options: { connect?: () => Promise<LogClient>; env?: Record<string, string> } = {},
+  options: { connect?: () => Promise<LogClient>; env?: Record<string, string>; instance?: string } = {},
 ): Promise<TestGateway> {
   const log = new MemoryLog();
   const registry = new Registry();
   const gateway = await startGateway({
     config: parseGatewayFile("test.yaml", yaml, options.env ?? {}),
     subjectKey: "a test key of some length",
-    instance: "gateway-1",
+    instance: options.instance ?? "gateway-1",
     host: "127.0.0.1",
     port: 0,
     log: silentLog,

@@ -1,0 +1,76 @@
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { GatewayMetrics } from "../metrics.ts";
+import type { Destination, DropReason } from "./request-log.ts";
+import { Leftovers } from "./spool/leftovers.ts";
+import { Spool, SpoolSpace } from "./spool/spool.ts";
+
+const DIRECTORY = "spool";
+const LOOK_EVERY_MS = 60_000;
+
+/** The disk side of the log: this process's spool, and what earlier ones left. */
+export interface DiskLog {
+  /** null: there is no directory, or the disk refuses. */
+  readonly spool: Spool | null;
+  readonly usedBytes: () => number;
+  /** From now on, and each minute, what dead processes left is written. */
+  connect(destination: Destination): void;
+  stop(): Promise<void>;
+}
+
+export interface DiskLogOptions {
+  readonly data: string | null;
+  readonly instance: string;
+  readonly maxBytes: number;
+  readonly log: Logger;
+  readonly metrics: GatewayMetrics;
+  readonly onDrop: (reason: DropReason, records: number) => void;
+}
+
+/** Opens the spool. Never throws: with a disk that refuses the gateway serves too, and keeps records in memory only. */
+export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
+  const { data, instance, maxBytes, log, metrics, onDrop } = options;
+  const none = { spool: null, usedBytes: () => 0, connect: () => undefined, stop: async () => undefined };
+  if (data === null || maxBytes === 0) return none;
+  const root = join(data, DIRECTORY);
+  const own = encodeURIComponent(instance);
+  const space = new SpoolSpace(maxBytes);
+  const onFailure = () => metrics.spoolFailures.inc();
+  const onDamage: ConstructorParameters<typeof Leftovers>[0]["onDamage"] = (damage) => {
+    metrics.spoolDamages.inc({ kind: damage.isTorn ? "torn" : "damaged" });
+    if (damage.isTorn) log.warn(damage, "the spool ends in the middle of a record, as a killed process leaves it: it is cut there");
+    else log.error(damage, "the spool is damaged: the rest of this file is passed over, and its records are counted as lost");
+  };
+  try {
+    const spool = await Spool.open({ directory: join(root, own), space, onDamage });
+    const leftovers = new Leftovers({
+      root,
+      own,
+      space,
+      onDamage,
+      log,
+      onDrop,
+      onFailure,
+      onAppendFailure: () => metrics.appendFailures.inc(),
+      onReplay: (records) => metrics.replayed.inc(records),
+    });
+    let timer: NodeJS.Timeout | undefined;
+    return {
+      spool,
+      usedBytes: () => space.usedBytes,
+      connect(destination) {
+        leftovers.look(destination);
+        timer = setInterval(() => leftovers.look(destination), LOOK_EVERY_MS);
+        timer.unref();
+      },
+      async stop() {
+        clearInterval(timer);
+        await leftovers.stop();
+      },
+    };
+  } catch (error) {
+    onFailure();
+    log.error({ err: error, root }, "the spool cannot be opened: records wait in memory only");
+    return none;
+  }
+}

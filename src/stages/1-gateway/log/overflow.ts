@@ -1,0 +1,135 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { Delivery } from "./delivery.ts";
+import { type MemoryQueue, type Queued, spooledOf } from "./memory-queue.ts";
+import type { Numbers } from "./numbers.ts";
+import type { Spooled } from "./spool/frames.ts";
+import { recordsOf } from "./spool/replay.ts";
+import type { Spool } from "./spool/spool.ts";
+
+export interface OverflowOptions {
+  readonly spool: Spool;
+  readonly queue: MemoryQueue;
+  readonly log: Logger;
+  readonly onFailure: () => void;
+  readonly onLost: (records: number) => void;
+  readonly onReplay: (records: number) => void;
+  /** Items have left the memory for the disk. */
+  readonly onSpilled: (items: readonly Queued[]) => void;
+}
+
+export interface ReplayTo {
+  readonly delivery: Delivery;
+  readonly numbers: Numbers;
+  readonly partitions: number;
+  readonly partitionOf: (subject: string) => number;
+}
+
+const MAX_ITEMS = 256;
+const MAX_BYTES = 1024 * 1024;
+const MAX_FRAMES = 500;
+const RETRY_MS = 1_000;
+
+/**
+ * Memory's way out while the log does not take records: once begun, everything goes from memory to the spool and from there to the log, until the
+ * spool is empty.
+ */
+export class Overflow {
+  /** The batch that was under way when this began has been acknowledged since: it is not sent from the spool again. */
+  numberedAreDone = false;
+  readonly #options: OverflowOptions;
+  #isOn = false;
+  #isLeaving = false;
+  #spilling: Promise<void> | null = null;
+  /** Goes before the first items: what the numbers were. */
+  #preface: Spooled[] = [];
+  #failures = 0;
+
+  constructor(options: OverflowOptions) {
+    this.#options = options;
+  }
+
+  get isOn(): boolean {
+    return this.#isOn;
+  }
+
+  /** @param last the numbers given so far, per partition; null while partitions are not known */
+  begin(last: readonly number[] | null): Promise<void> {
+    if (!this.#isOn) {
+      this.#isOn = true;
+      this.numberedAreDone = false;
+      this.#preface = last === null ? [] : [{ kind: "numbers", last: [...last] }];
+      this.#options.log.warn({ records: this.#options.queue.records }, "the log is behind: records go to disk");
+    }
+    return this.spill();
+  }
+
+  /** Moves what is in memory to disk, as long as there is room. */
+  spill(): Promise<void> {
+    if (this.#isLeaving) return Promise.resolve();
+    this.#spilling ??= this.#spill().finally(() => {
+      this.#spilling = null;
+    });
+    return this.#spilling;
+  }
+
+  /** Sends what comes next in the spool; when nothing is left, memory's records go straight to the log again. */
+  async replay({ delivery, numbers, ...places }: ReplayTo): Promise<void> {
+    const { spool, log } = this.#options;
+    try {
+      await this.spill();
+      const chunk = await spool.next(MAX_FRAMES);
+      if (chunk === null) {
+        await this.#leave();
+        return;
+      }
+      if (chunk.lost > 0) this.#options.onLost(chunk.lost);
+      const records = recordsOf(chunk, numbers, { ...places, leaveOut: this.numberedAreDone });
+      if (records.length > 0 && !(await delivery.deliver(records))) return;
+      this.#options.onReplay(records.length);
+      await spool.ack(numbers.last);
+    } catch (error) {
+      this.#failed(error, "the spool cannot be read");
+      log.debug({ retryInMs: RETRY_MS }, "the spool is read again later");
+      await pause(RETRY_MS);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#spilling;
+    await this.#options.spool.close();
+  }
+
+  async #spill(): Promise<void> {
+    const { queue, spool, onSpilled } = this.#options;
+    while (!queue.isEmpty) {
+      const items = queue.head(MAX_ITEMS, MAX_BYTES);
+      const frames = [...this.#preface, ...items.flatMap((item) => spooledOf(item) ?? [])];
+      try {
+        if (!(await spool.append(frames))) return;
+      } catch (error) {
+        this.#failed(error, "the spool cannot be written: records wait in memory");
+        return;
+      }
+      this.#preface = [];
+      queue.shift(items.length);
+      onSpilled(items);
+    }
+  }
+
+  async #leave(): Promise<void> {
+    this.#isLeaving = true;
+    try {
+      await this.#options.spool.clear();
+      this.#isOn = false;
+      this.#options.log.info("the spool is empty: records go straight to the log again");
+    } finally {
+      this.#isLeaving = false;
+    }
+  }
+
+  #failed(error: unknown, message: string): void {
+    this.#options.onFailure();
+    if (this.#failures++ % 60 === 0) this.#options.log.error({ err: error }, message);
+  }
+}

@@ -1,0 +1,92 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Logger } from "pino";
+import { Delivery } from "../delivery.ts";
+import { Numbers } from "../numbers.ts";
+import type { Destination, DropReason } from "../request-log.ts";
+import { recordsOf } from "./replay.ts";
+import { Spool, type SpoolOptions } from "./spool.ts";
+
+export interface LeftoversOptions extends Pick<SpoolOptions, "space" | "onDamage"> {
+  /** Holds one directory for each process that spools or has spooled. */
+  readonly root: string;
+  /** Of them, this process's own. */
+  readonly own: string;
+  readonly log: Logger;
+  readonly onDrop: (reason: DropReason, records: number) => void;
+  readonly onAppendFailure: () => void;
+  readonly onFailure: () => void;
+  readonly onReplay: (records: number) => void;
+}
+
+const MAX_FRAMES = 500;
+const RETRY_MS = 2_000;
+const backoffMs = { first: 100, longest: 5_000 };
+
+/**
+ * Writes what dead processes left in their spools, under their names and numbers, beside the records of this one: order and numbers are a matter of
+ * one instance. Live processes keep theirs.
+ */
+export class Leftovers {
+  readonly #options: LeftoversOptions;
+  #running: Promise<void> | null = null;
+  #delivery: Delivery | null = null;
+  #isStopped = false;
+
+  constructor(options: LeftoversOptions) {
+    this.#options = options;
+  }
+
+  /** Looks for spools without a process and writes them to the log; one look at a time. */
+  look(destination: Destination): void {
+    if (this.#isStopped) return;
+    this.#running ??= this.#look(destination).finally(() => {
+      this.#running = null;
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#delivery?.end();
+    await this.#running;
+  }
+
+  async #look(destination: Destination): Promise<void> {
+    const { root, own, log, onFailure } = this.#options;
+    try {
+      const names = await readdir(root);
+      for (const name of names.sort()) if (name !== own && !this.#isStopped) await this.#replay(join(root, name), destination);
+    } catch (error) {
+      onFailure();
+      log.error({ err: error, root }, "what earlier processes left cannot be read");
+      await pause(RETRY_MS);
+    }
+  }
+
+  async #replay(directory: string, destination: Destination): Promise<void> {
+    const { space, onDamage, log, onAppendFailure, onDrop, onReplay } = this.#options;
+    const spool = await Spool.open({ directory, space, onDamage });
+    if (spool === null) return;
+    const delivery = new Delivery({ ...destination, log, backoffMs, onFailure: onAppendFailure, onRefusal: () => onDrop("refused", 1) });
+    this.#delivery = delivery;
+    const numbers = new Numbers(destination.partitions);
+    numbers.goOnAfter(spool.found ?? []);
+    let total = 0;
+    try {
+      for (let chunk = await spool.next(MAX_FRAMES); chunk !== null; chunk = await spool.next(MAX_FRAMES)) {
+        if (chunk.lost > 0) onDrop("spool_damaged", chunk.lost);
+        const records = recordsOf(chunk, numbers, destination);
+        if (this.#isStopped || (records.length > 0 && !(await delivery.deliver(records)))) return;
+        await spool.ack(numbers.last);
+        total += records.length;
+        onReplay(records.length);
+      }
+      await spool.clear();
+      log.info({ directory, records: total }, "what an earlier process left is written");
+    } finally {
+      this.#delivery = null;
+      await spool.close();
+    }
+  }
+}

@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import fc from "fast-check";
+import type { CallRecord } from "../../../../src/stages/1-gateway/call/record.ts";
+import { EventClock } from "../../../../src/stages/1-gateway/log/event-clock.ts";
+import { markRecord } from "../../../../src/stages/1-gateway/log/mark-record.ts";
+import { RequestLog } from "../../../../src/stages/1-gateway/log/request-log.ts";
+import { Spool, SpoolSpace } from "../../../../src/stages/1-gateway/log/spool/spool.ts";
+import { type Request, requests } from "../../../../topics/index.ts";
+import { ask, fileFor, MemoryLog, silentLog, testGateway, testUpstream, until } from "./harness.ts";
+
+const call = (subject: string, id: string): CallRecord => {
+  const { kind: _kind, instance: _instance, seq: _seq, markMs: _mark, endedAtMs: _ended, ...rest } = markRecord("", 0, 0);
+  return { ...rest, requestId: id, subject };
+};
+function temporary(t: TestContext): string {
+  const made = mkdtempSync(join(tmpdir(), "headgate-outage-"));
+  t.after(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+async function spoolingLog(directory: string, about: { maxRecords?: number; maxBytes?: number }) {
+  const memory = new MemoryLog();
+  const spool = await Spool.open({ directory, space: new SpoolSpace(about.maxBytes ?? 1e9), segmentBytes: 20_000, onDamage: () => undefined });
+  const drops: Record<string, number> = {};
+  const records = new RequestLog({
+    instance: "g",
+    clock: new EventClock(),
+    log: silentLog,
+    maxRecords: about.maxRecords ?? 1_000,
+    maxBytes: 1e9,
+    spool,
+    spillAfterMs: 0,
+    lingerMs: 0,
+    backoffMs: { first: 1, longest: 2 },
+    onDrop: (reason, count) => {
+      drops[reason] = (drops[reason] ?? 0) + count;
+    },
+    onAppendFailure: () => undefined,
+  });
+  const client = memory.client();
+  const connect = () =>
+    records.connect({ appender: memory.appender(), partitions: memory.partitions, partitionOf: (subject) => client.partitionFor(requests, subject) });
+  return { memory, records, drops, connect, spool };
+}
+
+/** Per instance and partition, with repeats dropped as readers do. */
+function asRead(memory: MemoryLog): Request[][] {
+  const streams = new Map<string, Request[]>();
+  for (const { partition, value, topic } of memory.appended) {
+    if (topic.name !== requests.name) continue;
+    const record = value as Request;
+    const name = `${record.instance}/${partition}`;
+    const stream = streams.get(name) ?? [];
+    streams.set(name, stream);
+    if (record.seq > (stream.at(-1)?.seq ?? 0)) stream.push(record);
+  }
+  return [...streams.values()];
+}
+const idsOf = (streams: Request[][]) => streams.flatMap((stream) => stream.flatMap(({ kind, requestId }) => (kind === "call" ? [requestId] : [])));
+
+describe("records while the log is away", () => {
+  it("go to disk and come back in order, with contiguous numbers and marks that hold, through any faults", async (t) => {
+    let run = 0;
+    const root = temporary(t);
+    const faults = fc.array(fc.constantFrom("ok", "ok", "fails", "written but unknown"), { maxLength: 30 });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.string(), { minLength: 1, maxLength: 80 }),
+        faults,
+        fc.nat(80),
+        fc.integer({ min: 1, max: 9 }),
+        async (calls, plan, at, ticks) => {
+          const { memory, records, connect, spool } = await spoolingLog(join(root, String(run++)), {});
+          const left = [...plan];
+          memory.beforeAppend = async (batch) => {
+            const fault = left.shift() ?? "ok";
+            await new Promise((done) => setImmediate(done));
+            if (fault === "written but unknown") memory.appended.push(...batch);
+            if (fault !== "ok") throw new Error(fault);
+          };
+          for (const [i, subject] of calls.entries()) {
+            if (i === Math.min(at, calls.length - 1)) connect();
+            records.push(call(subject, String(i)));
+            if (i % ticks === 0) {
+              records.tick();
+              await new Promise((done) => setTimeout(done, 1));
+            }
+          }
+          await until("everything is written", () => records.queuedRecords === 0 && spool?.isEmpty === true);
+          assert.equal(await records.stop(Date.now() + 10_000), 0);
+          const streams = asRead(memory);
+          assert.deepEqual(idsOf(streams).toSorted(), calls.map((_, i) => String(i)).toSorted());
+          for (const stream of streams) {
+            assert.deepEqual(
+              stream.map(({ seq }) => seq),
+              stream.map((_, i) => i + 1),
+            );
+            for (const [i, { markMs }] of stream.entries()) assert.ok(stream.slice(i).every(({ endedAtMs }) => endedAtMs >= markMs));
+          }
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
+
+  it("are dropped and counted when memory and disk are full, and readers see how many", async (t) => {
+    const { memory, records, drops, connect, spool } = await spoolingLog(join(temporary(t), "one"), { maxRecords: 10, maxBytes: 20_000 });
+    for (let i = 0; i < 100; i++) {
+      records.push(call(`s${i % 5}`, String(i)));
+      records.tick();
+      await new Promise((done) => setTimeout(done, 1));
+    }
+    const lost = drops.buffer_full ?? 0;
+    assert.ok(lost > 0 && records.queuedRecords === 10 && (spool?.bytes ?? 0) <= 20_000);
+    connect();
+    await until("everything is written", () => records.queuedRecords === 0 && spool?.isEmpty === true);
+    await records.stop(Date.now() + 5_000);
+    const streams = asRead(memory);
+    assert.equal(idsOf(streams).length, 100 - lost);
+    const gaps = streams.reduce((sum, stream) => sum + (stream.at(-1)?.seq ?? 0) - stream.length, 0);
+    assert.equal(gaps, lost);
+  });
+
+  it("survive a stop that comes before the log is back", async (t) => {
+    const data = temporary(t);
+    const upstream = await testUpstream(t);
+    const yaml = `data: ${JSON.stringify(data)}\n${fileFor(upstream)}`;
+    const away = await testGateway(t, yaml, { connect: () => Promise.reject(new Error("no broker answers")) });
+    for (let i = 0; i < 3; i++) await (await away.chat(ask(`${i}`))).text();
+    await away.stop();
+    const back = await testGateway(t, yaml, { instance: "gateway-2" });
+    await until("what was left is written", () => back.log.calls().length === 3);
+    assert.deepEqual([...new Set(back.log.calls().map(({ instance }) => instance))], ["gateway-1"]);
+    await until("nothing is left on disk", () => readdirSync(join(data, "spool")).length === 1);
+  });
+
+  it("survive kill -9 in the middle of an outage: every call that was on disk is written, once, in order, by the next process", async (t) => {
+    const data = temporary(t);
+    const upstream = await testUpstream(t);
+    const { url, child } = await gatewayProcess(t, data, fileFor(upstream));
+    const count = 60;
+    for (let i = 0; i < count; i++) await fetch(`${url}/v1/chat/completions`, { method: "POST", body: JSON.stringify(ask(`${i}`, { user: `u${i % 7}` })) });
+    let metrics = "";
+    while (!/headgate_gateway_queued_records 0\n[\s\S]*headgate_gateway_spooled_records 60\n/.test(metrics))
+      metrics = await (await fetch(`${url}/metrics`)).text();
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const back = await testGateway(t, `data: ${JSON.stringify(data)}\n${fileFor(upstream)}`);
+    await (await back.chat(ask("after"))).text();
+    await until("all calls are written", () => back.log.calls().length >= count + 1);
+    const calls = back.log.calls();
+    const texts = calls.map(({ requestBody }) => JSON.parse(requestBody ?? "").messages[0].content as string);
+    assert.deepEqual(texts.toSorted(), [...Array.from({ length: count }, (_, i) => `${i}`), "after"].toSorted());
+    for (const stream of asRead(back.log)) {
+      assert.deepEqual(
+        stream.map(({ seq }) => seq),
+        stream.map((_, i) => i + 1),
+      );
+    }
+    await until("nothing is left on disk", () => readdirSync(join(data, "spool")).length === 1);
+    assert.match(await back.registry.metrics(), /headgate_gateway_replayed_records_total 60/);
+  });
+});
+
+async function gatewayProcess(t: TestContext, data: string, yaml: string): Promise<{ url: string; child: ChildProcess }> {
+  const file = join(data, "gateway.yaml");
+  writeFileSync(file, yaml);
+  const port = await freePort();
+  const env = {
+    ...process.env,
+    HEADGATE_GATEWAY_CONFIG: file,
+    HEADGATE_GATEWAY_DATA: data,
+    HEADGATE_GATEWAY_PORT: String(port),
+    HEADGATE_SUBJECT_KEY: "k".repeat(32),
+  };
+  const child = spawn(process.execPath, [resolve(import.meta.dirname, "../../../fixtures/die-in-outage.ts")], {
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  t.after(() => child.kill("SIGKILL"));
+  await once(child.stdout, "data");
+  return { url: `http://127.0.0.1:${port}`, child };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as { port: number };
+  await new Promise((done) => server.close(done));
+  return port;
+}

@@ -16,6 +16,8 @@ export class Pace {
   /** In (0, 1]. */
   factor = START;
   slowest = START;
+  /** Seconds in a row in which records came, and none was late. */
+  settledFor = 0;
   readonly #ages = new Map<string, number[]>();
   #calmUntilMs = 0;
 
@@ -29,6 +31,7 @@ export class Pace {
   /** Sets the pace by what was seen since the last time; once a second. */
   adjust(nowMs: number): void {
     const worst = Math.max(0, ...[...this.#ages.values()].map(ninthDecile));
+    this.settledFor = this.#ages.size > 0 && worst < GOOD_MS ? this.settledFor + 1 : 0;
     this.#ages.clear();
     if (worst > TOO_LATE_MS) {
       if (nowMs < this.#calmUntilMs) return;

@@ -22,8 +22,11 @@ import { eventLine, evidenceLines, finalTable, liveLines, settingsOf } from "./v
 const judgeErrorRate = 0.05;
 /** Longest wait for the last answered calls to arrive in the topic, ms. */
 const logDeadlineMs = 15_000;
-/** Calls per route that are answered before the first rollout is applied. */
+/** Calls per route that are answered before the first rollout of a story is applied. */
 const warmUpCalls = 100;
+/** Seconds in a row in which no record was late, before that; and how long that is waited for, ms. */
+const settledS = 4;
+const warmUpDeadlineMs = 90_000;
 /** Recorded latencies are divided by this. */
 const latencyFactor = 4;
 
@@ -66,7 +69,11 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   let client: LogClient | undefined;
   const traffic: Traffic[] = [];
   const pace = new Pace();
-  const pacing = setInterval(() => pace.adjust(Date.now()), 1000);
+  const pacing = setInterval(() => {
+    const before = pace.slowest;
+    pace.adjust(Date.now());
+    if (pace.slowest < before) say(`${since(startedAtMs)}  records are late on this machine: callers go at ${(100 * pace.factor).toFixed(0)} %`);
+  }, 1000);
   try {
     await applyTopics({ ...connection, partitions: "small", log });
     say(`${since(startedAtMs)} Kafka and schema registry up (${cluster.kind}), topics created under ${prefix}`);
@@ -83,9 +90,11 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     );
     reader.follow(observedTopics, { from: "beginning", fields: observedFields, onRecord: (record) => observer.take(record) });
     say(`${since(startedAtMs)} roles up: gateway ${addresses.gateway}, control ${addresses.control}`);
-    traffic.push(...startTraffic(options, addresses, pace));
-    await warmUp(traffic, alive);
-    await applySpecs(options, addresses, say);
+    await warmUp(options, { addresses, pace, alive, say: (line) => say(`${since(startedAtMs)} ${line}`) }, () => {
+      traffic.push(...startTraffic(options.stories, options, addresses, pace));
+      return traffic;
+    });
+    await applySpecs(options.stories, addresses, say);
     await watch(options, { observer, traffic, pace, startedAtMs, alive, turn: (seen) => turn(seen, addresses, say, startedAtMs) });
     if (!options.keep) await Promise.all(traffic.map((callers) => callers.stop()));
     await allLogged(observer, traffic);
@@ -133,7 +142,7 @@ async function startRoles(
   ]);
   const [gatewayPort, controlPort] = [await freePort(), await freePort()];
   const gatewayConfig = join(options.directory, "gateway.yaml");
-  await writeFile(gatewayConfig, stringify(gatewayConfiguration(options.stories, upstream)));
+  await writeFile(gatewayConfig, stringify(gatewayConfiguration([...options.stories, warmUpStory(options)], upstream)));
   const shared = {
     KAFKA_BROKERS: connection.brokers.join(","),
     SCHEMA_REGISTRY_URL: connection.registryUrl,
@@ -168,8 +177,8 @@ export function gatewayConfiguration(stories: readonly Story[], upstreamUrl: str
   };
 }
 
-function startTraffic(options: DemoOptions, addresses: Addresses, pace: Pace): Traffic[] {
-  return options.stories.map((story, index) => {
+function startTraffic(stories: readonly Story[], options: DemoOptions, addresses: Addresses, pace: Pace): Traffic[] {
+  return stories.map((story, index) => {
     const random = seeded(options.seed * 1009 + index);
     const arrivals = options.arrivalTimes ? recordedArrivals(options.arrivalTimes, story.callsPerSecond) : burstyArrivals(random, story.callsPerSecond);
     const callers = new Traffic({
@@ -187,23 +196,50 @@ function startTraffic(options: DemoOptions, addresses: Addresses, pace: Pace): T
   });
 }
 
-/** Lets callers and roles run warm before the first comparison, so that the cold start of the processes is in nobody's latency. */
-async function warmUp(traffic: readonly Traffic[], alive: () => void): Promise<void> {
-  while (traffic.some((callers) => callers.answered < warmUpCalls)) {
+/** A rollout on a route of its own, which is no story: it has every role work before the first comparison. */
+function warmUpStory({ stories }: DemoOptions): Story {
+  const first = stories.find(({ spec }) => spec.judge !== undefined && spec.shadow?.share !== 0) ?? stories[0];
+  if (first === undefined) throw new Error("a demo without stories");
+  const route = "warm-up";
+  return { ...first, title: route, route, spec: { ...first.spec, route }, callsPerSecond: 20 };
+}
+
+interface WarmUp {
+  readonly addresses: Addresses;
+  readonly pace: Pace;
+  readonly alive: () => void;
+  readonly say: (line: string) => void;
+}
+
+/**
+ * Lets callers and roles run warm before the first comparison, so that the cold start of the processes is in nobody's latency, and no judge comes too late
+ * because it has only just begun: what stays unscored in the first seconds of a rollout withholds proof from it for long.
+ */
+async function warmUp(options: DemoOptions, { addresses, pace, alive, say }: WarmUp, startStories: () => readonly Traffic[]): Promise<void> {
+  const story = warmUpStory(options);
+  const [callers] = startTraffic([story], options, addresses, pace);
+  await applySpecs([story], addresses, say);
+  const traffic = startStories();
+  const until = Date.now() + warmUpDeadlineMs;
+  const isWarm = () => traffic.every(({ answered }) => answered >= warmUpCalls) && pace.settledFor >= settledS;
+  while (!isWarm() && Date.now() < until) {
     alive();
     await sleep(100);
   }
+  await callers?.stop();
+  await post(`${addresses.control}/v1/routes/${story.route}/rollback`, { actor: "demo", reason: "warm" });
+  say(isWarm() ? "everything is warm" : `records are still late after ${warmUpDeadlineMs / 1000} s: this machine is slow, and the stories will be`);
 }
 
-/** Declares the rollouts through the control API, as a user would; retries only while no gateway has reported yet. */
-async function applySpecs(options: DemoOptions, addresses: Addresses, say: (line: string) => void): Promise<void> {
-  for (const { spec } of options.stories) {
-    const response = await fetch(`${addresses.control}/v1/rollouts`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ spec, actor: "demo" }),
-    });
-    if (!response.ok) throw new Error(`control refused the spec of ${spec.route}: ${response.status} ${await response.text()}`);
+async function post(url: string, body: object): Promise<void> {
+  const response = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  if (!response.ok) throw new Error(`${url} refused: ${response.status} ${await response.text()}`);
+}
+
+/** Declares the rollouts through the control API, as a user would. */
+async function applySpecs(stories: readonly Story[], { control }: Addresses, say: (line: string) => void): Promise<void> {
+  for (const { spec } of stories) {
+    await post(`${control}/v1/rollouts`, { spec, actor: "demo" });
     say(`         applied the rollout of ${spec.route}`);
   }
 }
@@ -246,9 +282,7 @@ function isDueToTurn({ story, state, turnedAtMs }: Seen): boolean {
 
 async function turn(seen: Seen, { upstream }: Addresses, say: (line: string) => void, startedAtMs: number): Promise<void> {
   seen.turnedAtMs = Date.now();
-  const body = JSON.stringify(seen.story.turn);
-  const response = await fetch(new URL(turnPath, upstream), { method: "POST", headers: { "content-type": "application/json" }, body });
-  if (!response.ok) throw new Error(`the upstream did not change ${seen.story.turn?.model}: ${response.status} ${await response.text()}`);
+  await post(new URL(turnPath, upstream).href, seen.story.turn ?? {});
   say(`${since(startedAtMs)}  ${seen.story.route}: the provider now answers ${seen.story.candidate} as ${seen.story.turn?.becomes}; no rollout runs`);
 }
 

@@ -29,6 +29,16 @@ describe("the pace of the demo's callers", () => {
     assert.ok(Math.max(...ages.slice(60)) < 7000, String(Math.max(...ages.slice(60))));
   });
 
+  it("says for how long nothing was late", () => {
+    const pace = new Pace();
+    const second = (...ages: number[]) => {
+      for (const ageMs of ages) pace.saw("scores", ageMs);
+      pace.adjust(0);
+      return pace.settledFor;
+    };
+    assert.deepEqual([second(900), second(100, 200), second(2_000), second(500), second()], [1, 2, 0, 1, 0], "nothing to see is not settled");
+  });
+
   it("goes up again when the machine is free again", () => {
     const { pace } = onMachine((second) => (second < 60 ? 0.3 : 2), 120);
     assert.deepEqual([pace.factor, pace.slowest < 0.5], [1, true]);

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import { schemaProblems } from "../../config/schema-problems.ts";
+import { tokenKeys } from "../../config/token-key.ts";
 import { RESERVED_PARAMETERS } from "../../domain/routing/merge-parameters.ts";
 import type { Version } from "../../domain/routing/route-table.ts";
 import { KnownError } from "../../errors/known-error.ts";
@@ -22,6 +23,7 @@ export const configuration = z.object({
     .min(1)
     .optional()
     .describe("Secret, 32 random characters or more, with which subjects are hashed; the same on all gateways, or a subject changes arm between them."),
+  HEADGATE_TOKEN_KEY: tokenKeys,
 });
 
 export interface Timeouts {

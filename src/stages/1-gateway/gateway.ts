@@ -6,6 +6,7 @@ import type { Registry } from "prom-client";
 import { requests } from "../../../topics/index.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import type { LogClient } from "../../runtime/port.ts";
+import type { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import { InFlight } from "./call/in-flight.ts";
 import { Mirror } from "./call/mirror.ts";
 import { Serve } from "./call/serve.ts";
@@ -25,6 +26,8 @@ import { SnapshotKeeper } from "./routing/snapshot-keeper.ts";
 export interface GatewayOptions {
   readonly config: GatewayConfig;
   readonly subjectKey: string;
+  /** null: answers carry no outcome tokens. */
+  readonly tokens: SealedTokens | null;
   readonly instance: string;
   readonly host: string;
   readonly port: number;

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { parseConfig } from "../../config/parse-config.ts";
 import type { Program } from "../../runtime/program.ts";
+import { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import { configuration, readGatewayFile } from "./config.ts";
 import { startGateway } from "./gateway.ts";
 
@@ -20,9 +21,13 @@ export const program: Program = {
     if ((env.HEADGATE_SUBJECT_KEY?.length ?? SAFE_KEY_LENGTH) < SAFE_KEY_LENGTH) {
       context.log.warn(`HEADGATE_SUBJECT_KEY has fewer than ${SAFE_KEY_LENGTH} characters: whoever reads the log could guess it, and with it the subjects`);
     }
+    if (env.HEADGATE_TOKEN_KEY === undefined) {
+      context.log.warn("HEADGATE_TOKEN_KEY is not set: answers carry no outcome token, so that nobody can tell later what became of a call");
+    }
     const gateway = await startGateway({
       config,
       subjectKey: env.HEADGATE_SUBJECT_KEY ?? randomBytes(32).toString("hex"),
+      tokens: env.HEADGATE_TOKEN_KEY === undefined ? null : new SealedTokens(env.HEADGATE_TOKEN_KEY),
       instance: context.instance,
       host: env.HEADGATE_GATEWAY_HOST,
       port: env.HEADGATE_GATEWAY_PORT,

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:
 import type { Logger } from "pino";
 import { type Assignment, assign, assignStatic } from "../../../domain/routing/assign.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import type { SealedTokens } from "../../../runtime/sealed-tokens.ts";
 import type { GatewayConfig } from "../config.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
@@ -16,6 +17,7 @@ import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged, Sink } from "./exchange.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Mirror } from "./mirror.ts";
+import { outcomeTokenHeader } from "./outcome-token.ts";
 import { type Call, type CallRecord, recordOf, twinOf } from "./record.ts";
 import { uuidv7 } from "./request-id.ts";
 import { slicesOf, subjectOf, traceIdOf } from "./subject.ts";
@@ -24,6 +26,8 @@ import type { Upstream } from "./upstream.ts";
 export interface ServeDeps {
   readonly config: GatewayConfig;
   readonly subjectKey: string;
+  /** null: answers carry no outcome tokens. */
+  readonly tokens: SealedTokens | null;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly routes: LiveRoutes;
   readonly inFlight: InFlight;
@@ -208,12 +212,12 @@ export class Serve {
   }
 
   async #run(request: IncomingMessage, response: ServerResponse, call: Call): Promise<void> {
-    const { routes, mirror } = this.#deps;
+    const { routes, mirror, tokens } = this.#deps;
     const effective = routes.effective(call.route);
     const assignment = this.#assign(call);
     if (assignment === null) throw new Error(`route ${call.route} has no version`);
 
-    const own = { "x-headgate-request-id": call.requestId, "x-headgate-route": call.route };
+    const own = { "x-headgate-request-id": call.requestId, "x-headgate-route": call.route, ...outcomeTokenHeader(tokens, { call, assignment, effective }) };
     const sink = new CallerSink(response, own);
     const answered = await this.#whileWanted(response, (signal) => answer(this.#answering, call, { assignment, headers: request.headers, signal, sink }));
     this.#answerFailure(response, (answered.shield ?? answered.assigned).exchanged, own);

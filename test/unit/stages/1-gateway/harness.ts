@@ -6,6 +6,7 @@ import { pino } from "pino";
 import { Registry } from "prom-client";
 import { hash32 } from "../../../../src/domain/hash/hash32.ts";
 import type { Appender, Incoming, LogClient, Outgoing, Table } from "../../../../src/runtime/port.ts";
+import type { SealedTokens } from "../../../../src/runtime/sealed-tokens.ts";
 import { parseGatewayFile } from "../../../../src/stages/1-gateway/config.ts";
 import { type Gateway, startGateway } from "../../../../src/stages/1-gateway/gateway.ts";
 import { type Brake, brakes, type FleetReport, type Request, type RoutingTable, routing, type Topic } from "../../../../topics/index.ts";
@@ -162,13 +163,14 @@ export const silentLog = pino({ level: "silent" });
 export async function testGateway(
   t: TestContext,
   yaml: string,
-  options: { connect?: () => Promise<LogClient>; env?: Record<string, string>; instance?: string } = {},
+  options: { connect?: () => Promise<LogClient>; env?: Record<string, string>; instance?: string; tokens?: SealedTokens } = {},
 ): Promise<TestGateway> {
   const log = new MemoryLog();
   const registry = new Registry();
   const gateway = await startGateway({
     config: parseGatewayFile("test.yaml", yaml, options.env ?? {}),
     subjectKey: "a test key of some length",
+    tokens: options.tokens ?? null,
     instance: options.instance ?? "gateway-1",
     host: "127.0.0.1",
     port: 0,

@@ -27,7 +27,7 @@ export interface Stage {
 
 /** The whole system on one screen, in the order in which data flows. A test checks that nothing else flows back. */
 export const pipeline: readonly Stage[] = [
-  { stage: "gateway", reads: [routing, brakes], writes: [requests, fleet] },
+  { stage: "gateway", reads: [routing, brakes], writes: [requests, outcomes, fleet] },
   { stage: "sampler", reads: [requests, routing], writes: [samples, partials] },
   { stage: "judge", reads: [samples, catalog], writes: [scores] },
   { stage: "aggregator (fold)", reads: [scores, outcomes], writes: [partials] },

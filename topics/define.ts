@@ -17,7 +17,7 @@ export interface Topic<Shape extends z.ZodObject = z.ZodObject> {
   readonly about: string;
   readonly shape: Shape;
   /** Which field, or what, the record key is; for people and for AsyncAPI. */
-  readonly key: "subject" | "route" | "route and series" | "route partition" | "instance" | "digest" | "original key";
+  readonly key: "subject" | "token" | "route" | "route and series" | "route partition" | "instance" | "digest" | "original key";
   /**
    * Default partition count. `routes` stands for the one count that all topics keyed by route share, since one task
    * joins partition p of all of them.

@@ -9,7 +9,7 @@ import { allTopics, type Outcome, outcomes, partials, type Request, requests, ty
 import { valuesOf } from "./arbitraries.ts";
 import { type RegistryStub, registryStub } from "./registry-stub.ts";
 
-const outcome: Outcome = { token: "t", signal: "thumbs", value: 0.5, occurredAtMs: 5, source: "crm" };
+const outcome: Outcome = { id: "", token: "t", signal: "thumbs", value: 0.5, occurredAtMs: 5, source: "crm" };
 const isKnown = (code: string) => (error: unknown) => error instanceof KnownError && error.code === code;
 
 async function writer(stub: RegistryStub, topics: readonly Topic[] = allTopics): Promise<Serde> {

@@ -12,7 +12,7 @@ import { valuesOf } from "../contract/arbitraries.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 
 const prefix = testPrefix();
-const outcome: Outcome = { token: "t", signal: "thumbs", value: 0.5, occurredAtMs: 5, source: "crm" };
+const outcome: Outcome = { id: "", token: "t", signal: "thumbs", value: 0.5, occurredAtMs: 5, source: "crm" };
 
 describe("contracts through a real registry and broker", () => {
   let cluster: { brokers: string[]; registryUrl: string };

@@ -19,6 +19,7 @@ import { EventClock } from "./log/event-clock.ts";
 import { FleetReporter } from "./log/fleet-reporter.ts";
 import { type DropReason, noCallLog, RequestLog } from "./log/request-log.ts";
 import { GatewayMetrics } from "./metrics.ts";
+import { OutcomeIntake } from "./outcomes/intake.ts";
 import { followTables } from "./routing/follow-tables.ts";
 import { LiveRoutes } from "./routing/live-routes.ts";
 import { SnapshotKeeper } from "./routing/snapshot-keeper.ts";
@@ -100,8 +101,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const mirror = new Mirror({ upstreams, routes, log: calls, clock, metrics, maxInFlight: config.shadow.maxInFlight });
   const serve = new Serve({ ...options, upstreams, routes, inFlight, records: calls, mirror, clock, metrics });
   const isReady = () => !stopping && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
+  const intake = new OutcomeIntake({ tokens: options.tokens, metrics, log });
   const server = gatewayServer({
     serve,
+    intake,
     metrics: options.metrics,
     routes: () => routes.names(),
     readiness: () => ({ ready: isReady(), connected: restored, stopping, routes: routes.states(), snapshot: snapshot.state }),
@@ -131,7 +134,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // Staleness comes with time, not with a change.
     mirror.review();
   }, TICK_MS);
-  const connection = connectInBackground(() => connectOnce(options, { links, records, disk, routes, fleet, onRestored: () => (restored = true) }), { log });
+  const connection = connectInBackground(() => connectOnce(options, { links, records, intake, disk, routes, fleet, onRestored: () => (restored = true) }), {
+    log,
+  });
   if (config.log.off) log.warn("log: off: no call is recorded, so no rollout on these routes has evidence from this gateway");
   log.info({ url, routes: routes.names(), upstreams: [...upstreams.keys()] }, "gateway listens");
 
@@ -148,7 +153,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await inFlight.idle(beganAtMs + DRAIN_MS + 500);
     server.closeAllConnections();
     clearInterval(ticks);
-    await Promise.all([settle(connection, { records, disk, fleet, links, deadlineMs: beganAtMs + FLUSH_MS }), snapshot.flush()]);
+    await Promise.all([settle(connection, { records, intake, disk, fleet, links, deadlineMs: beganAtMs + FLUSH_MS }), snapshot.flush()]);
     await Promise.allSettled([...upstreams.values()].map((upstream) => upstream.close()));
   };
   let stopped: Promise<void> | null = null;
@@ -203,7 +208,7 @@ function fleetReporter(
 
 async function connectOnce(
   options: GatewayOptions,
-  to: { links: Links; records: RequestLog; disk: DiskLog; routes: LiveRoutes; fleet: FleetReporter; onRestored: () => void },
+  to: { links: Links; records: RequestLog; intake: OutcomeIntake; disk: DiskLog; routes: LiveRoutes; fleet: FleetReporter; onRestored: () => void },
 ): Promise<void> {
   to.links.client ??= await options.connect();
   const client = to.links.client;
@@ -214,6 +219,7 @@ async function connectOnce(
     to.records.connect(destination);
     to.disk.connect(destination);
   }
+  to.intake.connect(client);
   to.links.unfollow = await followTables(client, to.routes);
   to.onRestored();
   to.fleet.connect(client.openAppender());
@@ -222,7 +228,14 @@ async function connectOnce(
 /** Writes what is left, says goodbye and closes the connection, all before the deadline. */
 async function settle(
   connection: BackgroundConnection,
-  { records, disk, fleet, links, deadlineMs }: { records: RequestLog; disk: DiskLog; fleet: FleetReporter; links: Links; deadlineMs: number },
+  {
+    records,
+    intake,
+    disk,
+    fleet,
+    links,
+    deadlineMs,
+  }: { records: RequestLog; intake: OutcomeIntake; disk: DiskLog; fleet: FleetReporter; links: Links; deadlineMs: number },
 ): Promise<void> {
   const within = <T>(work: Promise<T>, extraMs: number) => {
     let timer: NodeJS.Timeout | undefined;
@@ -234,7 +247,7 @@ async function settle(
   const ended = connection.stop();
   const diskEnded = disk.stop();
   await records.stop(deadlineMs);
-  await within(diskEnded, 100);
+  await within(Promise.allSettled([diskEnded, intake.stop()]), 100);
   await fleet.stop(deadlineMs + 200);
   await within(ended, 200);
   await within(Promise.allSettled([links.unfollow(), links.client?.close()]), 400);

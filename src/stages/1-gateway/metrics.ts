@@ -14,6 +14,7 @@ export class GatewayMetrics {
   readonly direct: Counter<"upstream" | "status">;
   readonly shielded: Counter<"route" | "version">;
   readonly #retries: Counter<"route" | "version">;
+  readonly outcomes: Counter<"route">;
   readonly dropped: Counter<"reason">;
   readonly appendFailures: Counter;
   readonly refusedTables: Counter<"route">;
@@ -80,6 +81,12 @@ export class GatewayMetrics {
       name: "headgate_gateway_retries_total",
       help: "Attempts after the first.",
       labelNames: ["route", "version"],
+      registers,
+    });
+    this.outcomes = new Counter({
+      name: "headgate_gateway_outcomes_total",
+      help: "Outcomes of earlier calls that were written.",
+      labelNames: ["route"],
       registers,
     });
     this.dropped = new Counter({ name: "headgate_gateway_dropped_records_total", help: "Records that were lost.", labelNames: ["reason"], registers });

@@ -79,6 +79,21 @@ export const apiErrors = {
     code: "gateway_stopping",
     retryAfterS: 1,
   }),
+  outcomesOff: (): ApiError => ({
+    status: 404,
+    message: "This gateway takes no outcomes: set HEADGATE_TOKEN_KEY on gateways and aggregators",
+    type: "invalid_request_error",
+    param: null,
+    code: "outcomes_off",
+  }),
+  outcomesUnwritten: (what: string): ApiError => ({
+    status: 503,
+    message: `${what}. Send the same again: of a call and signal one outcome counts`,
+    type: "server_error",
+    param: null,
+    code: "outcomes_not_written",
+    retryAfterS: 1,
+  }),
   upstreamFailed: (status: 502 | 504, code: string, message: string): ApiError => ({ status, message, type: "upstream_error", param: null, code }),
   bug: (requestId: string): ApiError => ({
     status: 500,

@@ -2,10 +2,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Registry } from "prom-client";
 import type { Serve } from "../call/serve.ts";
 import { endpoints } from "../endpoints/endpoints.ts";
+import type { OutcomeIntake } from "../outcomes/intake.ts";
 import { apiErrors, sendError, sendJson } from "./api-error.ts";
 
 export interface ServerDeps {
   readonly serve: Serve;
+  readonly intake: OutcomeIntake;
   readonly metrics: Registry;
   /** Names of the routes that callers can ask for. */
   readonly routes: () => readonly string[];
@@ -14,6 +16,9 @@ export interface ServerDeps {
   readonly isStopping: () => boolean;
   readonly startedAtMs: number;
 }
+
+/** Where callers tell what became of earlier calls. */
+const OUTCOMES = "/v1/outcomes";
 
 const modelOf = (route: string, createdAtMs: number) => ({ id: route, object: "model", created: Math.floor(createdAtMs / 1000), owned_by: "headgate" });
 
@@ -60,17 +65,22 @@ export function gatewayServer(deps: ServerDeps): Server {
     if (path === "/v1/models" || path.startsWith("/v1/models/")) return (response) => answerModels(response, path, deps);
     return null;
   };
+  const post = (path: string): ((request: IncomingMessage, response: ServerResponse) => void) | null => {
+    if (path === OUTCOMES) return (request, response) => void deps.intake.handle(request, response);
+    const endpoint = endpoints.get(path);
+    return endpoint === undefined ? null : (request, response) => void deps.serve.handle(request, response, endpoint);
+  };
   return createServer({ keepAliveTimeout: 75_000, requestTimeout: 300_000, headersTimeout: 60_000 }, (request: IncomingMessage, response: ServerResponse) => {
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     const method = request.method ?? "GET";
     if (deps.isStopping()) response.setHeader("connection", "close");
     // A caller that goes away in the middle of an answer is no error of ours.
     response.on("error", () => undefined);
-    const endpoint = endpoints.get(path);
-    if (endpoint !== undefined) {
+    const posted = post(path);
+    if (posted !== null) {
       if (method !== "POST") sendError(response, apiErrors.wrongMethod(method, "POST"), { allow: "POST" });
       else if (deps.isStopping()) sendError(response, apiErrors.stopping());
-      else void deps.serve.handle(request, response, endpoint);
+      else posted(request, response);
       return;
     }
     const answer = get(path);

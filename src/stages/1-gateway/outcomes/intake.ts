@@ -1,0 +1,107 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Logger } from "pino";
+import { type Outcome, outcomes } from "../../../../topics/index.ts";
+import { readToken, tokenProblem } from "../../../domain/outcomes/read-token.ts";
+import type { TokenCall } from "../../../domain/outcomes/token.ts";
+import type { Appender, LogClient, Outgoing } from "../../../runtime/port.ts";
+import type { SealedTokens } from "../../../runtime/sealed-tokens.ts";
+import { type ApiError, apiErrors, sendError, sendJson } from "../http/api-error.ts";
+import { readBody } from "../http/read-body.ts";
+import type { GatewayMetrics } from "../metrics.ts";
+import { type GivenOutcome, parseOutcomes, wrongFields } from "./parse-outcomes.ts";
+
+/** Largest body of outcomes, bytes: 500 of them have room. */
+const MOST_BYTES = 1024 * 1024;
+/** How long a caller waits for Kafka's acknowledgement, ms. */
+const APPEND_BUDGET_MS = 5_000;
+
+export interface IntakeDeps {
+  /** null: no key is configured. */
+  readonly tokens: SealedTokens | null;
+  readonly metrics: GatewayMetrics;
+  readonly log: Logger;
+}
+
+interface Verified {
+  readonly given: GivenOutcome;
+  readonly call: TokenCall;
+}
+
+/**
+ * `POST /v1/outcomes`: checks the tokens and writes to `outcomes`, acknowledged by Kafka before the caller is answered. A repeat does no harm: of a call and
+ * signal the aggregator counts the first outcome.
+ */
+export class OutcomeIntake {
+  readonly #deps: IntakeDeps;
+  #client: LogClient | null = null;
+  #appender: Appender | null = null;
+
+  constructor(deps: IntakeDeps) {
+    this.#deps = deps;
+  }
+
+  /** From now on outcomes can be written. */
+  connect(client: LogClient): void {
+    this.#client = client;
+  }
+
+  async stop(): Promise<void> {
+    this.#client = null;
+    await this.#appender?.close();
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const reject = (error: ApiError) => {
+      this.#deps.metrics.rejected.inc({ code: error.code });
+      const unread = !request.complete;
+      sendError(response, error, unread ? { connection: "close" } : {});
+      if (unread) request.resume();
+    };
+    const { tokens } = this.#deps;
+    if (tokens === null) return reject(apiErrors.outcomesOff());
+    const body = await readBody(request, MOST_BYTES);
+    if (body.kind === "aborted") return;
+    if (body.kind === "too_large") return reject(apiErrors.tooLarge(MOST_BYTES));
+    const parsed = parseOutcomes(body.bytes.toString("utf8"));
+    if (parsed.kind === "wrong") return reject(parsed.error);
+    const verified = this.#verify(tokens, parsed.outcomes);
+    if (verified.kind === "wrong") return reject(verified.error);
+    const failed = await this.#write(verified.outcomes);
+    if (failed !== null) return reject(failed);
+    for (const { call } of verified.outcomes) this.#deps.metrics.outcomes.inc({ route: call.route });
+    sendJson(response, 202, { accepted: verified.outcomes.length });
+  }
+
+  #verify(
+    tokens: SealedTokens,
+    given: readonly GivenOutcome[],
+  ): { readonly kind: "verified"; readonly outcomes: readonly Verified[] } | { readonly kind: "wrong"; readonly error: ApiError } {
+    const nowMs = Date.now();
+    const problems: { path: string; message: string }[] = [];
+    const verified: Verified[] = [];
+    for (const outcome of given) {
+      const read = readToken(tokens.open(outcome.token), nowMs);
+      if (read.kind === "valid") verified.push({ given: outcome, call: read.call });
+      else problems.push({ path: `${outcome.path}token`, message: tokenProblem(read.why) });
+    }
+    return problems.length > 0 ? { kind: "wrong", error: wrongFields(problems) } : { kind: "verified", outcomes: verified };
+  }
+
+  async #write(verified: readonly Verified[]): Promise<ApiError | null> {
+    const client = this.#client;
+    if (client === null) return apiErrors.outcomesUnwritten("Kafka is not connected: nothing was written");
+    this.#appender ??= client.openAppender({ retryBudgetMs: APPEND_BUDGET_MS });
+    const occurredAtMs = Date.now();
+    const records = verified.map(({ given: { token, signal, value, id, source } }): Outgoing => {
+      const record: Outcome = { id, token, signal, value, occurredAtMs, source };
+      return { topic: outcomes, partition: client.partitionFor(outcomes, token), key: token, value: record };
+    });
+    try {
+      await this.#appender.append(records);
+      return null;
+    } catch (error) {
+      this.#deps.log.warn({ err: error, outcomes: records.length }, "outcomes could not be written, or it is not known whether they were");
+      return apiErrors.outcomesUnwritten("Kafka did not acknowledge in time, so that it is not known what was written");
+    }
+  }
+}

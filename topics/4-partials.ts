@@ -7,7 +7,7 @@ export const partials = defineTopic({
   name: "partials",
   about: "A frame of additive statistics of one source partition since the last frame, for one partition of routes; also carries the source's watermark.",
   shape: z.object({
-    source: z.string().describe("`requests` or `scores`"),
+    source: z.string().describe("`requests`, `scores` or `outcomes`"),
     sourcePartition: count(),
     fromOffset: int().describe("first offset of the source that this frame covers"),
     toOffset: int().describe("first offset of the source after this frame"),

@@ -8,7 +8,7 @@ export const aggregates = defineTopic({
   about: "An immutable block: the statistics of one series and pane over all sources; or `close`, after the last block of a pane and group.",
   shape: z.object({
     kindOfRecord: openEnum("block", "close"),
-    group: openEnum("calls", "judge").describe("checks and calls close early; judged signals later"),
+    group: openEnum("calls", "judge", "outcome").describe("checks and calls close early; judged signals later; outcomes when they had the time to come"),
     ...series,
     paneStartMs: atMs(),
     paneMs: count(),

@@ -55,6 +55,15 @@ export const routing = defineTopic({
     staleAfterMs: count().describe("a gateway without a successful fetch of `routing` for so long serves the baseline; 0: never"),
     schemaCheck,
     rubrics: z.array(wantedRubric),
+    outcomes: z
+      .array(
+        z.object({
+          signal: z.string(),
+          form: openEnum("binary", "grid").describe("pass/fail, or a score of 0..1"),
+          maturityMs: maybe(count()).describe("each served call is expected to have an outcome by so long after its start; null: not every call has one"),
+        }),
+      )
+      .describe("signals that downstream outcomes are counted for; outcomes of other signals are dropped"),
     slices: z.array(z.string()).describe("slices that get statistics of their own in this attempt; others are not counted apart"),
     valueCaps: z
       .array(z.object({ signal: z.string(), cap: count().describe("ms, micro-dollars or tokens") }))

@@ -40,7 +40,7 @@ export const series = {
   exposure,
   slice: z.string().describe("`all` or the name of a slice"),
   signal: z.string(),
-  evaluatorVersion: z.string().describe("hash of rubric, judge model and parameters; empty for checks and calls"),
+  evaluatorVersion: z.string().describe("hash of rubric, judge model and parameters; empty for checks and calls; `outcome` for outcomes"),
   samplePpm: ppm().describe("sampling class: the inclusion probability of the records counted here"),
 };
 

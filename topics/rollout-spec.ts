@@ -18,8 +18,14 @@ export const versionSpec = z.strictObject({
 export const onBreach = z.enum(["freeze", "rollback", "contract"]);
 
 export const signalSpec = z.strictObject({
-  name: z.string().min(1).describe("a preset, or a signal that a rubric names"),
-  form: z.enum(["binary", "score"]).optional().describe("of a judged signal: pass/fail or a score of 0..1"),
+  name: z.string().min(1).describe("a preset, a signal that a rubric names, or with source: outcome any name"),
+  source: z.literal("outcome").optional().describe("measured by what becomes of calls later, told at POST /v1/outcomes, instead of by a check or judge"),
+  maturity: duration
+    .optional()
+    .describe(
+      "of an outcome: each served call is expected to have one by so long after its start; without it not every call has one, and the signal can stop a rollout but not let it advance",
+    ),
+  form: z.enum(["binary", "score"]).optional().describe("of a judged signal or an outcome: pass/fail or a score of 0..1"),
   gate: z.enum(["confidence", "cohort"]).optional(),
   tier: z.enum(["guardrail", "watch"]).optional().describe("watch: shown and reported, never acts"),
   margin: z

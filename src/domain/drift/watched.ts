@@ -7,7 +7,7 @@ import { bucketShift, OVERFLOW_BUCKET } from "../stats/log-bucket.ts";
 /** How a signal is watched: pass and fail; a score; or how often a quantity exceeds the reference's own P95, shifted by what is tolerated. */
 export interface WatchedSignal {
   readonly name: string;
-  readonly group: "calls" | "judge";
+  readonly group: PlannedSignal["group"];
   readonly form: "binary" | "score" | "exceedance";
   /** Added to the reference's mean loss: `tolerated`, times J of a calibrated judge; 0 for exceedances, whose margin is the shift. */
   readonly tolerated: number;
@@ -22,9 +22,9 @@ export interface WatchedSignal {
 export const EXCEEDING = 0.05;
 const EXCEEDANCE_SPAN = EXCEEDING / 2;
 
-/** The guardrails of a plan that can be compared with the past. Unscored records are neither good nor bad here, as in freezing. */
+/** The guardrails of a plan that can be compared with the past: outcomes come too late to be news. Unscored records are neither good nor bad here, as in freezing. */
 export function watchedSignals(signals: readonly PlannedSignal[]): WatchedSignal[] {
-  return signals.filter(({ tier, source, weight }) => tier === "guardrail" && source !== "missing" && weight > 0).map(watched);
+  return signals.filter(({ tier, source, weight }) => tier === "guardrail" && source !== "missing" && source !== "outcome" && weight > 0).map(watched);
 }
 
 function watched({ name, group, kind, margin, shift, judgeJ, weight }: PlannedSignal): WatchedSignal {

@@ -113,8 +113,8 @@ const ids = { requestId: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, subjec
  * @throws {RangeError} when an id is not 32 hex digits, or an enum holds what this layout has no place for
  */
 export function encodeToken(call: TokenCall): Uint8Array {
-  const arm = arms.findIndex((each) => each === call.arm);
-  const exposure = exposures.findIndex((each) => each === call.exposure);
+  const arm = (arms as readonly string[]).indexOf(call.arm);
+  const exposure = (exposures as readonly string[]).indexOf(call.exposure);
   if (arm < 0 || exposure < 0) throw new RangeError(`an outcome token has no place for arm ${call.arm} and exposure ${call.exposure}`);
   const to = writer;
   to.start();

@@ -192,7 +192,7 @@ function expectProof(
   attempt: Attempt,
   about: { readonly proof: number; readonly planned: number | null; readonly atMs: number },
 ): Expected {
-  const heardMs = attempt.newestPane[group] + attempt.plan.paneMs - attempt.stepSinceMs;
+  const heardMs = (attempt.newestPane[group] ?? -1) + attempt.plan.paneMs - attempt.stepSinceMs;
   const left = threshold(alphaAdvanceOf(attempt)) - logEAdvance;
   if (logEAdvance > 0 && heardMs >= RATE_PANES * attempt.plan.paneMs) return { inMs: Math.round((left / logEAdvance) * heardMs), basis: "present_rate" };
   // Evidence against it is no rate towards it.

@@ -10,7 +10,7 @@ import type { Block, PaneInput } from "./input.ts";
 import { wasPaused } from "./phases.ts";
 import { candidateBuckets } from "./routing-table.ts";
 import type { PlannedSignal, RolloutPlan } from "./spec/plan.ts";
-import type { Attempt, FedPanes, RouteState } from "./state.ts";
+import { type Attempt, type FedPanes, noPanes, type RouteState } from "./state.ts";
 
 /** Panes whose rounds are remembered per group. */
 const MOST_PANES = 240;
@@ -22,17 +22,27 @@ const MOST_UNOBSERVED = 120;
 const RATE_KEPT = 0.9;
 
 /** Whether a pane's round was fed before: panes close in order, and their rounds too. */
-export function isFed(fed: FedPanes, { paneStartMs, paneMs, round }: Pick<PaneInput, "paneStartMs" | "paneMs" | "round">): boolean {
+export function isFed(fed: FedPanes, { paneStartMs, paneMs, round, group }: Pick<PaneInput, "paneStartMs" | "paneMs" | "round" | "group">): boolean {
   const endMs = paneStartMs + paneMs;
+  if (group === "outcome" && round > 0) return isFedLate(fed, endMs, round);
   if (round === 0) return endMs <= fed.newestEndMs;
   const newest = fed.rounds.find(([end]) => end === endMs)?.[1];
   // A pane that is no longer remembered is too old to be new; one that was never closed has no late records.
   return newest === undefined || round <= newest;
 }
 
+/** Outcomes come for days, and for panes that had none: their rounds are told by their order alone, the panes of a round by their ends. */
+function isFedLate({ rounds }: FedPanes, endMs: number, round: number): boolean {
+  const [newestEndMs, newest] = rounds.at(-1) ?? [-1, 0];
+  return round < newest || (round === newest && endMs <= newestEndMs);
+}
+
 /** The pane is fed from now on. */
-export function withFed(fed: FedPanes, { paneStartMs, paneMs, round }: PaneInput): FedPanes {
+export function withFed(fed: FedPanes, { paneStartMs, paneMs, round, group }: PaneInput): FedPanes {
   const endMs = paneStartMs + paneMs;
+  if (group === "outcome") {
+    return round > 0 ? { ...fed, rounds: [[endMs, round]] } : { ...fed, newestEndMs: Math.max(fed.newestEndMs, endMs) };
+  }
   const others = fed.rounds.filter(([end]) => end !== endMs);
   // Panes close in order; only a late round stands further back.
   const place = others.findLastIndex(([end]) => end < endMs) + 1;
@@ -45,7 +55,7 @@ export function withFed(fed: FedPanes, { paneStartMs, paneMs, round }: PaneInput
  * leaves the evidence as it was.
  */
 export function feedPane(state: RouteState, attempt: Attempt, input: PaneInput): RouteState {
-  const fed = { ...state.fed, [input.group]: withFed(state.fed[input.group], input) };
+  const fed = { ...state.fed, [input.group]: withFed(state.fed[input.group] ?? noPanes, input) };
   const mine = input.blocks.filter((block) => block.rollout === attempt.plan.rollout && block.attempt === attempt.attempt);
   const rated = input.group === "calls" && input.round === 0 ? withRate(state, input) : state;
   try {
@@ -88,8 +98,9 @@ function withEvidence(attempt: Attempt, blocks: readonly Block[], input: PaneInp
   const signals = feed(attempt.signals, attempt.plan, { step: attempt.step, isEvidence: isUnderPresent });
   const next = { ...attempt, signals, editions, watermarkMs: Math.max(attempt.watermarkMs, input.watermarkMs) };
   if (round > 0) return next;
-  const seen = { ...next, newestPane: { ...next.newestPane, [group]: Math.max(next.newestPane[group], paneStartMs) } };
-  return group === "calls" ? afterCalls(withFirstSights(seen, blocks), blocks, input, isEvidence) : afterJudge(seen, blocks, input);
+  const seen = { ...next, newestPane: { ...next.newestPane, [group]: Math.max(next.newestPane[group] ?? -1, paneStartMs) } };
+  if (group === "calls") return afterCalls(withFirstSights(seen, blocks), blocks, input, isEvidence);
+  return group === "judge" ? afterJudge(seen, blocks, input) : seen;
 }
 
 /** Subjects at first sight in the step that the attempt is in, with its split. */

@@ -52,7 +52,7 @@ export interface BrakeInput extends Timed {
 /** A closed pane of a group, with all its blocks. Rounds above 0 hold what came late. */
 export interface PaneInput extends Timed {
   readonly kind: "pane";
-  readonly group: "calls" | "judge";
+  readonly group: "calls" | "judge" | "outcome";
   readonly paneStartMs: number;
   readonly paneMs: number;
   readonly round: number;

@@ -5,6 +5,7 @@ import { cohortGate } from "./gates/cohort-gate.ts";
 import { confidenceGate } from "./gates/confidence-gate.ts";
 import type { Gate, GateOutcome, Mode } from "./gates/gate.ts";
 import { isWithoutProof } from "./policy.ts";
+import { longestMaturityMs, type PlannedSignal } from "./spec/plan.ts";
 import type { Attempt, RouteState } from "./state.ts";
 
 /** Everything that is known of an attempt at one moment: the evidence, and what each gate makes of it. */
@@ -26,10 +27,10 @@ const gates: readonly Gate[] = [confidenceGate, cohortGate];
 const FRESH_PANES = 5;
 
 /** Whether a pane of this step closed lately. */
-function isFresh(attempt: Attempt, group: "calls" | "judge", atMs: number): boolean {
+function isFresh(attempt: Attempt, group: PlannedSignal["group"], atMs: number): boolean {
   const { plan, newestPane, stepSinceMs } = attempt;
-  const newestMs = newestPane[group];
-  const graceMs = plan.callsGraceMs + (group === "judge" ? plan.judgeGraceMs : 0);
+  const newestMs = newestPane[group] ?? -1;
+  const graceMs = plan.callsGraceMs + (group === "judge" ? plan.judgeGraceMs : group === "outcome" ? longestMaturityMs(plan) : 0);
   // The pane in which the step began counts: its blocks are split by epoch.
   return newestMs + plan.paneMs > stepSinceMs && atMs - newestMs - plan.paneMs <= FRESH_PANES * plan.paneMs + graceMs + PIPELINE_MS;
 }
@@ -52,7 +53,7 @@ export function lookAt(state: RouteState, attempt: Attempt, atMs: number): Look 
   const silent = (group: "calls" | "judge") =>
     silenceVerdict(attempt.silence, group, { plan, atMs, callsPerMs: ms === 0 ? 0 : calls / ms, heardUntilMs: attempt.newestPane[group] + plan.paneMs });
   const silence = { calls: silent("calls"), judge: silent("judge") };
-  const fresh = { calls: isFresh(attempt, "calls", atMs), judge: isFresh(attempt, "judge", atMs) };
+  const fresh = { calls: isFresh(attempt, "calls", atMs), judge: isFresh(attempt, "judge", atMs), outcome: isFresh(attempt, "outcome", atMs) };
   const outcomes = gates.map((gate) =>
     gate.judge({
       attempt,

@@ -12,7 +12,7 @@ import { blindLook, type Look, lookAt } from "./look.ts";
 import { finish, rollBack, stepDown, stepUp } from "./phases.ts";
 import { isWithoutProof, type Resolution, resolve } from "./policy.ts";
 import { callsPerMinute, candidatePpm, samplePpmOf, valueCapsOf } from "./routing-table.ts";
-import { type Attempt, isRunning, type RouteState } from "./state.ts";
+import { type Attempt, isRunning, noPanes, type RouteState } from "./state.ts";
 import { type Moment, publish, publishRates, type Step, tell, unchanged } from "./step.ts";
 import { followTraffic, forWatch, watchPane } from "./watch.ts";
 
@@ -42,7 +42,7 @@ function consume(state: RouteState, input: ReducerInput, moment: Moment): Step {
     case "brake":
       return takeBrake(state, input, moment);
     case "pane": {
-      if (isFed(state.fed[input.group], input)) return unchanged(state);
+      if (isFed(state.fed[input.group] ?? noPanes, input)) return unchanged(state);
       if (!isRunning(state.current)) return watchAlone(state, input, moment);
       const fed = feedPane(state, state.current, input);
       const looked = look(unchanged(fed), moment, "evidence");
@@ -65,7 +65,7 @@ function consume(state: RouteState, input: ReducerInput, moment: Moment): Step {
 function watchAlone(state: RouteState, input: PaneInput, moment: Moment): Step {
   const mine = forWatch(state, input);
   if (mine === null) return unchanged(state);
-  const fed = { ...state.fed, [input.group]: withFed(state.fed[input.group], input) };
+  const fed = { ...state.fed, [input.group]: withFed(state.fed[input.group] ?? noPanes, input) };
   return watchPane(followTraffic(unchanged({ ...state, fed }), mine, moment), mine, moment);
 }
 

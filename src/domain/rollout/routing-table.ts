@@ -99,6 +99,7 @@ export function routingTable(
     staleAfterMs: staleAfterOf(attempt),
     schemaCheck: plan.schemaCheck,
     rubrics: [...plan.rubrics],
+    outcomes: outcomesOf(plan),
     slices: plan.slices.map(({ name }) => name),
     valueCaps: valueCapsOf(attempt),
     attemptStartedAtMs: isOver ? 0 : attempt.startedAtMs,
@@ -106,6 +107,13 @@ export function routingTable(
     gateEventId: about.gateEventId,
     atMs: about.atMs,
   };
+}
+
+/** Signals that downstream outcomes are counted for, also when the attempt is over: late ones amend the record. */
+function outcomesOf({ signals }: RolloutPlan): RoutingTable["outcomes"] {
+  return signals
+    .filter(({ source }) => source === "outcome")
+    .map(({ name, kind, maturityMs }) => ({ signal: name, form: kind === "score" ? "grid" : "binary", maturityMs: maturityMs ?? null }));
 }
 
 /** The holdback is an arm of its own only at 100 %: before, its subjects are part of the baseline. */

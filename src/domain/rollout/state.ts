@@ -58,8 +58,8 @@ export interface Attempt {
   readonly observedMs: number;
   /** Panes of `calls` in which the candidate served, waiting for the judge's close: stretches without a gap, epoch ms, oldest first. */
   readonly unobservedPanes: readonly { readonly fromMs: number; readonly toMs: number }[];
-  /** Newest closed pane per group, epoch ms of its start; -1: none in this attempt. */
-  readonly newestPane: { readonly calls: number; readonly judge: number };
+  /** Newest closed pane per group, epoch ms of its start; -1 (or absent, of outcomes): none in this attempt. */
+  readonly newestPane: { readonly calls: number; readonly judge: number; readonly outcome?: number };
   readonly watermarkMs: number;
   /** A bug in the evidence: held for the rest of the attempt, with what was wrong. */
   readonly evaluationError: string | null;
@@ -72,7 +72,7 @@ export interface Attempt {
 export interface FedPanes {
   /** End of the newest pane whose round 0 was fed, epoch ms; -1: none. Ends, since attempts may have panes of different length. */
   readonly newestEndMs: number;
-  /** End of a pane and the newest round of it that was fed, for the newest panes, oldest first. */
+  /** End of a pane and the newest round of it that was fed, for the newest panes, oldest first; of outcomes only the last late one. */
   readonly rounds: readonly (readonly [endMs: number, round: number])[];
 }
 
@@ -91,7 +91,8 @@ export interface RouteState {
   /** When the fallback is given up, epoch ms; 0: there is none. */
   readonly fallbackUntilMs: number;
   readonly current: Attempt | null;
-  readonly fed: { readonly calls: FedPanes; readonly judge: FedPanes };
+  /** Of outcomes absent until the first. */
+  readonly fed: { readonly calls: FedPanes; readonly judge: FedPanes; readonly outcome?: FedPanes };
   /** Calls per minute of the route: decayed sums of served calls and of the time they took. */
   readonly callRate: { readonly calls: number; readonly ms: number };
   /** Sampling rates of the newest table, when they were set, and how many value caps it announces. */
@@ -120,7 +121,7 @@ export interface RouteState {
   readonly lastHash: string;
 }
 
-const noPanes: FedPanes = { newestEndMs: -1, rounds: [] };
+export const noPanes: FedPanes = { newestEndMs: -1, rounds: [] };
 
 /** The state of a route of which nothing is known. */
 export function initialState(route: string): RouteState {

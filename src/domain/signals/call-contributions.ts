@@ -4,7 +4,7 @@ import { type ErrorClass, errorClasses, errorClassOf, isFailed } from "../checks
 import { isDrawn } from "../sampling/draw.ts";
 import { logBucket } from "../stats/log-bucket.ts";
 import { type Contribution, HUNDREDTHS, uncounted } from "./contribution.ts";
-import { callSignals, groupOf } from "./names.ts";
+import { callSignals, isCallSignal } from "./names.ts";
 import type { Kind } from "./series.ts";
 
 const EVERY_CALL_PPM = 1_000_000;
@@ -95,7 +95,7 @@ function shadowChecks(call: Request, { call: checked, twin: twinChecked }: Check
 export function judgedSignals(rubrics: RoutingTable["rubrics"]): { readonly name: string; readonly form: Kind }[] {
   const forms = new Map<string, Kind>();
   for (const { signals } of rubrics) {
-    for (const { name, form } of signals) if (groupOf(name) === "judge" && !forms.has(name)) forms.set(name, form === "grid" ? "grid" : "binary");
+    for (const { name, form } of signals) if (!isCallSignal(name) && !forms.has(name)) forms.set(name, form === "grid" ? "grid" : "binary");
   }
   return [...forms].map(([name, form]) => ({ name, form }));
 }

@@ -1,5 +1,10 @@
-/** Which close a signal waits for: checks and calls close early, judged signals when their scores are in. */
-export type Group = "calls" | "judge";
+import type { Entry } from "../../../topics/index.ts";
+
+/** Which close a signal waits for: checks and calls close early, judged signals when their scores are in, outcomes when they had the time to come. */
+export type Group = "calls" | "judge" | "outcome";
+
+/** Stands for the evaluator version of what downstream outcomes say. */
+export const OUTCOME_EVALUATOR = "outcome";
 
 /** Signals that the sampler computes on every call. A rubric may not use these names. */
 export const callSignals = {
@@ -32,7 +37,11 @@ export const isSliced = (signal: string): boolean => !shownOnly.has(signal);
 
 const calls: ReadonlySet<string> = new Set(Object.values(callSignals));
 
-/** Every signal that does not come from the call itself comes from a judge. */
-export function groupOf(signal: string): Group {
-  return calls.has(signal) ? "calls" : "judge";
+/** Whether the sampler computes a signal on every call. */
+export const isCallSignal = (signal: string): boolean => calls.has(signal);
+
+/** Every series that comes neither from the call itself nor from an outcome comes from a judge. */
+export function groupOf({ signal, evaluatorVersion }: Pick<Entry, "signal" | "evaluatorVersion">): Group {
+  if (evaluatorVersion === OUTCOME_EVALUATOR) return "outcome";
+  return isCallSignal(signal) ? "calls" : "judge";
 }

@@ -1,6 +1,6 @@
 import type { Score } from "../../../topics/index.ts";
 import { type Contribution, HUNDREDTHS, lossOf, uncounted } from "./contribution.ts";
-import { groupOf } from "./names.ts";
+import { isCallSignal } from "./names.ts";
 
 type Result = Score["results"][number];
 
@@ -18,7 +18,7 @@ function valueIn(score: Score, { form, status, value, twinValue }: Result): numb
 export function scoreContributions(score: Score): Contribution[] {
   const { evaluatorVersion, samplePpm, exposure } = score;
   return score.results
-    .filter(({ signal }) => groupOf(signal) === "judge")
+    .filter(({ signal }) => !isCallSignal(signal))
     .map((result) => {
       const value = valueIn(score, result);
       const abstained = Number(result.status === "abstained");

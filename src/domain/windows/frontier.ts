@@ -15,6 +15,7 @@ export interface GroupFrontier {
 export interface RouteFrontier {
   readonly calls: GroupFrontier;
   readonly judge: GroupFrontier;
+  readonly outcome: GroupFrontier;
 }
 
 export interface Frontier {
@@ -24,7 +25,7 @@ export interface Frontier {
   readonly watermarkMs: number | null;
   /** Watermark at the last refresh of the rolling windows; null: never. */
   readonly refreshedMs: number | null;
-  /** Where both groups of every route stand that is not listed; null: nothing is closed. */
+  /** Where all groups of every route stand that is not listed; null: nothing is closed. */
   readonly defaultMs: number | null;
   /** Rounds of routes that are not listed. */
   readonly baseRounds: number;
@@ -51,7 +52,7 @@ const readMaybe = (text = ""): number | null => (text === "" ? null : Number.par
 
 /** The fields in which a route differs from the default; empty when it does not. */
 function difference(route: RouteFrontier, { position, defaultMs, baseRounds }: Frontier): string {
-  const { calls, judge } = route;
+  const { calls, judge, outcome } = route;
   const fields = [
     written((defaultMs ?? 0) - calls.closedToMs),
     written(calls.closedToMs - judge.closedToMs),
@@ -59,14 +60,17 @@ function difference(route: RouteFrontier, { position, defaultMs, baseRounds }: F
     written(position - judge.lateFrom),
     written(calls.rounds - baseRounds),
     written(judge.rounds - baseRounds),
+    written(calls.closedToMs - outcome.closedToMs),
+    written(position - outcome.lateFrom),
+    written(outcome.rounds - baseRounds),
   ];
   return fields.join(":").replace(/:+$/, "");
 }
 
 /**
  * The frontier as text: `w1|position|watermark|refreshed|default|base rounds|id:fields|...`, numbers in base 36. The fields of a route are, zeros and the
- * end left out: default minus calls' closedTo, calls' minus judge's closedTo, position minus lateFrom (calls, judge), rounds minus base (calls, judge). A
- * route that stands at the default takes nothing, one whose judged panes are behind about 20 bytes.
+ * end left out: default minus calls' closedTo, calls' minus judge's closedTo, position minus lateFrom (calls, judge), rounds minus base (calls, judge), then
+ * of outcomes: calls' minus their closedTo, position minus lateFrom, rounds minus base. A route that stands at the default takes nothing, one whose judged panes are behind about 20 bytes.
  */
 export function encodeFrontier(frontier: Frontier): string {
   const { position, watermarkMs, refreshedMs, defaultMs, baseRounds, routes } = frontier;
@@ -93,12 +97,14 @@ export function decodeFrontier(text: string): Frontier {
   const routes = new Map<string, RouteFrontier>();
   for (const part of listed) {
     const [id = "", ...fields] = part.split(":");
-    const [behind = 0, judgeBehind = 0, late = 0, judgeLate = 0, rounds = 0, judgeRounds = 0] = fields.map(read);
+    const [behind = 0, judgeBehind = 0, late = 0, judgeLate = 0, rounds = 0, judgeRounds = 0, ...rest] = fields.map(read);
+    const [outcomeBehind = 0, outcomeLate = 0, outcomeRounds = 0] = rest;
     const closedToMs = (head.defaultMs ?? 0) - behind;
     const calls = { closedToMs, lateFrom: head.position - late, rounds: head.baseRounds + rounds };
     const judge = { closedToMs: closedToMs - judgeBehind, lateFrom: head.position - judgeLate, rounds: head.baseRounds + judgeRounds };
-    if ([...Object.values(calls), ...Object.values(judge)].some(Number.isNaN)) throw new Error(`commit metadata that cannot be read: ${part}`);
-    routes.set(id, { calls, judge });
+    const outcome = { closedToMs: closedToMs - outcomeBehind, lateFrom: head.position - outcomeLate, rounds: head.baseRounds + outcomeRounds };
+    if ([calls, judge, outcome].flatMap((group) => Object.values(group)).some(Number.isNaN)) throw new Error(`commit metadata that cannot be read: ${part}`);
+    routes.set(id, { calls, judge, outcome });
   }
   return { ...head, routes };
 }

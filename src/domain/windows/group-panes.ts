@@ -5,9 +5,6 @@ import { joinJudged } from "./judge-join.ts";
 import { type Pane, type PaneId, PaneSet, paneEndMs } from "./pane-set.ts";
 import { coverageOf, statisticsOf, type Tally } from "./tally.ts";
 
-/** Late entries wait so long for others before they are written as a round, wall clock ms. */
-export const ROUND_EVERY_MS = 60_000;
-
 const noSeries = {
   rollout: "",
   attempt: 0,
@@ -45,6 +42,8 @@ interface GroupStart {
   readonly closedToMs: number | null;
   readonly writtenTo: number;
   readonly rounds: number;
+  /** How long late entries wait for others, wall clock ms. */
+  readonly roundEveryMs: number;
 }
 
 /**
@@ -56,6 +55,7 @@ export class GroupPanes {
   readonly #group: Group;
   /** Entries of closed panes before this offset are written already: a successor that reads them again skips them. */
   readonly #writtenTo: number;
+  readonly #roundEveryMs: number;
   readonly open = new PaneSet();
   readonly #late = new PaneSet();
   #lateSinceMs: number | null = null;
@@ -63,12 +63,13 @@ export class GroupPanes {
   closedToMs: number | null;
   rounds: number;
 
-  constructor(route: string, group: Group, { closedToMs, writtenTo, rounds }: GroupStart) {
+  constructor(route: string, group: Group, { closedToMs, writtenTo, rounds, roundEveryMs }: GroupStart) {
     this.#route = route;
     this.#group = group;
     this.closedToMs = closedToMs;
     this.#writtenTo = writtenTo;
     this.rounds = rounds;
+    this.#roundEveryMs = roundEveryMs;
   }
 
   /** Counts an entry; returns whether it came after its pane was closed. */
@@ -100,7 +101,7 @@ export class GroupPanes {
   isRoundDue(nowMs: number): boolean {
     if (this.#late.isEmpty) return false;
     this.#lateSinceMs ??= nowMs;
-    return nowMs - this.#lateSinceMs >= ROUND_EVERY_MS;
+    return nowMs - this.#lateSinceMs >= this.#roundEveryMs;
   }
 
   /** Writes all late entries as the next round: per pane its blocks and a close. */

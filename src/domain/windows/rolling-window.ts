@@ -207,7 +207,7 @@ function viewOf(view: View, counts: Counters, { fromMs, toMs, closedToMs }: Span
     p90,
     p95,
     p99,
-    coverage: groupOf(view.identity.signal) === "calls" ? 1 : coverageOf(counts),
+    coverage: groupOf(view.identity) === "calls" ? 1 : coverageOf(counts),
     watermarkMs: toMs,
   };
 }

@@ -1,5 +1,5 @@
 import type { Aggregate, Entry, Frame } from "../../../topics/index.ts";
-import { decodeFrontier, encodeFrontier, FRONTIER_BYTES, type Frontier, type RouteFrontier, routeId } from "./frontier.ts";
+import { decodeFrontier, encodeFrontier, FRONTIER_BYTES, type Frontier, type GroupFrontier, type RouteFrontier, routeId } from "./frontier.ts";
 import { RollingWindow, type ViewChange } from "./rolling-window.ts";
 import { type PaneSettings, RoutePanes } from "./route-panes.ts";
 import { SourceWatermarks } from "./source-watermarks.ts";
@@ -161,18 +161,18 @@ export class WindowState {
   #forget(): void {
     for (const [name, { panes, rolling }] of this.#routes) {
       if (!panes.isIdle(this.#watermarkMs) || !rolling.isEmpty) continue;
-      const standsAtMs = Math.max(panes.calls.closedToMs ?? 0, panes.judge.closedToMs ?? 0);
+      const standsAtMs = Math.max(...panes.groups.map(({ closedToMs }) => closedToMs ?? 0));
       if (standsAtMs > (this.#defaultMs ?? 0)) continue;
-      this.#baseRounds = Math.max(this.#baseRounds, panes.calls.rounds, panes.judge.rounds);
+      this.#baseRounds = Math.max(this.#baseRounds, ...panes.groups.map(({ rounds }) => rounds));
       this.#routes.delete(name);
     }
-    for (const [id, { calls, judge }] of this.#listed) {
-      if (Math.max(calls.closedToMs, judge.closedToMs) > (this.#defaultMs ?? 0)) continue;
-      this.#baseRounds = Math.max(this.#baseRounds, calls.rounds, judge.rounds);
+    for (const [id, { calls, judge, outcome }] of this.#listed) {
+      if (Math.max(calls.closedToMs, judge.closedToMs, outcome.closedToMs) > (this.#defaultMs ?? 0)) continue;
+      this.#baseRounds = Math.max(this.#baseRounds, calls.rounds, judge.rounds, outcome.rounds);
       this.#listed.delete(id);
     }
     for (const { panes } of this.#routes.values()) {
-      for (const group of [panes.calls, panes.judge]) group.rounds = Math.max(group.rounds, this.#baseRounds);
+      for (const group of panes.groups) group.rounds = Math.max(group.rounds, this.#baseRounds);
     }
   }
 
@@ -193,11 +193,12 @@ export class WindowState {
     });
     const known = [...this.#routes.values()].map(({ name, panes }): [string, RouteFrontier] => [
       routeId(name),
-      { calls: standing(panes.calls), judge: standing(panes.judge) },
+      { calls: standing(panes.calls), judge: standing(panes.judge), outcome: standing(panes.outcome) },
     ]);
-    const listed = [...this.#listed].map(([id, { calls, judge }]): [string, RouteFrontier] => [
+    const written = (group: GroupFrontier): GroupFrontier => ({ ...group, lateFrom: position });
+    const listed = [...this.#listed].map(([id, { calls, judge, outcome }]): [string, RouteFrontier] => [
       id,
-      { calls: { ...calls, lateFrom: position }, judge: { ...judge, lateFrom: position } },
+      { calls: written(calls), judge: written(judge), outcome: written(outcome) },
     ]);
     return {
       position,
@@ -218,13 +219,17 @@ export class WindowState {
   }
 
   #force(watermarkMs: number): Aggregate[] {
-    const places = [...this.#listed.values(), ...[...this.#routes.values()].map(({ panes }) => panes)].flatMap(({ calls, judge }) => [calls, judge]);
+    const places = [...this.#listed.values(), ...[...this.#routes.values()].map(({ panes }) => panes)].flatMap(({ calls, judge, outcome }) => [
+      calls,
+      judge,
+      outcome,
+    ]);
     const placeMs = places.reduce((most, { closedToMs }) => Math.max(most, closedToMs ?? 0), this.#defaultMs ?? 0);
     const forced = [...this.#routes.values()].flatMap(({ name, panes }) => panes.force(placeMs, watermarkMs, this.#options.settingsOf(name)));
     this.#defaultMs = placeMs;
     this.#baseRounds = places.reduce((most, { rounds }) => Math.max(most, rounds), this.#baseRounds);
     this.#listed.clear();
-    for (const { panes } of this.#routes.values()) for (const group of [panes.calls, panes.judge]) group.rounds = this.#baseRounds;
+    for (const { panes } of this.#routes.values()) for (const group of panes.groups) group.rounds = this.#baseRounds;
     return forced;
   }
 }

@@ -7,6 +7,7 @@ import { clampToAppend, InstanceBook } from "../../domain/sampling/instance-book
 import { declaredSlices, termsOf } from "../../domain/signals/attempt-terms.ts";
 import { type CallAbout, callContributions } from "../../domain/signals/call-contributions.ts";
 import { Fold } from "../../domain/signals/fold.ts";
+import { expectedOutcomes } from "../../domain/signals/outcome-contributions.ts";
 import { SeriesLimit } from "../../domain/signals/series-limit.ts";
 import type { Batch, Committed, Incoming, LogClient, Outgoing, Task, TaskContext, TaskRole } from "../../runtime/port.ts";
 import { FrameWriter } from "./frame-writer.ts";
@@ -179,7 +180,10 @@ class SamplerTask implements Task {
     if (checked.call?.formBroken === true) metrics.brokenForms.inc({ route: call.route });
     for (const side of [checked.call, checked.twin]) if (side?.timedOut === true) metrics.timedOutChecks.inc({ route: call.route });
     const rubrics = table?.rubrics ?? [];
-    const refused = this.#fold.add(call, callContributions(call, checked, rubrics, about));
+    const expected = expectedOutcomes(call, table?.outcomes ?? []);
+    // Outcomes are dated by the start of their call, which is all that its token can know.
+    const begun = { ...call, endedAtMs: Math.min(call.startedAtMs, call.endedAtMs) };
+    const refused = this.#fold.add(call, callContributions(call, checked, rubrics, about)) + this.#fold.add(begun, expected);
     if (refused > 0) metrics.refusedSeries.inc({ route: call.route }, refused);
     metrics.calls.inc({ status: call.status });
     const sample = sampleOf(call, rubrics);

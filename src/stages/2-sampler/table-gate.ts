@@ -11,6 +11,7 @@ export const samplerTableFields = [
   "attemptStartedAtMs",
   "schemaCheck",
   "rubrics",
+  "outcomes",
   "slices",
   "valueCaps",
 ] as const satisfies readonly (keyof RoutingTable)[];

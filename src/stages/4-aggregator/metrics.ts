@@ -3,6 +3,8 @@ import { Counter, type Registry } from "prom-client";
 /** What both halves of the aggregator count. */
 export class AggregatorMetrics {
   readonly scores: Counter<"status">;
+  /** result: counted, repeat, undeclared, expired, refused */
+  readonly outcomes: Counter<"result">;
   readonly repeats: Counter;
   readonly refusedSeries: Counter<"route">;
   readonly blocks: Counter<"group">;
@@ -13,6 +15,12 @@ export class AggregatorMetrics {
   constructor(registry: Registry) {
     const registers = [registry];
     this.scores = new Counter({ name: "headgate_aggregator_results_total", help: "Results of evaluators folded.", labelNames: ["status"], registers });
+    this.outcomes = new Counter({
+      name: "headgate_aggregator_outcomes_total",
+      help: "Downstream outcomes, by what became of them.",
+      labelNames: ["result"],
+      registers,
+    });
     this.repeats = new Counter({ name: "headgate_aggregator_repeats_total", help: "Scores dropped because their id was seen before.", registers });
     this.refusedSeries = new Counter({
       name: "headgate_aggregator_refused_series_total",

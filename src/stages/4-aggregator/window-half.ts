@@ -6,17 +6,26 @@ import type { Batch, Committed, Incoming, Outgoing, Task, TaskContext, TaskRole 
 import type { AggregatorMetrics } from "./metrics.ts";
 
 export interface WindowDeps {
-  readonly tableOf: (route: string) => PaneSettings | undefined;
+  readonly tableOf: (route: string) => PaneTable | undefined;
   readonly flushEveryMs: number;
   readonly refreshEveryMs: number;
   readonly metrics: AggregatorMetrics;
 }
 
 /** Panes and windows of a route without a table. */
-export const defaultPaneSettings: PaneSettings = { paneMs: DEFAULT_PANE_MS, windowMs: 900_000, callsGraceMs: 5_000, judgeGraceMs: 120_000 };
+export const defaultPaneSettings: PaneSettings = { paneMs: DEFAULT_PANE_MS, windowMs: 900_000, callsGraceMs: 5_000, judgeGraceMs: 120_000, maturityMs: null };
+
+export type PaneTable = Omit<PaneSettings, "maturityMs"> & Pick<RoutingTable, "outcomes">;
+
+/** What a route's table says; outcomes wait as long as the slowest of the route's matures. */
+export function settingsFrom(table: PaneTable | undefined): PaneSettings {
+  if (table === undefined || table.paneMs <= 0) return defaultPaneSettings;
+  const maturities = table.outcomes.flatMap(({ maturityMs }) => (maturityMs === null ? [] : [maturityMs]));
+  return { ...table, maturityMs: maturities.length === 0 ? null : Math.max(...maturities) };
+}
 
 /** Fields of `routing` that say how panes and windows are cut. */
-export const paneSettingFields = ["route", "paneMs", "windowMs", "callsGraceMs", "judgeGraceMs"] as const satisfies readonly (keyof RoutingTable)[];
+export const paneSettingFields = ["route", "paneMs", "windowMs", "callsGraceMs", "judgeGraceMs", "outcomes"] as const satisfies readonly (keyof RoutingTable)[];
 
 /** partials -> aggregates, windows: merges frames into panes and closes them in event time. */
 export function windowHalf(deps: WindowDeps): TaskRole {
@@ -42,10 +51,7 @@ class WindowTask implements Task {
 
   start(committed: ReadonlyMap<string, Committed>): undefined {
     const last = committed.get(partials.name);
-    const settingsOf = (route: string): PaneSettings => {
-      const table = this.#deps.tableOf(route);
-      return table === undefined || table.paneMs <= 0 ? defaultPaneSettings : table;
-    };
+    const settingsOf = (route: string): PaneSettings => settingsFrom(this.#deps.tableOf(route));
     const options = { sources: this.#context.partitionsOf(requests), refreshEveryMs: this.#deps.refreshEveryMs, settingsOf };
     this.#state = new WindowState(options, last?.metadata ?? "");
     if (last !== undefined) this.#state.passed(last.offset - 1);

@@ -74,6 +74,7 @@ export function canary(epoch: number, candidateBuckets = 1_000): RoutingTable {
     staleAfterMs: 60_000,
     schemaCheck: { source: "response_format", pattern: null, jsonSchema: null, fence: "forbidden" },
     rubrics: [],
+    outcomes: [],
     slices: [],
     valueCaps: [],
     attemptStartedAtMs: 0,

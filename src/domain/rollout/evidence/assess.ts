@@ -1,7 +1,7 @@
 import { sliceShares } from "../../stats/combine.ts";
 import { setAsideOf } from "../../stats/freeze-process.ts";
 import { mix } from "../../stats/nano-nats.ts";
-import { isRequiredInShadow, type PlannedSignal, type RolloutPlan } from "../spec/plan.ts";
+import { canBeUnscored, canProve, isRequiredInShadow, type PlannedSignal, type RolloutPlan } from "../spec/plan.ts";
 import type { Attempt } from "../state.ts";
 import { thresholdOf, unscoredShareOf } from "./baseline.ts";
 import { presentShare } from "./edition.ts";
@@ -180,7 +180,7 @@ function assess(planned: PlannedSignal, state: SignalState, attempt: Attempt, ab
   const advances = advancesOf(planned, state, step);
   const floor = advances.find(({ name }) => name === "advance-floor");
   const isShadow = phase === "shadow";
-  const newestMs = attempt.newestPane[planned.group] + plan.paneMs;
+  const newestMs = (attempt.newestPane[planned.group] ?? -1) + plan.paneMs;
   const baselineN = isShadow ? state.shown.candidate.n : state.shown.baseline.n;
   const tests = harmTests(planned, state);
   const isActive = planned.weight > 0;
@@ -193,7 +193,7 @@ function assess(planned: PlannedSignal, state: SignalState, attempt: Attempt, ab
     logE,
     logEMinus,
     logEAdvance: isActive ? Math.min(...advances.map(({ run }) => run?.logE ?? 0)) : 0,
-    isRequired: isShadow ? isRequiredInShadow(planned) : planned.tier === "guardrail",
+    isRequired: isShadow ? isRequiredInShadow(planned) : planned.tier === "guardrail" && canProve(planned),
     isSafe: advances.every(({ run }) => run?.process.safe === true),
     isFloorSafe: floor === undefined || floor.run?.process.safe === true,
     stepLogE: Math.max(...tests.map((test) => stepEvidence(test, step))),
@@ -208,7 +208,7 @@ function assess(planned: PlannedSignal, state: SignalState, attempt: Attempt, ab
 function canDecide(planned: PlannedSignal, state: SignalState, { phase }: Attempt): boolean {
   if (planned.kind === "percentile") return thresholdOf(state) !== null;
   if (planned.kind === "mean") return phase === "shadow" || state.cap !== null;
-  if (planned.group !== "judge" || planned.source === "missing" || state.drawn.sampled === 0) return true;
+  if (!canBeUnscored(planned) || planned.source === "missing" || state.drawn.sampled === 0) return true;
   return unscoredRule(planned.margin.limit * planned.judgeJ, unscoredShareOf(state, planned)) !== null;
 }
 

@@ -4,7 +4,7 @@ import { floorAlternatives, oneSample } from "../../stats/floor.ts";
 import { addToFreeze, createFreeze, freezeLogE } from "../../stats/freeze-process.ts";
 import { addMoments, emptyHistogram, type Histogram, histogramOf, type Moments, mergeHistograms, momentsOf, noMoments, total } from "../../stats/histogram.ts";
 import { threshold } from "../../stats/nano-nats.ts";
-import type { PlannedSignal, RolloutPlan } from "../spec/plan.ts";
+import { canBeUnscored, type PlannedSignal, type RolloutPlan } from "../spec/plan.ts";
 import type { Part, Side } from "./parts.ts";
 import type { BaselineHistograms, KnownBefore, SignalState, SliceState } from "./signal-state.ts";
 import { isComparable, valuesOf } from "./values.ts";
@@ -29,7 +29,7 @@ const isSpread = ({ kind }: PlannedSignal) => kind === "score" || kind === "mean
 
 /** Share of the baseline's drawn records without a score, by earlier panes; 0 for what cannot be unscored. */
 export function unscoredShareOf({ drawn }: Pick<SignalState, "drawn">, { group }: Pick<PlannedSignal, "group">): number {
-  return group === "judge" && drawn.sampled > 0 ? drawn.unscored / drawn.sampled : 0;
+  return canBeUnscored({ group }) && drawn.sampled > 0 ? drawn.unscored / drawn.sampled : 0;
 }
 
 /** Adds what was drawn in a pane. What six hours old counts half, so that a judge's outage does not withhold proof for the rest of an attempt. */

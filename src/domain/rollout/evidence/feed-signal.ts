@@ -1,7 +1,7 @@
 import { FREEZE_WEIGHTS } from "../../stats/bet.ts";
 import { FLOOR_ADVANCE_WEIGHTS, floorAlternatives, oneSample } from "../../stats/floor.ts";
 import { total, withUnscored } from "../../stats/histogram.ts";
-import type { PlannedSignal } from "../spec/plan.ts";
+import { canBeUnscored, type PlannedSignal } from "../spec/plan.ts";
 import { learnDrawn, learnSignal, learnSlice, testBaselineFloor } from "./baseline.ts";
 import { addToClusters } from "./clusters.ts";
 import { type FeedContext, originOf } from "./feed-context.ts";
@@ -69,7 +69,7 @@ function feedPart(signal: SignalState, given: Part, context: FeedContext): Signa
   if (part.baseline !== null) next = testBaselineFloor(next, part.baseline, planned, plan);
   if (isServed && (part.candidate !== null || part.baseline !== null)) {
     next = mergeServed(next, part, context);
-    if (planned.source === "judge") next = feedMissing(next, part, originOf(part, context), context);
+    if (planned.source === "judge" || planned.source === "outcome") next = feedMissing(next, part, originOf(part, context), context);
     if (planned.kind === "mean") next = feedRunaway(next, part, originOf(part, context), context);
   }
   if (part.step === SHADOW_STEP && part.pairs !== null) next = mergePairs(next, part, part.pairs, context);
@@ -129,7 +129,7 @@ function feedFloor(signal: SignalState, own: Side, origin: BlockOrigin, context:
   const clustered = isShadow ? clusteredPairsOf(signal) : clusteredOf(signal, planned, "one");
   let floor = addFreezeBlock(signal.floor, oneSample(own.values, t, alternatives.freeze), FREEZE_WEIGHTS, { origin, plan, clustered });
   if (round === 0 && origin.step === context.step) {
-    const unscored = planned.group === "judge" ? Math.max(0, own.sampled - own.scored) : 0;
+    const unscored = canBeUnscored(planned) ? Math.max(0, own.sampled - own.scored) : 0;
     const increments = oneSample(withUnscored(own.values, unscored), t, alternatives.advance);
     floor = addAdvanceBlock(floor, increments, FLOOR_ADVANCE_WEIGHTS, { origin, ceiling, clustered, isComposite: false });
   }

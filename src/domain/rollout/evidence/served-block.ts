@@ -43,9 +43,10 @@ function freezeIncrements(block: BlockValues, planned: PlannedSignal): number[] 
 function advanceIncrements(block: PendingBlock, planned: PlannedSignal): { readonly increments: number[]; readonly isComposite: boolean } | null {
   const { candidate, baseline, unscoredShare: u, v } = block;
   const margin = marginOf(planned);
-  const rule = planned.source === "judge" && margin.kind === "difference" ? unscoredRule(margin.limit, u) : null;
+  const isScored = planned.source === "judge" || planned.source === "outcome";
+  const rule = isScored && margin.kind === "difference" ? unscoredRule(margin.limit, u) : null;
   if (rule === null) {
-    if (planned.source === "judge") return null;
+    if (isScored) return null;
     const known = { pref: block.pref, v };
     return {
       increments: balancedBet(candidate.advance, baseline.advance, known, nullsOf(margin).advance, deltas(margin, block.pref).advance),

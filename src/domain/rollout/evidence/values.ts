@@ -1,7 +1,7 @@
 import { exceedances } from "../../stats/exceedance.ts";
 import { binaryHistogram, emptyHistogram, type Histogram, histogramOf, mergeHistograms, momentsOf, total } from "../../stats/histogram.ts";
 import { OVERFLOW_BUCKET } from "../../stats/log-bucket.ts";
-import type { PlannedSignal } from "../spec/plan.ts";
+import { canBeUnscored, type PlannedSignal } from "../spec/plan.ts";
 import { type ArmBuckets, type Asked, bucketsOf } from "./clusters.ts";
 import type { Side } from "./parts.ts";
 import type { ArmValues, KnownBefore } from "./signal-state.ts";
@@ -36,7 +36,7 @@ const computed = new WeakMap<
 >();
 
 function computeValues(side: Side, planned: PlannedSignal, known: Pick<KnownBefore, "threshold" | "cap">, shift: PlannedSignal["shift"]): ArmValues {
-  const unscored = planned.group === "judge" ? Math.max(0, side.sampled - side.scored) : 0;
+  const unscored = canBeUnscored(planned) ? Math.max(0, side.sampled - side.scored) : 0;
   if (planned.kind === "percentile") {
     const n = total(side.values);
     const above = (by: number) => binaryHistogram(n, exceedances(side.values, Math.min((known.threshold ?? OVERFLOW_BUCKET) + by, OVERFLOW_BUCKET)));

@@ -19,7 +19,7 @@ export interface GateInput {
   readonly mode: Mode;
   readonly silence: { readonly calls: SilenceVerdict; readonly judge: SilenceVerdict };
   /** Whether a pane of this step closed lately. */
-  readonly isFresh: { readonly calls: boolean; readonly judge: boolean };
+  readonly isFresh: { readonly calls: boolean; readonly judge: boolean; readonly outcome: boolean };
 }
 
 export interface GateOutcome {

@@ -3,7 +3,7 @@ import type { DriftPlan } from "../../drift/watch-state.ts";
 import { BUCKETS, bucketsForPercent } from "../../routing/buckets.ts";
 import { RECORDS_OF_REFERENCE } from "../../stats/drift.ts";
 import { durationMs } from "./duration.ts";
-import type { PlannedStep, RolloutPlan, WantedRubrics } from "./plan.ts";
+import type { PlannedSignal, PlannedStep, RolloutPlan, WantedRubrics } from "./plan.ts";
 import { ladderProblems, type Problem, signalProblems, versionProblems } from "./plan-problems.ts";
 import { planSignals } from "./signals.ts";
 
@@ -41,6 +41,7 @@ export function normaliseSpec(spec: RolloutSpec, rubrics: WantedRubrics): Normal
     ...signalProblems(spec, planned.signals),
     ...ladderProblems(spec, { ladder, holdback }),
     ...timingProblems(timing),
+    ...maturityProblems(spec, planned.signals, timing),
     ...schemaCheckProblems(spec),
     ...driftProblems(spec, timing.paneMs),
   ];
@@ -158,6 +159,22 @@ function timingProblems(timing: Timing): Problem[] {
     problems.push({ path: "sustain.window", message: `must hold at least ${timing.sustain.panes} panes of ${timing.paneMs} ms; raise it, or shorten pane` });
   }
   return problems;
+}
+
+/** As long as a pane is open its `partials` must be kept, see `LONGEST`; and a step that ends before its outcomes are due could never be left. */
+function maturityProblems(spec: RolloutSpec, signals: readonly PlannedSignal[], { paneMs, dwell }: Timing): Problem[] {
+  const longestMs = Math.min(LONGEST.judgeGraceMs, dwell.maxMs);
+  return signals.flatMap(({ name, maturityMs }) => {
+    if (typeof maturityMs !== "number" || (maturityMs >= paneMs && maturityMs <= longestMs)) return [];
+    const i = spec.signals.findIndex((entry) => typeof entry !== "string" && entry.name === name);
+    const why = maturityMs < paneMs ? `shorter than a pane (${paneMs} ms)` : `longer than 6h or than dwell.max (${dwell.maxMs} ms)`;
+    return [
+      {
+        path: `signals[${i}].maturity`,
+        message: `of ${name} is ${maturityMs} ms, ${why}; give ${paneMs} to ${longestMs} ms, or leave it out if not every call has an outcome`,
+      },
+    ];
+  });
 }
 
 function versionOf(spec: RolloutSpec, name: string): ServedVersion | null {

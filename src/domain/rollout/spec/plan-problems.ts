@@ -1,6 +1,6 @@
 import type { RolloutSpec } from "../../../../topics/index.ts";
 import { BUCKETS } from "../../routing/buckets.ts";
-import { type PlannedSignal, type PlannedStep, WITHOUT_PROOF_PERCENT } from "./plan.ts";
+import { canProve, type PlannedSignal, type PlannedStep, WITHOUT_PROOF_PERCENT } from "./plan.ts";
 
 /** One thing that is wrong in a spec: the field as a person writes it, and what to write instead. */
 export interface Problem {
@@ -31,8 +31,13 @@ export function signalProblems(spec: RolloutSpec, signals: readonly PlannedSigna
     ];
   }
   if (spec.confidence === "none") return [];
-  const quality = guardrails.filter(({ gate }) => gate === "confidence");
+  const quality = guardrails.filter((signal) => signal.gate === "confidence" && canProve(signal));
   const fix = "add a judged signal such as task_completion with judge.rubric, or write `confidence: none` to accept a rollout without proof of quality";
+  const unproven = guardrails.find((signal) => signal.gate === "confidence" && !canProve(signal));
+  if (quality.length === 0 && unproven !== undefined) {
+    const message = `holds no guardrail of the confidence gate that a step can rest on: ${unproven.name} is an outcome without maturity; give it one, for example maturity: 30m, or ${fix}`;
+    return [{ path: "signals", message }];
+  }
   if (quality.length === 0) return [{ path: "signals", message: `holds no guardrail of the confidence gate; ${fix}` }];
   if (quality.every(({ name }) => name === "schema_validity")) {
     return [{ path: "signals", message: `holds schema_validity as the only guardrail of the confidence gate: well-formed is not right; ${fix}` }];

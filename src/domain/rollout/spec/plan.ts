@@ -8,9 +8,11 @@ export type WantedRubrics = RoutingTable["rubrics"];
 export interface PlannedSignal {
   readonly name: string;
   /** Which close of a pane it waits for. */
-  readonly group: "calls" | "judge";
-  /** `call`: counted on every call; `judge`: a rubric scores it; `missing`: what was drawn for the first judged guardrail and came back without a score. */
-  readonly source: "call" | "judge" | "missing";
+  readonly group: "calls" | "judge" | "outcome";
+  /** `call`: counted on every call; `judge`: a rubric scores it; `outcome`: other systems tell later what became of the call; `missing`: what was drawn for the first judged guardrail and came back without a score. */
+  readonly source: "call" | "judge" | "outcome" | "missing";
+  /** Of outcomes: each served call is expected to have one by so long after its start, ms. null or absent: not every call has one, so that it can stop but proves nothing. */
+  readonly maturityMs?: number | null;
   /** `binary`: pass or fail. `percentile`: shifted exceedance. `score`: loss of 0..1 on a grid of 0.01. `mean`: a quantity, capped, compared as a ratio. */
   readonly kind: "binary" | "percentile" | "score" | "mean";
   readonly direction: "higher_is_worse" | "lower_is_worse";
@@ -90,9 +92,20 @@ export interface RolloutPlan {
   readonly drift: DriftPlan;
 }
 
+/** Whether values of a signal come after its calls and may stay away: those of a judge, and outcomes. */
+export const canBeUnscored = ({ group }: Pick<PlannedSignal, "group">): boolean => group !== "calls";
+
+/** Whether a step may rest on a signal: not on outcomes that need not come, because who tells them is no fair sample of the calls. */
+export const canProve = ({ source, maturityMs }: Pick<PlannedSignal, "source" | "maturityMs">): boolean =>
+  source !== "outcome" || typeof maturityMs === "number";
+
+/** Longest maturity of a plan's outcomes, ms; 0: there is none. */
+export const longestMaturityMs = ({ signals }: Pick<RolloutPlan, "signals">): number => Math.max(0, ...signals.map(({ maturityMs }) => maturityMs ?? 0));
+
 /** Whether a signal must be safe before shadow is left: of mirrored calls only differences of quality on the same prompts are proof. */
 export function isRequiredInShadow({ tier, kind, gate, name, source }: PlannedSignal): boolean {
-  if (tier !== "guardrail" || source === "missing") return false;
+  // Nobody saw a mirrored answer: nothing came of it.
+  if (tier !== "guardrail" || source === "missing" || source === "outcome") return false;
   return (kind === "binary" && (gate === "confidence" || name === "error_rate")) || kind === "score";
 }
 

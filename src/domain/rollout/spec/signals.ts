@@ -1,6 +1,7 @@
 import type { RolloutSpec, SignalSpec } from "../../../../topics/index.ts";
 import { exp } from "../../stats/ln.ts";
 import { bucketShift, GAMMA_LN } from "../../stats/log-bucket.ts";
+import { durationMs } from "./duration.ts";
 import type { PlannedSignal, WantedRubrics } from "./plan.ts";
 import type { Problem } from "./plan-problems.ts";
 import { judgedPreset, type Preset, presets } from "./presets.ts";
@@ -57,10 +58,12 @@ interface About {
   readonly hasRubrics: boolean;
 }
 
-function resolve(given: SignalSpec, about: About): Resolved {
+function resolve(given: SignalSpec, asked: About): Resolved {
+  // What a rubric says of the name is another measurement.
+  const about = given.source === "outcome" ? { ...asked, form: null } : asked;
   const known = Object.hasOwn(presets, given.name) ? presets[given.name] : undefined;
-  const preset = known ?? (about.form === null ? undefined : judgedPreset);
-  const missing = missingSource(given.name, preset, about);
+  const preset = known ?? (about.form === null && given.source === undefined ? undefined : judgedPreset);
+  const missing = given.source === "outcome" ? notAnOutcome(given.name, preset, about) : missingSource(given.name, preset, about);
   if (preset === undefined || missing !== null) return { signal: null, problems: missing === null ? [] : [missing], notices: [] };
   const isJudged = preset.source !== "call";
   const kind = kindOf(preset, given, about.form);
@@ -73,8 +76,7 @@ function resolve(given: SignalSpec, about: About): Resolved {
   }));
   const signal: Unweighted = {
     name: given.name,
-    source: preset.source === "call" || preset.source === "missing" ? preset.source : "judge",
-    group: isJudged ? "judge" : "calls",
+    ...sourceOf(given, preset),
     kind,
     direction: preset.direction,
     gate: given.gate ?? preset.gate,
@@ -90,6 +92,20 @@ function resolve(given: SignalSpec, about: About): Resolved {
     referenceVariance: kind === "mean" ? MEAN_VARIANCE : SCORE_VARIANCE,
   };
   return { signal, problems, notices };
+}
+
+function sourceOf({ source, maturity }: SignalSpec, preset: Preset): Pick<PlannedSignal, "source" | "group" | "maturityMs"> {
+  if (source === "outcome") return { source, group: "outcome", maturityMs: maturity === undefined ? null : durationMs(maturity) };
+  if (preset.source === "call") return { source: "call", group: "calls" };
+  return { source: preset.source === "missing" ? "missing" : "judge", group: "judge" };
+}
+
+/** Outcomes tell how good an answer was. What the gateway measures itself, and quantities, are not told by others. */
+function notAnOutcome(name: string, preset: Preset | undefined, { path }: About): Problem | null {
+  if (preset === undefined || (preset.kind === "binary" && preset.source !== "call" && preset.source !== "missing")) return null;
+  const what =
+    preset.source === "call" || preset.source === "missing" ? "is measured by headgate itself" : "is a quantity, and outcomes are pass/fail or a score of 0..1";
+  return { path: `${path}.source`, message: `cannot be outcome: ${name} ${what}; give the outcome a name of its own` };
 }
 
 /** Variances that a loss is taken to have before one was seen: a judge's score with sd 0.16, and a heavy-tailed cost over its cap (statistics.md section 3). */
@@ -154,7 +170,10 @@ function fieldProblems(
   about: { readonly preset: Preset; readonly form: Form | null; readonly isJudged: boolean; readonly kind: PlannedSignal["kind"] },
 ): Problem[] {
   const problems: Problem[] = [];
-  if (given.form !== undefined && !about.isJudged) problems.push({ path: "form", message: "has no meaning: only judged signals have a form; remove it" });
+  if (given.maturity !== undefined && given.source === undefined)
+    problems.push({ path: "maturity", message: "has no meaning: only outcomes mature; add source: outcome, or remove it" });
+  if (given.form !== undefined && !about.isJudged)
+    problems.push({ path: "form", message: "has no meaning: only judged signals and outcomes have a form; remove it" });
   if (given.form !== undefined && about.form !== null && (given.form === "score") !== (about.form === "grid")) {
     problems.push({ path: "form", message: `is ${given.form}, but its rubric scores it as ${about.form === "grid" ? "score" : "binary"}; use the rubric's` });
   }
@@ -164,7 +183,8 @@ function fieldProblems(
   if (given.floor !== undefined && min === null) problems.push({ path: "floor", message: "is strict, but there is no floor; give {min: 0.95, strict: true}" });
   if (min !== null && (min <= 0 || min >= 1)) problems.push({ path: "floor", message: `is ${min}; give a rate between 0 and 1, for example 0.995` });
   const { judgeError } = given;
-  if (judgeError !== undefined && !about.isJudged) problems.push({ path: "judgeError", message: "has no meaning: only judged signals have one; remove it" });
+  if (judgeError !== undefined && (!about.isJudged || given.source === "outcome"))
+    problems.push({ path: "judgeError", message: "has no meaning: only judged signals have one; remove it" });
   if (judgeError !== undefined && judgeError.sensitivity + judgeError.specificity <= 1)
     problems.push({ path: "judgeError", message: "is that of a judge no better than chance: sensitivity + specificity must be above 1" });
   return problems;

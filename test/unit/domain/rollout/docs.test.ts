@@ -42,8 +42,9 @@ describe("docs/rollout-spec.md", () => {
 
   it("shows specs that parse and can be run", () => {
     const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml]) => parse(yaml ?? "") as object);
-    assert.equal(blocks.length, 2);
-    const [whole, signals] = blocks;
-    for (const spec of [whole, { ...whole, ...signals }]) assert.equal(normaliseSpec(rolloutSpec.parse(spec), taskRubric).kind, "plan");
+    assert.equal(blocks.length, 3);
+    const [whole, ...signals] = blocks;
+    for (const spec of [whole, ...signals.map((each) => ({ ...whole, ...each }))])
+      assert.equal(normaliseSpec(rolloutSpec.parse(spec), taskRubric).kind, "plan");
   });
 });

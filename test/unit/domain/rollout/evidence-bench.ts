@@ -38,7 +38,7 @@ export class Bench {
     const { plan, step } = this.attempt;
     const paneStartMs = startMs + MINUTE * ++this.#minute;
     const group = (block: Partial<Block>) => plan.signals.find(({ name }) => name === block.signal)?.group ?? "calls";
-    for (const own of ["calls", "judge"] as const) {
+    for (const own of ["calls", "judge", "outcome"] as const) {
       const mine = blocks
         .filter((block) => group(block) === own)
         .map((block) => ({ ...empty, rollout: plan.rollout, step, epoch: this.state.epoch, ...block }));

@@ -30,6 +30,7 @@ export function tableWith(changes: Partial<RoutingTable> = {}): RoutingTable {
     schemaCheck: { source: "response_format", pattern: null, jsonSchema: null, fence: "forbidden" },
     rubrics: [],
     slices: [],
+    outcomes: [],
     valueCaps: [],
     attemptStartedAtMs: 0,
     reason: "advanced",

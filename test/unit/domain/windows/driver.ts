@@ -45,7 +45,7 @@ export const frame = (given: Partial<Frame>): Frame => ({
   ...given,
 });
 
-export const settings: PaneSettings = { paneMs: 60_000, windowMs: 900_000, callsGraceMs: 5_000, judgeGraceMs: 120_000 };
+export const settings: PaneSettings = { paneMs: 60_000, windowMs: 900_000, callsGraceMs: 5_000, judgeGraceMs: 120_000, maturityMs: null };
 
 /** A window task on a log, with a clock of its own that only the test moves; can be killed at any time. */
 export class Driver {
@@ -110,7 +110,7 @@ const anEntry = (routes: readonly string[], panes: readonly number[]): fc.Arbitr
       route: fc.constantFrom(...routes),
       arm: fc.constantFrom("baseline", "candidate"),
       signal: fc.constantFrom("error_rate", "task_completion", "latency_p95"),
-      evaluatorVersion: fc.constantFrom("", "", "v1", "v2"),
+      evaluatorVersion: fc.constantFrom("", "", "v1", "v2", "outcome"),
       back: fc.constantFrom(0, 0, 0, 0, 1, 1, 2, 5, 30, 90),
       paneMs: fc.constantFrom(...panes),
       value: fc.constantFrom(0, 1),
@@ -184,6 +184,7 @@ export function play(driver: Driver, all: readonly Step[], sources: number): voi
   }
   driver.crash();
   driver.take(...last.map((_, sourcePartition) => frame({ sourcePartition, watermarkMs: atMs + 10_000_000 })));
-  driver.flush(61_000);
-  driver.flush(61_000);
+  // Rounds of outcomes come every 15 minutes.
+  driver.flush(16 * 60_000);
+  driver.flush(16 * 60_000);
 }

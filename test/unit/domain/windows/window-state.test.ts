@@ -50,8 +50,8 @@ describe("the window half", () => {
 
   it("writes each statistic exactly once when routes differ in panes and graces, also in the middle of a route", () => {
     const graces: Record<string, Partial<PaneSettings>> = {
-      a: { callsGraceMs: 1_000, paneMs: 10_000 },
-      b: { callsGraceMs: 60_000, judgeGraceMs: 600_000 },
+      a: { callsGraceMs: 1_000, paneMs: 10_000, maturityMs: 300_000 },
+      b: { callsGraceMs: 60_000, judgeGraceMs: 600_000, maturityMs: 10_000 },
       c: {},
     };
     fc.assert(
@@ -70,7 +70,7 @@ describe("the window half", () => {
         const driver = new Driver(2);
         play(driver, all, 2);
         for (const route of ["a", "b"]) {
-          for (const group of ["calls", "judge"]) {
+          for (const group of ["calls", "judge", "outcome"]) {
             const panes = roundZero(driver.closes, route, group).map(paneOf);
             for (const [i, pane] of panes.entries()) assert.ok(i === 0 || byEnd(panes[i - 1] ?? pane, pane) < 0, "a pane was closed twice or out of order");
           }
@@ -190,6 +190,50 @@ describe("the window half", () => {
       ],
     );
     assert.equal(driver.closes.at(-1)?.round, 1);
+  });
+
+  const outcome = (given: Partial<Entry> = {}) => entry({ signal: "task", evaluatorVersion: "outcome", records: 0, sampled: 0, ...given });
+  const expected = outcome({ records: 2, sampled: 2, scored: 0, values: [], counts: [] });
+  const told = (driver: Driver) => driver.blocks.map((b) => [b.group, b.paneStartMs, b.round, b.sampled, b.scored, b.coverage]);
+
+  it("closes a pane of outcomes when they had the time of their maturity, not before, and counts what is missing", () => {
+    const driver = new Driver(1, () => ({ ...settings, maturityMs: 300_000 }));
+    driver.take(frame({ entries: [expected], watermarkMs: 364_999 }), frame({ source: "outcomes", entries: [outcome()] }));
+    driver.flush();
+    driver.crash();
+    driver.flush();
+    assert.deepEqual(told(driver), []);
+    driver.take(frame({ watermarkMs: 365_000 }));
+    driver.flush();
+    assert.deepEqual(told(driver), [["outcome", 0, 0, 2, 1, 0.5]]);
+    driver.take(frame({ source: "outcomes", entries: [outcome()] }));
+    driver.flush();
+    driver.crash();
+    driver.flush();
+    driver.flush(15 * 60_000);
+    assert.deepEqual(told(driver).slice(1), [["outcome", 0, 1, 0, 1, 1]]);
+  });
+
+  it("collects outcomes without a maturity for 15 minutes, so that both arms are in a pane, and never waits with other groups for them", () => {
+    const driver = new Driver(1);
+    driver.take(frame({ entries: [entry({})], watermarkMs: 66_000 }), frame({ source: "outcomes", entries: [outcome()] }));
+    driver.flush();
+    driver.crash();
+    driver.take(frame({ source: "outcomes", entries: [outcome(), outcome({ paneStartMs: 60_000 })], watermarkMs: null }), frame({ watermarkMs: 126_000 }));
+    driver.flush();
+    assert.deepEqual(
+      driver.closes.filter(({ group }) => group === "outcome"),
+      [],
+    );
+    assert.ok(driver.closes.some(({ group, paneStartMs }) => group === "judge" && paneStartMs === 60_000));
+    driver.flush(15 * 60_000);
+    assert.deepEqual(
+      told(driver).filter(([group]) => group === "outcome"),
+      [
+        ["outcome", 0, 0, 0, 2, 1],
+        ["outcome", 60_000, 0, 0, 1, 1],
+      ],
+    );
   });
 
   it("makes silence visible for 15 minutes, also across a change of owner", () => {

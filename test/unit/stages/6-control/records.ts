@@ -64,6 +64,7 @@ export const table = (over: Partial<RoutingTable> = {}): RoutingTable => ({
   schemaCheck: { source: "response_format", pattern: null, jsonSchema: null, fence: "forbidden" },
   rubrics: [],
   slices: [],
+  outcomes: [],
   valueCaps: [],
   attemptStartedAtMs: 0,
   reason: "advanced",

@@ -12,7 +12,8 @@ import { type FileRun, killAll, runFiles } from "./runner/run-files.ts";
  * The last line printed is `N passed, N failed`, with `, N skipped` if any; the exit code is 1 unless all is well.
  */
 const root = resolve(import.meta.dirname, "..");
-const fileTimeoutMs = Number(process.env.HEADGATE_TEST_FILE_TIMEOUT_MS || 10 * 60_000);
+/** Longer than a demo waits for its stories on a slow machine, so that it says itself what did not end. */
+const fileTimeoutMs = Number(process.env.HEADGATE_TEST_FILE_TIMEOUT_MS || 20 * 60_000);
 const outcomes: Outcome[] = [];
 
 function fail(file: string, error: string): void {

@@ -7,6 +7,7 @@ import { RESERVED_PARAMETERS } from "../../domain/routing/merge-parameters.ts";
 import type { Version } from "../../domain/routing/route-table.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import { type GatewayFile, gatewayFile } from "./gateway-file.ts";
+import { type UpstreamConfig, upstreamConfig } from "./upstream-config.ts";
 
 /** Environment variables of the gateway. */
 export const configuration = z.object({
@@ -26,38 +27,6 @@ export const configuration = z.object({
   HEADGATE_TOKEN_KEY: tokenKeys,
 });
 
-export interface Timeouts {
-  readonly connectMs: number;
-  readonly headersMs: number;
-  readonly idleMs: number;
-  readonly totalMs: number;
-}
-export interface RetryPolicy {
-  readonly max: number;
-  readonly on: readonly ("connect" | "429" | "5xx")[];
-  readonly budgetPercent: number;
-  readonly floorPerSecond: number;
-  readonly maxWaitMs: number;
-}
-export interface Price {
-  readonly inputPerMillion: number;
-  readonly outputPerMillion: number;
-}
-export interface UpstreamConfig {
-  readonly name: string;
-  readonly baseUrl: URL;
-  readonly apiKey: string | null;
-  readonly passThroughKeys: boolean;
-  /** Whether callers may name its models themselves. */
-  readonly direct: boolean;
-  /** Whether it knows `stream_options.include_usage`. */
-  readonly usageInStreams: boolean;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly timeouts: Timeouts;
-  readonly retries: RetryPolicy;
-  readonly connections: number;
-  readonly prices: ReadonlyMap<string, Price>;
-}
 export interface RoutePolicy {
   readonly bodies: "full" | "none";
   readonly shield: "none" | "baseline";
@@ -86,35 +55,9 @@ const invalid = (path: string, problems: readonly string[], cause?: unknown): Kn
     cause,
   });
 
-function apiKeyOf(where: string, upstream: GatewayFile["upstreams"][string], env: Env): { key: string | null; problem?: string } {
-  if (upstream.apiKeyEnv !== undefined) {
-    const key = env[upstream.apiKeyEnv]?.trim();
-    return key ? { key } : { key: null, problem: `${where}.apiKeyEnv: the environment variable ${upstream.apiKeyEnv} is not set` };
-  }
-  if (upstream.apiKeyFile === undefined) return { key: null };
-  try {
-    const key = readFileSync(upstream.apiKeyFile, "utf8").trim();
-    return key ? { key } : { key: null, problem: `${where}.apiKeyFile: ${upstream.apiKeyFile} is empty` };
-  } catch (error) {
-    return { key: null, problem: `${where}.apiKeyFile: ${upstream.apiKeyFile} cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})` };
-  }
-}
-
 function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
   const problems: string[] = [];
-  const upstreams = Object.entries(file.upstreams).map(([name, upstream]): [string, UpstreamConfig] => {
-    const { key, problem } = apiKeyOf(`upstreams.${name}`, upstream, env);
-    if (problem !== undefined) problems.push(problem);
-    if (upstream.passThroughKeys && (upstream.apiKeyEnv ?? upstream.apiKeyFile) !== undefined) {
-      problems.push(`upstreams.${name}.passThroughKeys: is only for an upstream without apiKeyEnv and apiKeyFile`);
-    }
-    const { headers, timeouts, retries, connections, passThroughKeys, usageInStreams, direct } = upstream;
-    const prices = new Map(Object.entries(upstream.prices));
-    return [
-      name,
-      { name, baseUrl: new URL(upstream.baseUrl), apiKey: key, passThroughKeys, usageInStreams, direct, headers, timeouts, retries, connections, prices },
-    ];
-  });
+  const upstreams = Object.entries(file.upstreams).map(([name, given]): [string, UpstreamConfig] => [name, upstreamConfig(name, given, { env, problems })]);
   const defaults = { bodies: file.defaults.bodies, shield: file.defaults.shield, ...file.defaults.limits };
   const routes = Object.entries(file.routes).map(([name, { baseline, bodies, shield, limits }]): [string, RouteConfig] => {
     for (const parameter of Object.keys(baseline.parameters)) {

@@ -18,18 +18,31 @@ const price = z.strictObject({
   outputPerMillion: z.number().min(0).describe("USD for a million output tokens"),
 });
 
+const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
+
+const tls = z.strictObject({
+  caFile: z.string().min(1).optional().describe("PEM file of the authorities that sign the upstream's certificate, instead of the public ones"),
+  certFile: z.string().min(1).optional().describe("PEM file of the gateway's own certificate"),
+  keyFile: z.string().min(1).optional().describe("PEM file of its key"),
+  serverName: z.string().min(1).optional().describe("name that the upstream's certificate must have, when it is not the one of the address"),
+  insecure: z.literal("accept-any-certificate").optional().describe("accept-any-certificate: whoever answers is trusted with prompts and keys; for tests only"),
+});
+
 const upstream = z
   .strictObject({
     baseUrl: baseUrl.describe("address to which /chat/completions is appended, as the openai SDK's baseURL"),
     apiKeyEnv: z.string().min(1).optional().describe("environment variable that holds the upstream's key"),
     apiKeyFile: z.string().min(1).optional().describe("file that holds the upstream's key"),
+    apiKeyHeader: z
+      .string()
+      .regex(HEADER_NAME)
+      .default("authorization")
+      .describe("header that carries the key: authorization, as a bearer token, or another, as it is (api-key for Azure OpenAI)"),
+    tls: tls.optional(),
     passThroughKeys: z.boolean().default(false).describe("send the caller's Authorization upstream; only for an upstream without a key of its own"),
     usageInStreams: z.boolean().default(true).describe("ask for the usage of streams (stream_options.include_usage); false for an upstream that refuses that"),
     direct: z.boolean().default(false).describe("callers may name its models past the routes, as <upstream>/<model>; such calls are not recorded"),
-    headers: z
-      .record(z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/), z.string())
-      .default({})
-      .describe("headers added to each request"),
+    headers: z.record(z.string().regex(HEADER_NAME), z.string()).default({}).describe("headers added to each request"),
     timeouts: z
       .strictObject({
         connectMs: durationMs(5_000, "to open a connection"),

@@ -9,6 +9,7 @@ import type { LogClient } from "../../runtime/port.ts";
 import type { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import { InFlight } from "./call/in-flight.ts";
 import { Mirror } from "./call/mirror.ts";
+import { watchSecrets } from "./call/secrets-watch.ts";
 import { Serve } from "./call/serve.ts";
 import { Upstream } from "./call/upstream.ts";
 import type { GatewayConfig } from "./config.ts";
@@ -81,6 +82,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const clock = new EventClock();
   const metrics = new GatewayMetrics(options.metrics);
   const upstreams = new Map([...config.upstreams].map(([name, upstream]) => [name, new Upstream(upstream)]));
+  const unwatchSecrets = watchSecrets(upstreams, log);
   const inFlight = new InFlight(config.maxInFlight);
   const links: Links = { client: null, unfollow: async () => undefined };
   let stopping = false;
@@ -153,6 +155,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await inFlight.idle(beganAtMs + DRAIN_MS + 500);
     server.closeAllConnections();
     clearInterval(ticks);
+    unwatchSecrets();
     await Promise.all([settle(connection, { records, intake, disk, fleet, links, deadlineMs: beganAtMs + FLUSH_MS }), snapshot.flush()]);
     await Promise.allSettled([...upstreams.values()].map((upstream) => upstream.close()));
   };

@@ -46,7 +46,7 @@ export async function answer(
     const sink = new HoldingSink(about.sink, isShielded || upstream.config.retries.on.includes("5xx"));
     const hidesUsage = asksForUsage(call.endpoint, call.request, upstream.config);
     const body = upstreamBody(call, version, hidesUsage);
-    const headers = upstreamHeaders(about.headers, upstream.config);
+    const headers = upstreamHeaders(about.headers, upstream);
     const toUpstream = { endpoint: call.endpoint, headers, body, hidesUsage, signal: about.signal, sink };
     const exchanged = await askVersion(upstream, toUpstream, { version: version.name, mayRepeat: () => deps.stillServes(call, version) });
     return { assignment, upstream, exchanged, sink };

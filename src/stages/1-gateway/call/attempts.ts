@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fullJitterMs, retryAfterMs } from "../../../domain/judging/retry-delay.ts";
-import type { RetryPolicy } from "../config.ts";
 import { headerOf } from "../http/headers.ts";
+import type { RetryPolicy } from "../upstream-config.ts";
 import { type Exchanged, exchange, type ToUpstream } from "./exchange.ts";
 import type { HoldingSink } from "./holding-sink.ts";
 import type { Upstream } from "./upstream.ts";

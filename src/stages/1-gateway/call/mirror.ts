@@ -101,7 +101,7 @@ export class Mirror {
     try {
       const { endpoint } = call;
       const body = upstreamBody(call, assignment.version, asksForUsage(endpoint, call.request, upstream.config));
-      const headers = upstreamHeaders(served.headers, upstream.config);
+      const headers = upstreamHeaders(served.headers, upstream);
       // Nobody waits for it, so that a failure is not repeated: it is what there is to learn.
       const exchanged = await exchange(upstream, { endpoint, headers, body, hidesUsage: false, signal: abort.signal, sink: nowhere });
       if (exchanged.status === "cancelled") {

@@ -1,28 +1,66 @@
+import type { ConnectionOptions } from "node:tls";
 import { type Dispatcher, Pool } from "undici";
-import type { UpstreamConfig } from "../config.ts";
+import { readSecret, type TlsConfig, type UpstreamConfig } from "../upstream-config.ts";
 import type { ToUpstream } from "./exchange.ts";
 import { RetryBudget } from "./retry-budget.ts";
 
 /** Versions with a budget of their own; names come from routing tables, so that more are seen only in years. */
 const MOST_BUDGETS = 1_000;
 
+/** What an upstream's files hold: its key, and what TLS needs. */
+interface Secrets {
+  readonly apiKey: string | null;
+  readonly ca: string | null;
+  readonly cert: string | null;
+  readonly key: string | null;
+}
+
+/** Why a file could not be read again, and what stays in use. */
+export interface Unreadable {
+  readonly upstream: string;
+  readonly problem: string;
+}
+
 /** A configured upstream with its pool of kept-alive connections. One slow upstream never takes connections from another. */
 export class Upstream {
   readonly config: UpstreamConfig;
-  readonly #pool: Pool;
   readonly #budgets = new Map<string, RetryBudget>();
+  /** Pools of former certificates, until their last call is over. */
+  readonly #retired = new Set<Pool>();
+  #secrets: Secrets;
+  #pool: Pool;
 
+  /** @throws {Error} when one of its files, which were there when the configuration was read, is gone */
   constructor(config: UpstreamConfig) {
     this.config = config;
-    this.#pool = new Pool(config.baseUrl.origin, {
-      connections: config.connections,
-      connect: { timeout: config.timeouts.connectMs },
-      headersTimeout: config.timeouts.headersMs,
-      bodyTimeout: config.timeouts.idleMs,
-      pipelining: 1,
-      // One call per connection: a stream that stalls must not hold others back.
-      allowH2: false,
-    });
+    const secrets = readSecrets(config);
+    if ("problem" in secrets) throw new Error(`upstream ${config.name}: ${secrets.problem}`);
+    this.#secrets = secrets;
+    this.#pool = this.#openPool();
+  }
+
+  /** The upstream's key, as its file had it when it was last read. */
+  get apiKey(): string | null {
+    return this.#secrets.apiKey;
+  }
+
+  /**
+   * Reads key and certificates again: they are rotated while the gateway runs. New calls use the new ones; a file that cannot be read, or is being
+   * written, leaves the old ones in use.
+   */
+  refresh(): Unreadable | "changed" | "same" {
+    const read = readSecrets(this.config);
+    if ("problem" in read) return { upstream: this.config.name, problem: read.problem };
+    const old = this.#secrets;
+    this.#secrets = read;
+    if (old.ca !== read.ca || old.cert !== read.cert || old.key !== read.key) {
+      const retired = this.#pool;
+      this.#pool = this.#openPool();
+      this.#retired.add(retired);
+      void retired.close().finally(() => this.#retired.delete(retired));
+      return "changed";
+    }
+    return old.apiKey === read.apiKey ? "same" : "changed";
   }
 
   /** What one version may spend on retries: one that fails must not use up another's. */
@@ -44,7 +82,44 @@ export class Upstream {
   }
 
   /** Breaks what is still running. */
-  close(): Promise<void> {
-    return this.#pool.destroy();
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#pool, ...this.#retired].map((pool) => pool.destroy()));
   }
+
+  #openPool(): Pool {
+    const { baseUrl, connections, timeouts, tls } = this.config;
+    return new Pool(baseUrl.origin, {
+      connections,
+      connect: { timeout: timeouts.connectMs, ...(tls === null ? {} : tlsOptions(tls, this.#secrets)) },
+      headersTimeout: timeouts.headersMs,
+      bodyTimeout: timeouts.idleMs,
+      pipelining: 1,
+      // One call per connection: a stream that stalls must not hold others back.
+      allowH2: false,
+    });
+  }
+}
+
+function tlsOptions(
+  { serverName, acceptsAnyCertificate }: TlsConfig,
+  { ca, cert, key }: Secrets,
+): Pick<ConnectionOptions, "ca" | "cert" | "key" | "servername"> {
+  return {
+    ...(ca === null ? {} : { ca }),
+    ...(cert === null || key === null ? {} : { cert, key }),
+    ...(serverName === null ? {} : { servername: serverName }),
+    ...(acceptsAnyCertificate ? { rejectUnauthorized: false } : {}),
+  };
+}
+
+/** All files of an upstream, or why one cannot be used. Small files, read every few seconds: no need for asynchronous reading. */
+function readSecrets({ apiKey, apiKeyFile, tls }: UpstreamConfig): Secrets | { readonly problem: string } {
+  const contents: (string | null)[] = [];
+  for (const path of [apiKeyFile, tls?.caFile, tls?.certFile, tls?.keyFile]) {
+    const read = path === null || path === undefined ? { text: null } : readSecret(path);
+    if ("problem" in read) return read;
+    contents.push(read.text);
+  }
+  const [ofFile = null, ca = null, cert = null, key = null] = contents;
+  return { apiKey: ofFile ?? apiKey, ca, cert, key };
 }

@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
-import type { Price } from "../config.ts";
+import type { Price } from "../upstream-config.ts";
 
 /** What an answer says about itself. */
 export interface Answer {

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
-import type { UpstreamConfig } from "../config.ts";
+import type { UpstreamConfig } from "../upstream-config.ts";
 
 /** Headers that belong to one connection (RFC 9110, 7.6.1) and the obsolete ones of their kind. */
 const hopByHop = new Set([
@@ -29,10 +29,13 @@ function connectionOptions(headers: IncomingHttpHeaders): ReadonlySet<string> {
  * Headers of the request that goes upstream: the caller's, without what belongs to the connection, to headgate or to the caller's access to
  * this gateway, and with the upstream's own. The caller's credentials go on only where the configuration says so.
  */
-export function upstreamHeaders(caller: IncomingHttpHeaders, upstream: UpstreamConfig): OutgoingHttpHeaders {
+export function upstreamHeaders(
+  caller: IncomingHttpHeaders,
+  { config: upstream, apiKey }: { readonly config: UpstreamConfig; readonly apiKey: string | null },
+): OutgoingHttpHeaders {
   const listed = connectionOptions(caller);
   const headers: OutgoingHttpHeaders = {};
-  const passesKeys = upstream.apiKey === null && upstream.passThroughKeys;
+  const passesKeys = apiKey === null && upstream.passThroughKeys;
   for (const [name, value] of Object.entries(caller)) {
     if (value === undefined || hopByHop.has(name) || replaced.has(name) || name.startsWith("x-headgate-") || listed.has(name)) continue;
     if (credentials.has(name) && !(passesKeys && name !== "cookie")) continue;
@@ -40,7 +43,7 @@ export function upstreamHeaders(caller: IncomingHttpHeaders, upstream: UpstreamC
   }
   headers["content-type"] = "application/json";
   headers["accept-encoding"] = "identity";
-  if (upstream.apiKey !== null) headers.authorization = `Bearer ${upstream.apiKey}`;
+  if (apiKey !== null) headers[upstream.apiKeyHeader] = upstream.apiKeyHeader === "authorization" ? `Bearer ${apiKey}` : apiKey;
   for (const [name, value] of Object.entries(upstream.headers)) headers[name.toLowerCase()] = value;
   return headers;
 }

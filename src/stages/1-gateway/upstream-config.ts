@@ -1,0 +1,130 @@
+import { readFileSync } from "node:fs";
+import type { GatewayFile } from "./gateway-file.ts";
+
+export interface Timeouts {
+  readonly connectMs: number;
+  readonly headersMs: number;
+  readonly idleMs: number;
+  readonly totalMs: number;
+}
+export interface RetryPolicy {
+  readonly max: number;
+  readonly on: readonly ("connect" | "429" | "5xx")[];
+  readonly budgetPercent: number;
+  readonly floorPerSecond: number;
+  readonly maxWaitMs: number;
+}
+export interface Price {
+  readonly inputPerMillion: number;
+  readonly outputPerMillion: number;
+}
+/** Files and names with which an upstream proves who it is, and we prove who we are. */
+export interface TlsConfig {
+  readonly caFile: string | null;
+  readonly certFile: string | null;
+  readonly keyFile: string | null;
+  readonly serverName: string | null;
+  /** Accept whoever answers: named in the file in full, never a default. */
+  readonly acceptsAnyCertificate: boolean;
+}
+export interface UpstreamConfig {
+  readonly name: string;
+  readonly baseUrl: URL;
+  /** As it was when the file was read; a key file is read again while the gateway runs. */
+  readonly apiKey: string | null;
+  readonly apiKeyFile: string | null;
+  /** `authorization` takes the key as a bearer token, any other header as it is. */
+  readonly apiKeyHeader: string;
+  readonly passThroughKeys: boolean;
+  /** Whether callers may name its models themselves. */
+  readonly direct: boolean;
+  /** Whether it knows `stream_options.include_usage`. */
+  readonly usageInStreams: boolean;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly tls: TlsConfig | null;
+  readonly timeouts: Timeouts;
+  readonly retries: RetryPolicy;
+  readonly connections: number;
+  readonly prices: ReadonlyMap<string, Price>;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+type Given = GatewayFile["upstreams"][string];
+
+/** @returns what a secret's file holds, without white space around it; a problem when it cannot be read or is empty */
+export function readSecret(path: string): { readonly text: string } | { readonly problem: string } {
+  try {
+    const text = readFileSync(path, "utf8").trim();
+    return text === "" ? { problem: `${path} is empty` } : { text };
+  } catch (error) {
+    return { problem: `${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})` };
+  }
+}
+
+function apiKeyOf(where: string, given: Given, env: Env): { key: string | null; problem?: string } {
+  if (given.apiKeyEnv !== undefined) {
+    const key = env[given.apiKeyEnv]?.trim();
+    return key ? { key } : { key: null, problem: `${where}.apiKeyEnv: the environment variable ${given.apiKeyEnv} is not set` };
+  }
+  if (given.apiKeyFile === undefined) return { key: null };
+  const read = readSecret(given.apiKeyFile);
+  return "text" in read ? { key: read.text } : { key: null, problem: `${where}.apiKeyFile: ${read.problem}` };
+}
+
+function tlsProblems(where: string, given: Given): string[] {
+  const { tls, baseUrl } = given;
+  if (tls === undefined) return [];
+  const problems = [];
+  if (!baseUrl.startsWith("https:")) problems.push(`${where}.tls: is only for an https address`);
+  if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) problems.push(`${where}.tls: certFile and keyFile belong together`);
+  for (const field of ["caFile", "certFile", "keyFile"] as const) {
+    const path = tls[field];
+    const read = path === undefined ? null : readSecret(path);
+    if (read !== null && "problem" in read) problems.push(`${where}.tls.${field}: ${read.problem}`);
+  }
+  return problems;
+}
+
+function tlsOf({ tls }: Given): TlsConfig | null {
+  if (tls === undefined) return null;
+  const { caFile, certFile, keyFile, serverName, insecure } = tls;
+  return {
+    caFile: caFile ?? null,
+    certFile: certFile ?? null,
+    keyFile: keyFile ?? null,
+    serverName: serverName ?? null,
+    acceptsAnyCertificate: insecure !== undefined,
+  };
+}
+
+/**
+ * An upstream as the gateway uses it.
+ *
+ * @param problems takes what is wrong, one sentence each that begins with the field
+ */
+export function upstreamConfig(name: string, given: Given, about: { readonly env: Env; readonly problems: string[] }): UpstreamConfig {
+  const where = `upstreams.${name}`;
+  const { key, problem } = apiKeyOf(where, given, about.env);
+  if (problem !== undefined) about.problems.push(problem);
+  about.problems.push(...tlsProblems(where, given));
+  if (given.passThroughKeys && (given.apiKeyEnv ?? given.apiKeyFile) !== undefined) {
+    about.problems.push(`${where}.passThroughKeys: is only for an upstream without apiKeyEnv and apiKeyFile`);
+  }
+  const { headers, timeouts, retries, connections, passThroughKeys, usageInStreams, direct } = given;
+  return {
+    name,
+    baseUrl: new URL(given.baseUrl),
+    apiKey: key,
+    apiKeyFile: given.apiKeyFile ?? null,
+    apiKeyHeader: given.apiKeyHeader.toLowerCase(),
+    passThroughKeys,
+    usageInStreams,
+    direct,
+    headers,
+    tls: tlsOf(given),
+    timeouts,
+    retries,
+    connections,
+    prices: new Map(Object.entries(given.prices)),
+  };
+}

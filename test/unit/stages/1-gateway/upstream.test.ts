@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import type { TLSSocket } from "node:tls";
+import { Upstream } from "../../../../src/stages/1-gateway/call/upstream.ts";
+import { parseGatewayFile } from "../../../../src/stages/1-gateway/config.ts";
+import { answerJson, ask, completion, testGateway, testUpstream } from "./harness.ts";
+
+const pem = (name: string) => resolve(import.meta.dirname, "../../../fixtures/tls", `${name}.pem`);
+
+/** An https upstream that asks for a client's certificate; it answers with the name in it. */
+async function tlsUpstream(t: TestContext, requestCert = false): Promise<string> {
+  const options = {
+    cert: readFileSync(pem("server")),
+    key: readFileSync(pem("server-key")),
+    ca: readFileSync(pem("ca")),
+    requestCert,
+    rejectUnauthorized: requestCert,
+  };
+  const server = createServer(options, (request, response) => {
+    request.resume();
+    const peer = (request.socket as TLSSocket).getPeerCertificate();
+    answerJson(response, completion(peer?.subject === undefined ? "nobody" : String(peer.subject.CN)));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return `https://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+}
+
+const fileOf = (url: string, tls: string) => `
+upstreams: { one: { baseUrl: "${url}", retries: { max: 0 }, tls: ${tls} } }
+routes: { support-answer: { baseline: { version: a@1, upstream: one, model: m } } }`;
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), "headgate-upstream-"));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+describe("an upstream behind TLS", () => {
+  it("is trusted only under the given authority and name", async (t) => {
+    const url = await tlsUpstream(t);
+    const statusWith = async (tls: string) => (await (await testGateway(t, fileOf(url, tls))).chat(ask())).status;
+    assert.equal(await statusWith(`{ caFile: ${pem("ca")}, serverName: upstream.test }`), 200);
+    assert.equal(await statusWith(`{ caFile: ${pem("ca")}, serverName: other.test }`), 502);
+    assert.equal(await statusWith("{ serverName: upstream.test }"), 502);
+    assert.equal(await statusWith("{ insecure: accept-any-certificate }"), 200);
+  });
+
+  it("sees the gateway's own certificate", async (t) => {
+    const url = await tlsUpstream(t, true);
+    const trusted = `caFile: ${pem("ca")}, serverName: upstream.test`;
+    const known = await testGateway(t, fileOf(url, `{ ${trusted}, certFile: ${pem("client")}, keyFile: ${pem("client-key")} }`));
+    assert.match(await (await known.chat(ask())).text(), /headgate test client/);
+    const unknown = await testGateway(t, fileOf(url, `{ ${trusted} }`));
+    assert.equal((await unknown.chat(ask())).status, 502);
+  });
+
+  it("is never left unchecked by a careless word", () => {
+    for (const [tls, problem] of [
+      ["{ insecure: true }", /tls\.insecure/],
+      ["{ caFile: /not/there }", /tls\.caFile: \/not\/there cannot be read \(ENOENT\)/],
+      [`{ certFile: ${pem("client")} }`, /certFile and keyFile belong together/],
+    ] as const) {
+      assert.throws(() => parseGatewayFile("gw.yaml", fileOf("https://x", tls), {}), problem);
+    }
+    assert.throws(() => parseGatewayFile("gw.yaml", fileOf("http://x", "{}"), {}), /only for an https address/);
+  });
+});
+
+describe("an upstream's key", () => {
+  it("is read again from its file while the gateway runs; one that cannot be read leaves the old one in use", async (t) => {
+    const one = await testUpstream(t);
+    const path = join(folder(t), "key");
+    writeFileSync(path, "first\n");
+    const gateway = await testGateway(
+      t,
+      `
+upstreams: { one: { baseUrl: "${one.url}", apiKeyFile: ${path}, apiKeyHeader: Api-Key } }
+routes: { support-answer: { baseline: { version: a@1, upstream: one, model: m } } }`,
+    );
+    const sent = async () => {
+      await (await gateway.chat(ask(), { headers: { authorization: "Bearer caller" } })).text();
+      const headers = one.asked.at(-1)?.headers;
+      return [headers?.["api-key"], headers?.authorization];
+    };
+    assert.deepEqual(await sent(), ["first", undefined]);
+    writeFileSync(path, "second\n");
+    const endMs = Date.now() + 10_000;
+    while ((await sent())[0] !== "second") {
+      assert.ok(Date.now() < endMs, "the new key was never used");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  });
+
+  it("stays in use when its file cannot be read again", (t) => {
+    const path = join(folder(t), "key");
+    writeFileSync(path, "first");
+    const config = parseGatewayFile("gw.yaml", `upstreams: { one: { baseUrl: "http://x", apiKeyFile: ${path} } }`, {}).upstreams.get("one");
+    assert.ok(config !== undefined);
+    const upstream = new Upstream(config);
+    assert.equal(upstream.refresh(), "same");
+    writeFileSync(path, "");
+    assert.deepEqual([upstream.refresh(), upstream.apiKey], [{ upstream: "one", problem: `${path} is empty` }, "first"]);
+    writeFileSync(path, "second");
+    assert.deepEqual([upstream.refresh(), upstream.apiKey], ["changed", "second"]);
+  });
+});

@@ -3,6 +3,7 @@ import { version } from "../config/version.ts";
 import { auditCommand } from "./audit/audit.ts";
 import { backtestCommand } from "./backtest/backtest.ts";
 import { brakeCommand } from "./brake.ts";
+import { callerKeyCommand } from "./caller-key.ts";
 import { act, type Cli } from "./cli.ts";
 import { exitCode } from "./exit-code.ts";
 import { explainCommand } from "./explain/explain.ts";
@@ -44,6 +45,7 @@ export function headgate(cli: Cli): Command {
   auditCommand(root.command("audit").helpGroup("On recorded calls (no Kafka)"), cli);
   roleCommands(root, cli);
   topicsCommand(root.command("topics"), cli);
+  callerKeyCommand(root.command("caller").description("callers of the gateway").command("key"), cli);
   act(root.command("version").description("print the version"), cli, async () => {
     cli.terminal.out(version);
     return exitCode.ok;

@@ -6,6 +6,8 @@ import { tokenKeys } from "../../config/token-key.ts";
 import { RESERVED_PARAMETERS } from "../../domain/routing/merge-parameters.ts";
 import type { Version } from "../../domain/routing/route-table.ts";
 import { KnownError } from "../../errors/known-error.ts";
+import type { CallerConfig } from "./access/callers.ts";
+import { callersOf } from "./access/schema.ts";
 import { type GatewayFile, gatewayFile } from "./gateway-file.ts";
 import { type UpstreamConfig, upstreamConfig } from "./upstream-config.ts";
 
@@ -42,6 +44,10 @@ export interface GatewayConfig {
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
   readonly routes: ReadonlyMap<string, RouteConfig>;
   readonly defaults: RoutePolicy;
+  /** null: everybody may call. */
+  readonly callers: readonly CallerConfig[] | null;
+  /** SHA-256 of the secret that allows pins, in hex; null: there is none. */
+  readonly pinSecretHash: string | null;
   readonly subject: GatewayFile["subject"];
   readonly maxInFlight: number;
   readonly shadow: { readonly maxInFlight: number };
@@ -69,7 +75,8 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
   });
   if (problems.length > 0) throw invalid(path, problems);
   const { data = null, subject, maxInFlight, shadow, log } = file;
-  return { data, upstreams: new Map(upstreams), routes: new Map(routes), defaults, subject, maxInFlight, shadow, log };
+  const access = { callers: callersOf(file.callers), pinSecretHash: file.pins?.secretHash ?? null };
+  return { data, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, maxInFlight, shadow, log };
 }
 
 /** Fields of an object that are not undefined. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { callers, pins } from "./access/schema.ts";
 
 /**
  * The gateway's own file (`HEADGATE_GATEWAY_CONFIG`): which upstreams exist, how a route is served before it has a routing table, and
@@ -101,6 +102,8 @@ export const gatewayFile = z
     data: z.string().min(1).optional().describe("directory for what a restart must not forget: routing, brakes, records not yet written"),
     upstreams: z.record(name, upstream).refine((all) => Object.keys(all).length > 0, "must name at least one upstream"),
     routes: z.record(name, route).default({}),
+    callers,
+    pins,
     defaults: z
       .strictObject({ bodies: bodies.default("full"), shield: shield.default("none"), limits: limits.prefault({}) })
       .prefault({})
@@ -134,6 +137,11 @@ export const gatewayFile = z
       .prefault({}),
   })
   .superRefine((file, context) => {
+    for (const [upstreamName, { passThroughKeys }] of Object.entries(file.upstreams)) {
+      if (!passThroughKeys || file.callers === undefined) continue;
+      const message = "would send the callers' keys for this gateway to the upstream; give it a key of its own";
+      context.addIssue({ code: "custom", path: ["upstreams", upstreamName, "passThroughKeys"], message });
+    }
     for (const [routeName, { baseline }] of Object.entries(file.routes)) {
       if (file.upstreams[baseline.upstream] !== undefined) continue;
       const known = Object.keys(file.upstreams).join(", ");

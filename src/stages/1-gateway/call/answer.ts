@@ -53,7 +53,8 @@ export async function answer(
   };
 
   const { assignment } = about;
-  const baseline = call.policy.shield === "baseline" ? deps.baselineOf(call.route) : null;
+  // Whoever pins a version wants to see how it fails.
+  const baseline = call.policy.shield === "baseline" && call.pin === null ? deps.baselineOf(call.route) : null;
   const replacement = baseline === null || baseline.name === assignment.version.name ? null : baseline;
   const assigned = await ask(assignment, replacement !== null);
   const { status, failure } = assigned.exchanged;

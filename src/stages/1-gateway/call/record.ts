@@ -27,6 +27,10 @@ export interface Call {
   readonly turn: number;
   readonly reference: string | null;
   readonly startedAtMs: number;
+  /** Name of the caller's key; empty where callers are not listed. */
+  readonly caller: string;
+  /** Version that an authorized header asks for; null: the subject decides. */
+  readonly pin: string | null;
 }
 
 export type Twin = NonNullable<Request["twin"]>;
@@ -96,8 +100,8 @@ export function recordOf(call: Call, assignment: Assignment, about: RecordAbout)
     attempts: exchanged.attempts,
     firstErrorType: exchanged.firstErrorType,
     shieldedBy,
-    pinned: false,
-    caller: "",
+    pinned: call.pin !== null,
+    caller: call.caller,
     traceState: "",
     upstream: upstream.config.name,
     upstreamModel: version.model,

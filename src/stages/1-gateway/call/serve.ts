@@ -3,6 +3,8 @@ import type { Logger } from "pino";
 import { type Assignment, assign, assignStatic } from "../../../domain/routing/assign.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { SealedTokens } from "../../../runtime/sealed-tokens.ts";
+import { type Caller, Callers } from "../access/callers.ts";
+import { assignPinned, pinOf } from "../access/pin.ts";
 import type { GatewayConfig } from "../config.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
@@ -36,6 +38,13 @@ export interface ServeDeps {
   readonly clock: EventClock;
   readonly metrics: GatewayMetrics;
   readonly log: Logger;
+}
+
+/** A request that was let in. */
+interface Incoming {
+  readonly requestId: string;
+  readonly endpoint: Endpoint;
+  readonly caller: Caller;
 }
 
 type Parsed =
@@ -101,6 +110,8 @@ class CallerSink implements Sink {
 /** Handles one call: reads, assigns, sends, passes on, records, mirrors. */
 export class Serve {
   readonly #deps: ServeDeps;
+  /** Who may call. */
+  readonly callers: Callers;
   /** Largest body that any route accepts: how much is read before the route is known. */
   readonly #largestBody: number;
   readonly #running = new Set<AbortController>();
@@ -108,6 +119,7 @@ export class Serve {
 
   constructor(deps: ServeDeps) {
     this.#deps = deps;
+    this.callers = new Callers(deps.config.callers);
     this.#answering = {
       upstreamOf: ({ upstream }) => {
         const found = deps.upstreams.get(upstream);
@@ -129,12 +141,17 @@ export class Serve {
   async handle(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): Promise<void> {
     const { inFlight, config, clock } = this.#deps;
     const requestId = uuidv7(clock.nowMs());
+    const caller = this.callers.identify(request.headers);
+    if (caller === null) {
+      this.#reject(request, response, requestId, apiErrors.unknownCaller());
+      return;
+    }
     if (!inFlight.enter()) {
       this.#reject(request, response, requestId, apiErrors.gatewayBusy(config.maxInFlight));
       return;
     }
     try {
-      await this.#admit(request, response, { requestId, endpoint });
+      await this.#admit(request, response, { requestId, endpoint, caller });
     } catch (error) {
       this.#deps.log.error({ err: error, requestId }, "a call failed in the gateway itself");
       this.#reject(request, response, requestId, apiErrors.bug(requestId));
@@ -151,8 +168,8 @@ export class Serve {
     if (unread) request.resume();
   }
 
-  async #admit(request: IncomingMessage, response: ServerResponse, about: { requestId: string; endpoint: Endpoint }): Promise<void> {
-    const { routes, inFlight, upstreams } = this.#deps;
+  async #admit(request: IncomingMessage, response: ServerResponse, about: Incoming): Promise<void> {
+    const { routes, inFlight, upstreams, config } = this.#deps;
     const reject = (error: ApiError) => this.#reject(request, response, about.requestId, error);
     const body = await readBody(request, this.#largestBody);
     if (body.kind === "aborted") return;
@@ -162,17 +179,25 @@ export class Serve {
     const unsupported = about.endpoint.unsupportedIn(parsed.request);
     if (unsupported !== null) return reject(apiErrors.unsupported(unsupported));
     const route = parsed.model;
+    const pin = pinOf(request.headers, about.caller, config.pinSecretHash);
     const isRoute = routes.effective(route) !== null || routes.configured(route) !== null;
     const direct = isRoute ? null : directOf(upstreams, route);
+    // All models of an upstream together: callers could make up any number of names.
+    const limited = direct === null ? route : `${direct.upstream.config.name}/`;
+    if (!about.caller.mayCall(limited)) return reject(apiErrors.routeForbidden(route));
+    if (pin.kind === "forbidden") return reject(apiErrors.pinForbidden());
     if (!isRoute && direct === null) return reject(apiErrors.unknownRoute(route));
     const policy = routes.policy(route);
     if (body.bytes.length > policy.maxBodyBytes) return reject(apiErrors.tooLarge(policy.maxBodyBytes));
-    // All models of an upstream together: callers could make up any number of names.
-    const limited = direct === null ? route : `${direct.upstream.config.name}/`;
+    const waitS = about.caller.take();
+    if (waitS > 0) return reject(apiErrors.tooFast(waitS));
     if (!inFlight.enterRoute(limited, policy.maxInFlight)) return reject(apiErrors.routeBusy(limited, policy.maxInFlight));
     try {
-      if (direct !== null) await this.#runDirectly(request, response, { ...about, parsed, direct });
-      else await this.#run(request, response, this.#callOf(request, { ...about, parsed, route, policy }));
+      if (direct !== null) return await this.#runDirectly(request, response, { ...about, parsed, direct });
+      const call = this.#callOf(request, { ...about, parsed, route, policy, pin: pin.kind === "pinned" ? pin.version : null });
+      const assignment = this.#assign(call);
+      if (assignment === null) return reject(apiErrors.versionNotServed(route, call.pin ?? ""));
+      await this.#run(request, response, call, assignment);
     } finally {
       inFlight.leaveRoute(limited);
     }
@@ -180,10 +205,10 @@ export class Serve {
 
   #callOf(
     { headers }: IncomingMessage,
-    about: { requestId: string; endpoint: Endpoint; parsed: Parsed & { kind: "parsed" }; route: string; policy: Call["policy"] },
+    about: Incoming & { parsed: Parsed & { kind: "parsed" }; route: string; policy: Call["policy"]; pin: string | null },
   ): Call {
     const { config, subjectKey, clock } = this.#deps;
-    const { requestId, route, policy } = about;
+    const { requestId, route, policy, pin, caller } = about;
     const { text, request } = about.parsed;
     return {
       requestId,
@@ -199,23 +224,23 @@ export class Serve {
       turn: about.endpoint.turnOf(request),
       reference: headerOf(headers, "x-headgate-reference") ?? null,
       startedAtMs: clock.nowMs(),
+      caller: caller.name,
+      pin,
     };
   }
 
-  /** Which version serves a call now; null when the route has neither table nor configuration. */
-  #assign({ route, subject }: Pick<Call, "route" | "subject">): Assignment | null {
+  /** Which version serves a call now; null when none does, or not the one that it is pinned to. */
+  #assign({ route, subject, pin }: Pick<Call, "route" | "subject" | "pin">): Assignment | null {
     const { routes } = this.#deps;
     const effective = routes.effective(route);
-    if (effective !== null) return assign(effective, subject);
+    if (effective !== null) return pin === null ? assign(effective, subject) : assignPinned(effective, subject, pin);
     const configured = routes.configured(route);
-    return configured === null ? null : assignStatic(configured);
+    return configured === null || (pin !== null && pin !== configured.name) ? null : assignStatic(configured);
   }
 
-  async #run(request: IncomingMessage, response: ServerResponse, call: Call): Promise<void> {
+  async #run(request: IncomingMessage, response: ServerResponse, call: Call, assignment: Assignment): Promise<void> {
     const { routes, mirror, tokens } = this.#deps;
     const effective = routes.effective(call.route);
-    const assignment = this.#assign(call);
-    if (assignment === null) throw new Error(`route ${call.route} has no version`);
 
     const own = { "x-headgate-request-id": call.requestId, "x-headgate-route": call.route, ...outcomeTokenHeader(tokens, { call, assignment, effective }) };
     const sink = new CallerSink(response, own);
@@ -253,7 +278,7 @@ export class Serve {
     const own = { "x-headgate-request-id": about.requestId };
     const { endpoint, direct } = about;
     const { text, request: body } = about.parsed;
-    const headers = upstreamHeaders(request.headers, direct.upstream.config);
+    const headers = upstreamHeaders(request.headers, direct.upstream);
     const sink = new CallerSink(response, own);
     const exchanged = await this.#whileWanted(response, (signal) => answerDirectly(direct, { endpoint, text, request: body, headers, signal, sink }));
     this.#answerFailure(response, exchanged, own);

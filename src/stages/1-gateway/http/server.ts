@@ -22,8 +22,14 @@ const OUTCOMES = "/v1/outcomes";
 
 const modelOf = (route: string, createdAtMs: number) => ({ id: route, object: "model", created: Math.floor(createdAtMs / 1000), owned_by: "headgate" });
 
-function answerModels(response: ServerResponse, path: string, deps: ServerDeps): void {
-  const routes = deps.routes();
+function answerModels({ headers }: IncomingMessage, response: ServerResponse, about: { readonly path: string; readonly deps: ServerDeps }): void {
+  const { path, deps } = about;
+  const caller = deps.serve.callers.identify(headers);
+  if (caller === null) {
+    sendError(response, apiErrors.unknownCaller());
+    return;
+  }
+  const routes = deps.routes().filter((route) => caller.mayCall(route));
   if (path === "/v1/models") {
     sendJson(response, 200, { object: "list", data: routes.map((route) => modelOf(route, deps.startedAtMs)) });
     return;
@@ -53,7 +59,7 @@ async function answerMetrics(response: ServerResponse, metrics: Registry): Promi
 
 /** The gateway's HTTP server, not yet listening. */
 export function gatewayServer(deps: ServerDeps): Server {
-  const get = (path: string): ((response: ServerResponse) => void) | null => {
+  const get = (path: string, request: IncomingMessage): ((response: ServerResponse) => void) | null => {
     if (path === "/healthz") return (response) => sendJson(response, 200, { status: "ok" });
     if (path === "/readyz") {
       return (response) => {
@@ -62,7 +68,7 @@ export function gatewayServer(deps: ServerDeps): Server {
       };
     }
     if (path === "/metrics") return (response) => void answerMetrics(response, deps.metrics);
-    if (path === "/v1/models" || path.startsWith("/v1/models/")) return (response) => answerModels(response, path, deps);
+    if (path === "/v1/models" || path.startsWith("/v1/models/")) return (response) => answerModels(request, response, { path, deps });
     return null;
   };
   const post = (path: string): ((request: IncomingMessage, response: ServerResponse) => void) | null => {
@@ -83,7 +89,7 @@ export function gatewayServer(deps: ServerDeps): Server {
       else posted(request, response);
       return;
     }
-    const answer = get(path);
+    const answer = get(path, request);
     if (answer === null) sendError(response, apiErrors.unknownPath(method, path));
     else if (method !== "GET" && method !== "HEAD") sendError(response, apiErrors.wrongMethod(method, "GET"), { allow: "GET" });
     else answer(response);

@@ -1,0 +1,71 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
+import { headerOf } from "../http/headers.ts";
+import { RateLimit } from "./rate-limit.ts";
+
+/** A caller as the gateway's file lists it. */
+export interface CallerConfig {
+  readonly name: string;
+  /** SHA-256 of the key, 64 hex digits. */
+  readonly keyHash: string;
+  /** Routes that it may call; null: all. */
+  readonly routes: readonly string[] | null;
+  readonly ratePerMinute: number | null;
+  readonly mayPin: boolean;
+}
+
+/** Who calls, and what they may do. */
+export interface Caller {
+  /** Empty where no callers are listed. */
+  readonly name: string;
+  readonly mayPin: boolean;
+  mayCall(route: string): boolean;
+  /** @returns 0 when the call is within the caller's rate, and is then counted; else seconds until one is */
+  take(): number;
+}
+
+interface Listed {
+  readonly hash: Buffer;
+  readonly caller: Caller;
+}
+
+/** Where no callers are listed, everybody may call everything, and the credentials are not read. */
+const anybody: Caller = { name: "", mayPin: false, mayCall: () => true, take: () => 0 };
+
+export const sha256 = (text: string): Buffer => createHash("sha256").update(text, "utf8").digest();
+
+/** The key that a request brings, as OpenAI's, Azure's and Anthropic's clients send it. */
+function keyOf(headers: IncomingHttpHeaders): string | undefined {
+  const bearer = /^Bearer +(\S+) *$/i.exec(headerOf(headers, "authorization") ?? "")?.[1];
+  return bearer ?? headerOf(headers, "api-key") ?? headerOf(headers, "x-api-key");
+}
+
+function listed({ name, keyHash, routes, ratePerMinute, mayPin }: CallerConfig): Listed {
+  const allowed = routes === null ? null : new Set(routes);
+  const limit = ratePerMinute === null ? null : new RateLimit(ratePerMinute);
+  const caller = { name, mayPin, mayCall: (route: string) => allowed === null || allowed.has(route), take: () => limit?.take() ?? 0 };
+  return { hash: Buffer.from(keyHash, "hex"), caller };
+}
+
+/** The callers that the gateway's file lists. Keys are known only by their hashes, and never logged. */
+export class Callers {
+  readonly #listed: readonly Listed[] | null;
+
+  /** @param callers null: anybody may call */
+  constructor(callers: readonly CallerConfig[] | null) {
+    this.#listed = callers === null ? null : callers.map(listed);
+  }
+
+  /**
+   * Who sends a request; null: nobody that is listed. Every hash is compared to its end, so that the time tells nothing of how close a key was.
+   */
+  identify(headers: IncomingHttpHeaders): Caller | null {
+    if (this.#listed === null) return anybody;
+    const key = keyOf(headers);
+    if (key === undefined) return null;
+    const hash = sha256(key);
+    let found: Caller | null = null;
+    for (const each of this.#listed) if (timingSafeEqual(each.hash, hash)) found = each.caller;
+    return found;
+  }
+}

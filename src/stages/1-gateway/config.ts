@@ -5,10 +5,12 @@ import { schemaProblems } from "../../config/schema-problems.ts";
 import { tokenKeys } from "../../config/token-key.ts";
 import { RESERVED_PARAMETERS } from "../../domain/routing/merge-parameters.ts";
 import type { Version } from "../../domain/routing/route-table.ts";
+import type { SliceRule } from "../../domain/routing/slice-rules.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import type { CallerConfig } from "./access/callers.ts";
 import { callersOf } from "./access/schema.ts";
 import { type GatewayFile, gatewayFile } from "./gateway-file.ts";
+import { compileSlices } from "./slice-schema.ts";
 import { type UpstreamConfig, upstreamConfig } from "./upstream-config.ts";
 
 /** Environment variables of the gateway. */
@@ -48,6 +50,7 @@ export interface GatewayConfig {
   readonly callers: readonly CallerConfig[] | null;
   /** SHA-256 of the secret that allows pins, in hex; null: there is none. */
   readonly pinSecretHash: string | null;
+  readonly slices: readonly SliceRule[];
   readonly subject: GatewayFile["subject"];
   readonly maxInFlight: number;
   readonly shadow: { readonly maxInFlight: number };
@@ -75,7 +78,7 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
   });
   if (problems.length > 0) throw invalid(path, problems);
   const { data = null, subject, maxInFlight, shadow, log } = file;
-  const access = { callers: callersOf(file.callers), pinSecretHash: file.pins?.secretHash ?? null };
+  const access = { callers: callersOf(file.callers), pinSecretHash: file.pins?.secretHash ?? null, slices: compileSlices(file.slices) };
   return { data, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, maxInFlight, shadow, log };
 }
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { callers, pins } from "./access/schema.ts";
+import { sliceRules } from "./slice-schema.ts";
 
 /**
  * The gateway's own file (`HEADGATE_GATEWAY_CONFIG`): which upstreams exist, how a route is served before it has a routing table, and
@@ -104,6 +105,7 @@ export const gatewayFile = z
     routes: z.record(name, route).default({}),
     callers,
     pins,
+    slices: sliceRules,
     defaults: z
       .strictObject({ bodies: bodies.default("full"), shield: shield.default("none"), limits: limits.prefault({}) })
       .prefault({})

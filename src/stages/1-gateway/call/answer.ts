@@ -55,7 +55,10 @@ export async function answer(
   const { assignment } = about;
   // Whoever pins a version wants to see how it fails.
   const baseline = call.policy.shield === "baseline" && call.pin === null ? deps.baselineOf(call.route) : null;
-  const replacement = baseline === null || baseline.name === assignment.version.name ? null : baseline;
+  const isSame = baseline === null || baseline.name === assignment.version.name;
+  // What another upstream has stored cannot be asked of the baseline's.
+  const isTied = baseline?.upstream !== assignment.version.upstream && call.endpoint.statefulBy(call.request) !== null;
+  const replacement = isSame || isTied ? null : baseline;
   const assigned = await ask(assignment, replacement !== null);
   const { status, failure } = assigned.exchanged;
   if (replacement !== null && (status === "error" || status === "timeout") && !assigned.sink.isShown) {

@@ -220,7 +220,7 @@ export class Serve {
       stream: request.stream === true,
       subject: subjectOf(config.subject, subjectKey, { headers, request, requestId }),
       traceId: traceIdOf(headers, requestId),
-      slices: slicesOf(headers),
+      slices: slicesOf(config.slices, { route, request, headers }),
       turn: about.endpoint.turnOf(request),
       reference: headerOf(headers, "x-headgate-reference") ?? null,
       startedAtMs: clock.nowMs(),

@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import { type SliceRule, slicesByRules } from "../../../domain/routing/slice-rules.ts";
 import type { GatewayConfig } from "../config.ts";
 import { headerOf } from "../http/headers.ts";
 
@@ -36,10 +37,18 @@ export function subjectOf(
 const MOST_SLICES = 16;
 const MOST_LETTERS = 100;
 
-/** Named subsets of traffic that the caller puts the call into: `x-headgate-slices`, separated by commas; each once, the first 16. */
-export function slicesOf(headers: IncomingHttpHeaders): string[] {
+/**
+ * Named subsets of traffic that a call is in: by the gateway's rules, then those that the caller names in `x-headgate-slices`, separated by commas; each
+ * once, the first 16.
+ */
+export function slicesOf(
+  rules: readonly SliceRule[],
+  call: { readonly route: string; readonly request: JsonObject; readonly headers: IncomingHttpHeaders },
+): string[] {
+  const { route, request, headers } = call;
   const named = (headerOf(headers, "x-headgate-slices") ?? "").split(",").map((name) => name.trim());
-  return [...new Set(named.filter((name) => name !== "" && name.length <= MOST_LETTERS))].slice(0, MOST_SLICES);
+  const byRules = rules.length === 0 ? [] : slicesByRules(rules, { route, request, header: (name) => headerOf(headers, name) });
+  return [...new Set([...byRules, ...named.filter((name) => name !== "" && name.length <= MOST_LETTERS)])].slice(0, MOST_SLICES);
 }
 
 const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;

@@ -84,7 +84,7 @@ describe("the subject of a call", () => {
 
 describe("the slices of a call", () => {
   it("are what its header names, each once, and no more and no longer than a record should carry", () => {
-    const of = (header?: string) => slicesOf(header === undefined ? {} : { "x-headgate-slices": header });
+    const of = (header?: string) => slicesOf([], { route: "r", request: {}, headers: header === undefined ? {} : { "x-headgate-slices": header } });
     assert.deepEqual(of(" context=long , domain=billing,,context=long"), ["context=long", "domain=billing"]);
     assert.deepEqual([of(), of(""), of(`a,${"x".repeat(101)}`)], [[], [], ["a"]]);
     assert.equal(of(Array.from({ length: 40 }, (_, i) => `s${i}`).join(",")).length, 16);

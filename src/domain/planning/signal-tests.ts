@@ -1,5 +1,5 @@
 import { unscoredRule } from "../rollout/evidence/missing.ts";
-import { isRequiredInShadow, type PlannedSignal, type RolloutPlan } from "../rollout/spec/plan.ts";
+import { canProve, isRequiredInShadow, type PlannedSignal, type RolloutPlan } from "../rollout/spec/plan.ts";
 import { differences, withFailures } from "./distributions.ts";
 import { type ArmRates, type Asked, minutesAgainstFloor, minutesOfPairs, minutesToAdvance, minutesToFreeze } from "./growth.ts";
 import { type Shape, shapeOf, testedMargin } from "./shapes.ts";
@@ -31,7 +31,7 @@ export function ratesOf(signal: PlannedSignal, step: PlannedTraffic): ArmRates {
 
 /** Whether a step cannot be left before this signal is proven safe. */
 export function isRequired(signal: PlannedSignal, step: PlannedTraffic): boolean {
-  if (step.phase === "observing" || signal.tier !== "guardrail") return false;
+  if (step.phase === "observing" || signal.tier !== "guardrail" || !canProve(signal)) return false;
   if (step.phase === "shadow") return isRequiredInShadow(signal);
   return !step.isWithoutProof || signal.floor !== null;
 }

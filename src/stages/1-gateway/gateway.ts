@@ -103,7 +103,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const mirror = new Mirror({ upstreams, routes, log: calls, clock, metrics, maxInFlight: config.shadow.maxInFlight });
   const serve = new Serve({ ...options, upstreams, routes, inFlight, records: calls, mirror, clock, metrics });
   const isReady = () => !stopping && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
-  const intake = new OutcomeIntake({ tokens: options.tokens, metrics, log });
+  const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log });
   const server = gatewayServer({
     serve,
     intake,

@@ -8,6 +8,7 @@ import type { SealedTokens } from "../../../runtime/sealed-tokens.ts";
 import { type ApiError, apiErrors, sendError, sendJson } from "../http/api-error.ts";
 import { readBody } from "../http/read-body.ts";
 import type { GatewayMetrics } from "../metrics.ts";
+import type { LiveRoutes } from "../routing/live-routes.ts";
 import { type GivenOutcome, parseOutcomes, wrongFields } from "./parse-outcomes.ts";
 
 /** Largest body of outcomes, bytes: 500 of them have room. */
@@ -18,6 +19,8 @@ const APPEND_BUDGET_MS = 5_000;
 export interface IntakeDeps {
   /** null: no key is configured. */
   readonly tokens: SealedTokens | null;
+  /** Says which signals of a route count outcomes now. */
+  readonly routes: LiveRoutes;
   readonly metrics: GatewayMetrics;
   readonly log: Logger;
 }
@@ -69,7 +72,7 @@ export class OutcomeIntake {
     const failed = await this.#write(verified.outcomes);
     if (failed !== null) return reject(failed);
     for (const { call } of verified.outcomes) this.#deps.metrics.outcomes.inc({ route: call.route });
-    sendJson(response, 202, { accepted: verified.outcomes.length });
+    sendJson(response, 202, { accepted: verified.outcomes.length, notCounted: this.#notCounted(verified.outcomes) });
   }
 
   #verify(
@@ -103,5 +106,12 @@ export class OutcomeIntake {
       this.#deps.log.warn({ err: error, outcomes: records.length }, "outcomes could not be written, or it is not known whether they were");
       return apiErrors.outcomesUnwritten("Kafka did not acknowledge in time, so that it is not known what was written");
     }
+  }
+
+  /** Names that are no outcome signal of their route now, each once: a misspelled one shows here. */
+  #notCounted(verified: readonly Verified[]): string[] {
+    const declared = (route: string) => this.#deps.routes.effective(route)?.routeTable.table.outcomes ?? [];
+    const wrong = verified.filter(({ given, call }) => !declared(call.route).some(({ signal }) => signal === given.signal));
+    return [...new Set(wrong.map(({ given }) => given.signal))];
   }
 }

@@ -3,6 +3,7 @@ import { describe, it, type TestContext } from "node:test";
 import { encodeToken, type TokenCall } from "../../../../src/domain/outcomes/token.ts";
 import { SealedTokens } from "../../../../src/runtime/sealed-tokens.ts";
 import type { Outcome } from "../../../../topics/index.ts";
+import { tableWith } from "../../domain/routing/table-fixture.ts";
 import { ask, fileFor, type TestGateway, testGateway, testUpstream } from "./harness.ts";
 
 const tokens = new SealedTokens(["a key of tests, 32 letters or so"]);
@@ -40,21 +41,25 @@ async function errorOf(response: Response) {
 describe("POST /v1/outcomes", () => {
   it("writes what became of a call, by the token of its answer", async (t) => {
     const gateway = await gatewayFor(t);
+    const outcomes = [{ signal: "task_completion", form: "binary" as const, maturityMs: null }];
+    gateway.log.tables.routing.put("support-answer", tableWith({ outcomes }));
     const answer = await gateway.chat(ask());
     await answer.text();
     const given = answer.headers.get("x-headgate-outcome-token");
     const response = await post(gateway, { token: given, signal: "task_completion", value: true, id: "order-17", source: "crm" });
     assert.equal(response.status, 202);
-    assert.deepEqual(await response.json(), { accepted: 1 });
+    assert.deepEqual(await response.json(), { accepted: 1, notCounted: [] });
     const [record] = written(gateway);
     assert.deepEqual({ ...record, occurredAtMs: 0 }, { id: "order-17", token: given, signal: "task_completion", value: 1, occurredAtMs: 0, source: "crm" });
   });
 
-  it("takes many at once, equal tokens into one partition", async (t) => {
+  it("takes many at once, equal tokens into one partition, and names signals that the route does not count", async (t) => {
     const gateway = await gatewayFor(t);
     const mine = token();
     const outcomes = [0.25, false, 1].map((value, i) => ({ token: mine, signal: `signal-${i}`, value }));
-    assert.equal((await post(gateway, { outcomes })).status, 202);
+    const response = await post(gateway, { outcomes });
+    assert.equal(response.status, 202);
+    assert.deepEqual(await response.json(), { accepted: 3, notCounted: ["signal-0", "signal-1", "signal-2"] });
     assert.deepEqual(
       written(gateway).map(({ value, id, source }) => [value, id, source]),
       [0.25, 0, 1].map((value) => [value, "", "api"]),

@@ -52,7 +52,7 @@ export class SealedTokens {
     sealed[0] = FORMAT;
     id.copy(sealed, 1);
     this.#nonce().copy(sealed, HEAD_BYTES);
-    const cipher = createCipheriv(CIPHER, secret, sealed.subarray(HEAD_BYTES, HEAD_BYTES + NONCE_BYTES));
+    const cipher = createCipheriv(CIPHER, secret, sealed.subarray(HEAD_BYTES, HEAD_BYTES + NONCE_BYTES), { authTagLength: TAG_BYTES });
     cipher.setAAD(sealed.subarray(0, HEAD_BYTES));
     cipher.update(bytes).copy(sealed, HEAD_BYTES + NONCE_BYTES);
     cipher.final();

@@ -2,6 +2,7 @@ import type { GateEvent, RolloutSpec, RoutingTable } from "../../../topics/index
 import type { ReducerDeps } from "../rollout/gate-event.ts";
 import type { Block, PaneInput, ReducerInput } from "../rollout/input.ts";
 import { reduce } from "../rollout/reduce.ts";
+import { longestMaturityMs } from "../rollout/spec/plan.ts";
 import { type Attempt, initialState, type RouteState } from "../rollout/state.ts";
 import { type ArmRows, pairedRows } from "./arm-rows.ts";
 import type { Dice } from "./dice.ts";
@@ -57,8 +58,8 @@ class Simulation {
   readonly #candidate: Source;
   readonly #baseline: Source;
   readonly #pairs: Pairs;
-  /** Panes of judged signals that wait for their close, oldest first. */
-  readonly #waiting: PaneInput[] = [];
+  /** Panes of judged signals and of outcomes that wait for their close, oldest first. */
+  readonly #waiting: Readonly<Record<"judge" | "outcome", PaneInput[]>> = { judge: [], outcome: [] };
   readonly #judged: ReadonlySet<string>;
   #exposed = 0;
   #atMs = START_MS;
@@ -132,16 +133,25 @@ class Simulation {
     const paneStartMs = this.#atMs;
     this.#atMs += paneMs;
     const blocks = this.#blocks(table, attempt, paneStartMs);
-    const isJudged = (block: Block) => this.#judged.has(block.signal);
+    const outcomes = new Set(attempt.plan.signals.filter(({ group }) => group === "outcome").map(({ name }) => name));
+    const groupOf = ({ signal }: Block) => (outcomes.has(signal) ? "outcome" : this.#judged.has(signal) ? "judge" : "calls");
+    const of = (group: PaneInput["group"]) => blocks.filter((block) => groupOf(block) === group);
     const pane = { kind: "pane", atMs: this.#atMs, paneStartMs, paneMs, round: 0, watermarkMs: this.#atMs } as const;
-    this.#give({ ...pane, group: "calls", blocks: blocks.filter((block) => !isJudged(block)) });
-    this.#waiting.push({ ...pane, group: "judge", blocks: blocks.filter(isJudged) });
-    const graceMs = attempt.plan.judgeGraceMs;
-    while (this.#waiting[0] !== undefined && this.#waiting[0].paneStartMs + paneMs + graceMs <= this.#atMs) {
-      const due = this.#waiting.shift();
+    this.#give({ ...pane, group: "calls", blocks: of("calls") });
+    this.#waiting.judge.push({ ...pane, group: "judge", blocks: of("judge") });
+    // Nobody saw a mirrored answer: nothing came of it.
+    if (outcomes.size > 0) this.#waiting.outcome.push({ ...pane, group: "outcome", blocks: of("outcome").filter(({ exposure }) => exposure === "served") });
+    this.#close(this.#waiting.judge, attempt.plan.judgeGraceMs);
+    this.#close(this.#waiting.outcome, longestMaturityMs(attempt.plan));
+    this.#give({ kind: "tick", atMs: this.#atMs });
+  }
+
+  /** Gives the panes that have waited for their grace. */
+  #close(waiting: PaneInput[], graceMs: number): void {
+    while (waiting[0] !== undefined && waiting[0].paneStartMs + waiting[0].paneMs + graceMs <= this.#atMs) {
+      const due = waiting.shift();
       if (due !== undefined) this.#give({ ...due, atMs: this.#atMs });
     }
-    this.#give({ kind: "tick", atMs: this.#atMs });
   }
 
   #blocks(table: RoutingTable, attempt: Attempt, paneStartMs: number): Block[] {

@@ -53,6 +53,14 @@ describe("headgate backtest", () => {
     assert.notEqual((await backtest("equal", ["--json", "--rps", "5", "--seed", "2", ...short])).out, one.out);
   });
 
+  it("takes recorded values for outcomes, which come when they are mature and not in shadow, where a spec measures a signal so", async () => {
+    const signals = "signals=[{name: task_completion, source: outcome, maturity: 5m}, latency_p95]";
+    const told = async (candidate: string) => JSON.parse((await backtest(candidate, ["--json", "--rps", "5", ...short, "--set", signals])).out) as Report;
+    const [bad, equal] = [await told("bad"), await told("equal")];
+    assert.deepEqual([bad.outcome, bad.reasons[0]?.signal, bad.requests_exposed > 0], ["rolled_back", "task_completion", true]);
+    assert.equal(equal.outcome, "done");
+  });
+
   it("prints an array of passes, then the rates of their outcomes", async () => {
     const [passes = "", rates = ""] = (await backtest("bad", ["--json", "--passes", "3"])).out.split("\n");
     const reports = JSON.parse(passes) as Report[];

@@ -45,11 +45,14 @@ async function system(t: TestContext) {
       return own;
     };
     const running = await program.start({ env, log, metrics, instance: `${program.name}-1`, connect, readiness: () => undefined });
-    stops.push(async () => {
+    let stopped: Promise<void> | null = null;
+    const end = async () => {
       await running.stop();
       await own?.close().catch(() => undefined);
-    });
-    return metrics;
+    };
+    const stop = () => (stopped ??= end());
+    stops.push(stop);
+    return { metrics, stop };
   };
   const [one, two] = [await testUpstream(t), await testUpstream(t)];
   two.answer = (_, response) => answerJson(response, completion("from b"));
@@ -59,7 +62,12 @@ async function system(t: TestContext) {
   const shared = { HEADGATE_TOKEN_KEY };
   await run(gateway, { ...shared, HEADGATE_GATEWAY_CONFIG: file, HEADGATE_GATEWAY_PORT: String(port), HEADGATE_SUBJECT_KEY: "a test key of some length" });
   await run(sampler, {});
-  const counters = await run(aggregator, { ...shared, HEADGATE_AGGREGATOR_FLUSH_MS: "200" });
+  const aggregators = [await run(aggregator, { ...shared, HEADGATE_AGGREGATOR_FLUSH_MS: "200" })];
+  /** Another owner goes on where this one stops. */
+  const replaceAggregator = async () => {
+    await aggregators.at(-1)?.stop();
+    aggregators.push(await run(aggregator, { ...shared, HEADGATE_AGGREGATOR_FLUSH_MS: "200" }));
+  };
   await run(decider, {});
   const seen = { blocks: [] as Aggregate[], events: [] as GateEvent[] };
   const follower = client.follow([aggregates, gateEvents], {
@@ -72,10 +80,14 @@ async function system(t: TestContext) {
     await appender.append([record]).finally(() => appender.close());
   };
   const results = async () => {
-    const found = (await counters.getMetricsAsJSON()).find(({ name }) => name === "headgate_aggregator_outcomes_total");
-    return Object.fromEntries((found?.values ?? []).map(({ labels, value }) => [labels.result, value]));
+    const sums: Record<string, number> = {};
+    for (const { metrics } of aggregators) {
+      const found = (await metrics.getMetricsAsJSON()).find(({ name }) => name === "headgate_aggregator_outcomes_total");
+      for (const { labels, value } of found?.values ?? []) sums[String(labels.result)] = (sums[String(labels.result)] ?? 0) + Number(value);
+    }
+    return sums;
   };
-  return { client, url: `http://127.0.0.1:${port}`, seen, append, results };
+  return { replaceAggregator, client, url: `http://127.0.0.1:${port}`, seen, append, results };
 }
 
 const spec = {
@@ -106,8 +118,8 @@ const tell = async (url: string, body: unknown) => {
 };
 
 describe("outcomes on a real Kafka", () => {
-  it("told with the token of a call are counted once, in its arm, and stop a candidate whose users get less done", async (t) => {
-    const { client, url, seen, append, results } = await system(t);
+  it("told with the token of a call are counted once, in its arm, also when the aggregator changes, and stop a candidate whose users get less done", async (t) => {
+    const { replaceAggregator, client, url, seen, append, results } = await system(t);
     await append({
       topic: rollouts,
       partition: client.partitionFor(rollouts, route),
@@ -132,6 +144,7 @@ describe("outcomes on a real Kafka", () => {
       await tell(url, { outcomes: given });
       for (const { arm } of some) told[arm]++;
       calls.push(...some);
+      if (i === 100) await replaceAggregator();
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     // The same again, by the other door, and one that nobody could have made.

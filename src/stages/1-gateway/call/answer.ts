@@ -38,7 +38,14 @@ export interface AnswerDeps {
 export async function answer(
   deps: AnswerDeps,
   call: Call,
-  about: { readonly assignment: Assignment; readonly headers: IncomingHttpHeaders; readonly signal: AbortSignal; readonly sink: Sink },
+  about: {
+    readonly assignment: Assignment;
+    readonly headers: IncomingHttpHeaders;
+    readonly signal: AbortSignal;
+    readonly sink: Sink;
+    /** The baseline answers instead, under this assignment; told before the sink gets its answer. */
+    readonly onShield: (assignment: Assignment) => void;
+  },
 ): Promise<Answered> {
   const ask = async (assignment: Assignment, isShielded: boolean): Promise<Served & { readonly sink: HoldingSink }> => {
     const { version } = assignment;
@@ -63,7 +70,9 @@ export async function answer(
   const { status, failure } = assigned.exchanged;
   if (replacement !== null && (status === "error" || status === "timeout") && !assigned.sink.isShown) {
     // Nobody's evidence: the subject belongs to the candidate's arm.
-    const shield = await ask({ ...assignment, version: replacement, arm: "none", samplePpm: 0 }, false);
+    const instead = { ...assignment, version: replacement, arm: "none", samplePpm: 0 } as const;
+    about.onShield(instead);
+    const shield = await ask(instead, false);
     if (shield.exchanged.failure === null) await shield.sink.release();
     return { assigned, shield };
   }

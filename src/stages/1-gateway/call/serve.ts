@@ -242,9 +242,14 @@ export class Serve {
     const { routes, mirror, tokens } = this.#deps;
     const effective = routes.effective(call.route);
 
-    const own = { "x-headgate-request-id": call.requestId, "x-headgate-route": call.route, ...outcomeTokenHeader(tokens, { call, assignment, effective }) };
+    const tokenFor = (served: Assignment) => outcomeTokenHeader(tokens, { call, assignment: served, effective });
+    const own = { "x-headgate-request-id": call.requestId, "x-headgate-route": call.route, ...tokenFor(assignment) };
+    // What becomes of the baseline's answer says nothing of the candidate that failed.
+    const onShield = (instead: Assignment) => void Object.assign(own, tokenFor(instead));
     const sink = new CallerSink(response, own);
-    const answered = await this.#whileWanted(response, (signal) => answer(this.#answering, call, { assignment, headers: request.headers, signal, sink }));
+    const answered = await this.#whileWanted(response, (signal) =>
+      answer(this.#answering, call, { assignment, headers: request.headers, signal, sink, onShield }),
+    );
     this.#answerFailure(response, (answered.shield ?? answered.assigned).exchanged, own);
 
     const { exchanged, upstream } = answered.assigned;

@@ -78,6 +78,18 @@ describe("the outcome token of an answer", () => {
     await failed.text();
   });
 
+  it("of an answer that the baseline gave for a failed candidate is nobody's evidence", async (t) => {
+    const [one, two] = [await testUpstream(t), await testUpstream(t)];
+    two.answer = (_, response) => void response.writeHead(500).end("{}");
+    const gateway = await testGateway(t, fileFor(one, two).replace("baseline: {", "shield: baseline, baseline: {"), { tokens });
+    gateway.log.tables.routing.put("support-answer", everyoneTo(10_000, 3));
+    const response = await gateway.chat(ask());
+    assert.equal(response.status, 200);
+    await response.text();
+    const { arm, version } = opened(response) ?? {};
+    assert.deepEqual([arm, version], ["none", "a@1"]);
+  });
+
   it("is not given without a key, nor taken over from an upstream", async (t) => {
     const one = await testUpstream(t);
     one.answer = (_, response) => {

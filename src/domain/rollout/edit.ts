@@ -3,7 +3,7 @@ import { forNewEdition } from "./evidence/edition.ts";
 import { countOf, pairOf } from "./ledger.ts";
 import { withStart } from "./phases.ts";
 import { showDuration } from "./spec/duration.ts";
-import type { OnBreach, PlannedSignal, RolloutPlan } from "./spec/plan.ts";
+import { canProve, type OnBreach, type PlannedSignal, type RolloutPlan } from "./spec/plan.ts";
 import type { Attempt, RouteState } from "./state.ts";
 
 /** Edits of margins, weights or alpha per attempt: each keeps the evidence under the earlier ones, with half of the weight that is left. */
@@ -33,9 +33,10 @@ export function editProblems(attempt: Attempt, plan: RolloutPlan): string[] {
   const problems = fixed
     .filter(([, of]) => !same(of(now), of(plan)))
     .map(([field]) => `${field} cannot be edited while the rollout runs: leave it as it is, or use onRunning: replace`);
-  for (const { name, kind } of plan.signals) {
+  for (const { name, kind, source } of plan.signals) {
     const before = now.signals.find((signal) => signal.name === name);
     if (before !== undefined && before.kind !== kind) problems.push(`signals: ${name} cannot change its form while the rollout runs`);
+    if (before !== undefined && before.source !== source) problems.push(`signals: ${name} cannot change its source while the rollout runs`);
   }
   if (problems.length === 0 && isEvidenceEdited(now, plan) && attempt.edits >= MOST_EDITS)
     problems.push(`its margins were edited ${MOST_EDITS} times already, and each edit halves what evidence is worth: use onRunning: replace for a new attempt`);
@@ -53,7 +54,11 @@ function isEvidenceEdited(now: RolloutPlan, plan: RolloutPlan): boolean {
 
 /** Whether gateways or samplers must be told. */
 export function isTableEdited(now: RolloutPlan, plan: RolloutPlan): boolean {
-  const of = ({ judgePerMinute, staleAfterMs }: RolloutPlan) => ({ judgePerMinute, staleAfterMs });
+  const of = ({ judgePerMinute, staleAfterMs, signals }: RolloutPlan) => ({
+    judgePerMinute,
+    staleAfterMs,
+    outcomes: signals.filter(({ source }) => source === "outcome").map(({ name, maturityMs }) => [name, maturityMs]),
+  });
   return !same(of(now), of(plan));
 }
 
@@ -71,6 +76,7 @@ function signalLoosenings(before: PlannedSignal, after: PlannedSignal | undefine
   }
   if (before.floor !== null && (after.floor === null || after.floor < before.floor)) found.push(`floor of ${name} ${before.floor} to ${after.floor ?? "none"}`);
   if (before.isFloorStrict && !after.isFloorStrict) found.push(`floor of ${name} is no longer strict`);
+  if (canProve(before) && !canProve(after)) found.push(`${name} has no maturity any more, so that no step rests on it`);
   if (after.judgeJ > before.judgeJ) found.push(`judgeError of ${name} is taken to be smaller`);
   if (strictness[after.onBreach] < strictness[before.onBreach]) found.push(`onBreach of ${name} ${before.onBreach} to ${after.onBreach}`);
   return found;

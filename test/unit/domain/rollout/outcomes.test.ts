@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { editProblems, isTableEdited, loosenings } from "../../../../src/domain/rollout/edit.ts";
 import { isFed, withFed } from "../../../../src/domain/rollout/feed-pane.ts";
 import type { Block, PaneInput } from "../../../../src/domain/rollout/input.ts";
 import { lookAt } from "../../../../src/domain/rollout/look.ts";
@@ -8,7 +9,7 @@ import { normaliseSpec } from "../../../../src/domain/rollout/spec/normalise.ts"
 import { noPanes } from "../../../../src/domain/rollout/state.ts";
 import { type RolloutSpec, rolloutSpec } from "../../../../topics/rollout-spec.ts";
 import { spec } from "../../../fixtures/rollout-world.ts";
-import { type Arm, Bench, binary, MINUTE } from "./evidence-bench.ts";
+import { type Arm, Bench, binary, MINUTE, rubrics } from "./evidence-bench.ts";
 
 const matured = { name: "form_filled", source: "outcome", maturity: "30m" } as const;
 const undated = { name: "thumbs", source: "outcome" } as const;
@@ -75,6 +76,32 @@ describe("a signal that outcomes measure", () => {
         { signal: "thumbs", form: "grid", maturityMs: null },
       ]);
     }
+  });
+});
+
+describe("an edit of a signal that outcomes measure", () => {
+  const plan = (signal: object) => {
+    const found = normalised([signal, { ...matured, name: "other" }, "error_rate"]);
+    assert.ok(found.kind === "plan");
+    return found.plan;
+  };
+
+  it("that takes its maturity away needs an approval, since no step rests on it then; another one does not, but gateways and samplers are told", () => {
+    const now = plan(matured);
+    const { maturity: _, ...without } = matured;
+    assert.deepEqual(loosenings(now, plan(without)), ["form_filled has no maturity any more, so that no step rests on it"]);
+    const longer = plan({ ...matured, maturity: "1h" });
+    assert.deepEqual([loosenings(now, longer), isTableEdited(now, longer), isTableEdited(now, now)], [[], true, false]);
+  });
+
+  it("cannot make another measurement of it", () => {
+    const bench = new Bench({ signals: ["task_completion", "error_rate"] });
+    const found = normaliseSpec(
+      spec({ shadow: { share: 0 }, signals: [{ name: "task_completion", source: "outcome", maturity: "5m" }, "error_rate"] }),
+      rubrics,
+    );
+    assert.ok(found.kind === "plan");
+    assert.ok(editProblems(bench.attempt, found.plan).includes("signals: task_completion cannot change its source while the rollout runs"));
   });
 });
 

@@ -46,6 +46,20 @@ export function assign({ routeTable, hold }: EffectiveTable, subject: string): A
   return { ...common, version, arm, samplePpm: sampleRate(table.samplePpm, arm) };
 }
 
+/**
+ * The assignment of a call in the middle of a conversation. A step up adds its subject to the candidate, but the baseline that served the conversation so
+ * far goes on with it while the table still gives subjects to that version; the call is on no arm then. Every other change is obeyed at once: whatever
+ * moves away from the candidate (rollback, contraction, hold), and a version that serves nobody any more.
+ *
+ * @param last version that served the conversation; undefined when it is not known
+ */
+export function assignContinued(effective: EffectiveTable, assigned: Assignment, last: string | undefined): Assignment {
+  const { table, baseline } = effective.routeTable;
+  const isAdded = last === baseline.name && assigned.version.name !== baseline.name;
+  if (!isAdded || !table.ranges.some(({ version }) => version === last)) return assigned;
+  return { ...assigned, version: baseline, arm: "none", samplePpm: 0 };
+}
+
 /** Assignment of a call on a route that never had a table: the gateway's own configuration serves it. */
 export function assignStatic(version: Version): Assignment {
   return { version, arm: "none", exposure: "served", rollout: "", attempt: 0, step: -1, epoch: 0, paneMs: DEFAULT_PANE_MS, samplePpm: 0 };

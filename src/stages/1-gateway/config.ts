@@ -9,6 +9,7 @@ import type { SliceRule } from "../../domain/routing/slice-rules.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import type { CallerConfig } from "./access/callers.ts";
 import { callersOf } from "./access/schema.ts";
+import type { ConversationsOptions } from "./call/conversations.ts";
 import { type GatewayFile, gatewayFile } from "./gateway-file.ts";
 import { compileSlices } from "./slice-schema.ts";
 import { type UpstreamConfig, upstreamConfig } from "./upstream-config.ts";
@@ -51,6 +52,8 @@ export interface GatewayConfig {
   /** SHA-256 of the secret that allows pins, in hex; null: there is none. */
   readonly pinSecretHash: string | null;
   readonly slices: readonly SliceRule[];
+  readonly accessLog: boolean;
+  readonly conversations: ConversationsOptions;
   readonly subject: GatewayFile["subject"];
   readonly maxInFlight: number;
   readonly shadow: { readonly maxInFlight: number };
@@ -78,7 +81,13 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
   });
   if (problems.length > 0) throw invalid(path, problems);
   const { data = null, subject, maxInFlight, shadow, log } = file;
-  const access = { callers: callersOf(file.callers), pinSecretHash: file.pins?.secretHash ?? null, slices: compileSlices(file.slices) };
+  const access = {
+    callers: callersOf(file.callers),
+    pinSecretHash: file.pins?.secretHash ?? null,
+    slices: compileSlices(file.slices),
+    accessLog: file.accessLog,
+    conversations: file.conversations,
+  };
   return { data, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, maxInFlight, shadow, log };
 }
 

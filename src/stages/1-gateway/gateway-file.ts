@@ -110,10 +110,18 @@ export const gatewayFile = z
       .strictObject({ bodies: bodies.default("full"), shield: shield.default("none"), limits: limits.prefault({}) })
       .prefault({})
       .describe("for routes that do not say otherwise, and for routes that only have a routing table"),
+    accessLog: z.boolean().default(false).describe("one line per request in the gateway's own log, without bodies and subjects"),
     subject: z
-      .array(z.enum(["header", "safety_identifier", "user", "conversation"]))
-      .default(["header", "safety_identifier", "user", "conversation"])
+      .array(z.enum(["header", "safety_identifier", "user", "conversation", "previous_response"]))
+      .default(["header", "safety_identifier", "user", "conversation", "previous_response"])
       .describe("where the subject of a call is looked for, in this order; without any each request is its own subject"),
+    conversations: z
+      .strictObject({
+        max: z.int().min(0).max(10_000_000).default(100_000).describe("running conversations remembered, some 300 bytes each; 0: a step up moves them at once"),
+        idleMs: durationMs(1_800_000, "after which a silent conversation is over"),
+      })
+      .prefault({})
+      .describe("a conversation keeps its version when a step up adds its subject to the candidate"),
     maxInFlight: z.int().min(1).max(1_000_000).default(2_048).describe("calls at the same time in total; more are answered 503"),
     shadow: z
       .strictObject({ maxInFlight: z.int().min(0).max(1_000_000).default(64).describe("mirrored calls at the same time; more are dropped") })

@@ -6,6 +6,8 @@ import type { LiveRoutes } from "./routing/live-routes.ts";
 import type { SnapshotState } from "./routing/snapshot-keeper.ts";
 
 const seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+/** Bounds that the OpenTelemetry conventions recommend. */
+const tokens = Array.from({ length: 14 }, (_, i) => 4 ** i);
 
 /** What the gateway counts. Labels are names of routes, versions and arms; never subjects, bodies or keys. */
 export class GatewayMetrics {
@@ -25,7 +27,7 @@ export class GatewayMetrics {
   readonly #calls: Counter<"route" | "version" | "arm" | "exposure" | "status">;
   readonly #duration: Histogram<"route" | "version" | "arm" | "exposure">;
   readonly #ttft: Histogram<"route" | "version" | "arm" | "exposure">;
-  readonly #tokens: Counter<"route" | "version" | "gen_ai_token_type">;
+  readonly #tokens: Histogram<"route" | "version" | "arm" | "exposure" | "gen_ai_token_type">;
   readonly #registers: [Registry];
 
   constructor(registry: Registry) {
@@ -47,10 +49,11 @@ export class GatewayMetrics {
       buckets: seconds,
       registers,
     });
-    this.#tokens = new Counter({
-      name: "gen_ai_client_token_usage_total",
-      help: "Tokens that upstreams reported.",
-      labelNames: ["route", "version", "gen_ai_token_type"],
+    this.#tokens = new Histogram({
+      name: "gen_ai_client_token_usage",
+      help: "Tokens of a call as its upstream reported them.",
+      labelNames: [...attribution, "gen_ai_token_type"],
+      buckets: tokens,
       registers,
     });
     this.rejected = new Counter({
@@ -118,8 +121,8 @@ export class GatewayMetrics {
     this.#duration.observe({ route, version, arm, exposure }, record.latencyMs / 1000);
     if (record.attempts > 1) this.#retries.inc({ route, version }, record.attempts - 1);
     if (record.ttftMs !== null) this.#ttft.observe({ route, version, arm, exposure }, record.ttftMs / 1000);
-    if (record.inputTokens !== null) this.#tokens.inc({ route, version, gen_ai_token_type: "input" }, record.inputTokens);
-    if (record.outputTokens !== null) this.#tokens.inc({ route, version, gen_ai_token_type: "output" }, record.outputTokens);
+    if (record.inputTokens !== null) this.#tokens.observe({ route, version, arm, exposure, gen_ai_token_type: "input" }, record.inputTokens);
+    if (record.outputTokens !== null) this.#tokens.observe({ route, version, arm, exposure, gen_ai_token_type: "output" }, record.outputTokens);
   }
 
   /** Gauges that are read when somebody asks. */

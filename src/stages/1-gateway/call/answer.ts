@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Assignment } from "../../../domain/routing/assign.ts";
 import type { Version } from "../../../domain/routing/route-table.ts";
-import { upstreamHeaders } from "../http/headers.ts";
+import { addTrace, upstreamHeaders } from "../http/headers.ts";
 import { type Attempted, askVersion } from "./attempts.ts";
 import type { Sink } from "./exchange.ts";
 import { HoldingSink } from "./holding-sink.ts";
@@ -31,29 +31,27 @@ export interface AnswerDeps {
   readonly stillServes: (call: Call, version: Version) => boolean;
 }
 
+export interface AnswerAbout {
+  readonly assignment: Assignment;
+  readonly headers: IncomingHttpHeaders;
+  readonly signal: AbortSignal;
+  readonly sink: Sink;
+  /** The baseline answers instead, under this assignment; told before the sink gets its answer. */
+  readonly onShield: (assignment: Assignment) => void;
+}
+
 /**
  * Answers a call from the version that it is assigned to. Only where the route's policy is `shield: baseline`, a candidate that fails before its first
  * byte is replaced by the baseline, in the same call; both are told.
  */
-export async function answer(
-  deps: AnswerDeps,
-  call: Call,
-  about: {
-    readonly assignment: Assignment;
-    readonly headers: IncomingHttpHeaders;
-    readonly signal: AbortSignal;
-    readonly sink: Sink;
-    /** The baseline answers instead, under this assignment; told before the sink gets its answer. */
-    readonly onShield: (assignment: Assignment) => void;
-  },
-): Promise<Answered> {
+export async function answer(deps: AnswerDeps, call: Call, about: AnswerAbout): Promise<Answered> {
   const ask = async (assignment: Assignment, isShielded: boolean): Promise<Served & { readonly sink: HoldingSink }> => {
     const { version } = assignment;
     const upstream = deps.upstreamOf(version);
     const sink = new HoldingSink(about.sink, isShielded || upstream.config.retries.on.includes("5xx"));
     const hidesUsage = asksForUsage(call.endpoint, call.request, upstream.config);
     const body = upstreamBody(call, version, hidesUsage);
-    const headers = upstreamHeaders(about.headers, upstream);
+    const headers = addTrace(upstreamHeaders(about.headers, upstream), call);
     const toUpstream = { endpoint: call.endpoint, headers, body, hidesUsage, signal: about.signal, sink };
     const exchanged = await askVersion(upstream, toUpstream, { version: version.name, mayRepeat: () => deps.stillServes(call, version) });
     return { assignment, upstream, exchanged, sink };

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { type Assignment, assignShadow } from "../../../domain/routing/assign.ts";
 import type { EffectiveTable } from "../../../domain/routing/effective-table.ts";
-import { upstreamHeaders } from "../http/headers.ts";
+import { addTrace, upstreamHeaders } from "../http/headers.ts";
 import type { EventClock } from "../log/event-clock.ts";
 import type { CallLog } from "../log/request-log.ts";
 import type { GatewayMetrics } from "../metrics.ts";
@@ -101,7 +101,7 @@ export class Mirror {
     try {
       const { endpoint } = call;
       const body = upstreamBody(call, assignment.version, asksForUsage(endpoint, call.request, upstream.config));
-      const headers = upstreamHeaders(served.headers, upstream);
+      const headers = addTrace(upstreamHeaders(served.headers, upstream), call);
       // Nobody waits for it, so that a failure is not repeated: it is what there is to learn.
       const exchanged = await exchange(upstream, { endpoint, headers, body, hidesUsage: false, signal: abort.signal, sink: nowhere });
       if (exchanged.status === "cancelled") {

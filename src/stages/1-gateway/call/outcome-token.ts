@@ -18,7 +18,8 @@ export function outcomeTokenHeader(
   tokens: SealedTokens | null,
   about: { readonly call: Call; readonly assignment: Assignment; readonly effective: EffectiveTable | null },
 ): Readonly<Record<string, string>> {
-  if (tokens === null) return {};
+  // A pinned call is nobody's evidence, and neither is what becomes of it.
+  if (tokens === null || about.call.pin !== null) return {};
   const { requestId, route, subject, slices, startedAtMs } = about.call;
   const { rollout, attempt, step, epoch, arm, version, exposure, paneMs } = about.assignment;
   const table = about.effective?.routeTable.table ?? { slices: [] };

@@ -4,6 +4,7 @@ import type { JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { RoutePolicy } from "../config.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import type { Attempted } from "./attempts.ts";
+import type { InConversation } from "./conversations.ts";
 import { type BodyTexts, fitBodies } from "./fit-bodies.ts";
 import type { Upstream } from "./upstream.ts";
 import { costOf } from "./usage.ts";
@@ -23,8 +24,10 @@ export interface Call {
   readonly stream: boolean;
   readonly subject: string;
   readonly traceId: string;
+  readonly traceState: string;
   readonly slices: readonly string[];
   readonly turn: number;
+  readonly conversation: InConversation;
   readonly reference: string | null;
   readonly startedAtMs: number;
   /** Name of the caller's key; empty where callers are not listed. */
@@ -102,7 +105,7 @@ export function recordOf(call: Call, assignment: Assignment, about: RecordAbout)
     shieldedBy,
     pinned: call.pin !== null,
     caller: call.caller,
-    traceState: "",
+    traceState: call.traceState,
     upstream: upstream.config.name,
     upstreamModel: version.model,
     bodies: call.policy.bodies,

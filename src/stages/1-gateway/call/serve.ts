@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
-import { type Assignment, assign, assignStatic } from "../../../domain/routing/assign.ts";
+import { type Assignment, assign, assignContinued, assignStatic } from "../../../domain/routing/assign.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { SealedTokens } from "../../../runtime/sealed-tokens.ts";
 import { type Caller, Callers } from "../access/callers.ts";
@@ -14,7 +14,9 @@ import type { EventClock } from "../log/event-clock.ts";
 import type { CallLog } from "../log/request-log.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
-import { type AnswerDeps, type Answered, answer } from "./answer.ts";
+import { type AccessLog, accessLog, noAccessLog } from "./access-log.ts";
+import { type AnswerDeps, type Answered, answer, type Served } from "./answer.ts";
+import { Conversations, responseIdOf } from "./conversations.ts";
 import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged, Sink } from "./exchange.ts";
 import type { InFlight } from "./in-flight.ts";
@@ -22,7 +24,7 @@ import type { Mirror } from "./mirror.ts";
 import { outcomeTokenHeader } from "./outcome-token.ts";
 import { type Call, type CallRecord, recordOf, twinOf } from "./record.ts";
 import { uuidv7 } from "./request-id.ts";
-import { slicesOf, subjectOf, traceIdOf } from "./subject.ts";
+import { slicesOf, subjectOf, traceIdOf, traceStateOf } from "./subject.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface ServeDeps {
@@ -116,9 +118,13 @@ export class Serve {
   readonly #largestBody: number;
   readonly #running = new Set<AbortController>();
   readonly #answering: AnswerDeps;
+  readonly #access: AccessLog;
+  readonly #conversations: Conversations;
 
   constructor(deps: ServeDeps) {
     this.#deps = deps;
+    this.#conversations = new Conversations(deps.config.conversations);
+    this.#access = deps.config.accessLog ? accessLog(deps.log) : noAccessLog;
     this.callers = new Callers(deps.config.callers);
     this.#answering = {
       upstreamOf: ({ upstream }) => {
@@ -162,6 +168,7 @@ export class Serve {
 
   #reject(request: IncomingMessage, response: ServerResponse, requestId: string, error: ApiError): void {
     this.#deps.metrics.rejected.inc({ code: error.code });
+    this.#access.rejected({ requestId, status: error.status, code: error.code });
     const unread = !request.complete;
     // The rest of a body that nobody reads: the connection cannot be used again.
     sendError(response, error, { "x-headgate-request-id": requestId, ...(unread ? { connection: "close" } : {}) });
@@ -210,6 +217,8 @@ export class Serve {
     const { config, subjectKey, clock } = this.#deps;
     const { requestId, route, policy, pin, caller } = about;
     const { text, request } = about.parsed;
+    const subject = subjectOf(config.subject, subjectKey, { headers, request, requestId }, (of) => this.#conversations.subjectOf(of));
+    const turn = about.endpoint.turnOf(request);
     return {
       requestId,
       route,
@@ -218,10 +227,12 @@ export class Serve {
       text,
       request,
       stream: request.stream === true,
-      subject: subjectOf(config.subject, subjectKey, { headers, request, requestId }),
+      subject,
       traceId: traceIdOf(headers, requestId),
+      traceState: traceStateOf(headers),
       slices: slicesOf(config.slices, { route, request, headers }),
-      turn: about.endpoint.turnOf(request),
+      turn,
+      conversation: this.#conversations.of({ route, request, subject, turn, requestId }),
       reference: headerOf(headers, "x-headgate-reference") ?? null,
       startedAtMs: clock.nowMs(),
       caller: caller.name,
@@ -230,10 +241,11 @@ export class Serve {
   }
 
   /** Which version serves a call now; null when none does, or not the one that it is pinned to. */
-  #assign({ route, subject, pin }: Pick<Call, "route" | "subject" | "pin">): Assignment | null {
-    const { routes } = this.#deps;
+  #assign({ route, subject, pin, conversation }: Call): Assignment | null {
+    const { routes, clock } = this.#deps;
     const effective = routes.effective(route);
-    if (effective !== null) return pin === null ? assign(effective, subject) : assignPinned(effective, subject, pin);
+    if (effective !== null && pin !== null) return assignPinned(effective, subject, pin);
+    if (effective !== null) return assignContinued(effective, assign(effective, subject), this.#conversations.versionOf(conversation, clock.nowMs()));
     const configured = routes.configured(route);
     return configured === null || (pin !== null && pin !== configured.name) ? null : assignStatic(configured);
   }
@@ -290,12 +302,26 @@ export class Serve {
     this.#deps.metrics.direct.inc({ upstream: direct.upstream.config.name, status: exchanged.status });
   }
 
+  /** Keeps which version goes on with the conversation. A failed call begins none: nobody has seen an answer of its version. */
+  #remember(call: Call, { assignment, exchanged }: Served): void {
+    if (call.pin !== null || exchanged.status !== "ok") return;
+    const responseId = call.endpoint.endpoint === "/v1/responses" ? responseIdOf(exchanged.body) : null;
+    this.#conversations.served(call.conversation, {
+      version: assignment.version.name,
+      subject: call.subject,
+      responseId,
+      nowMs: this.#deps.clock.nowMs(),
+    });
+  }
+
   /** One record of the version that was assigned, and one of the baseline when it answered in its place. */
   #record(call: Call, { assigned, shield }: Answered): void {
     const { records, metrics, clock } = this.#deps;
+    this.#remember(call, assigned);
     const push = (record: CallRecord) => {
       records.push(record);
       metrics.completed(record);
+      this.#access.completed(record);
     };
     push(recordOf(call, assigned.assignment, { ...assigned, twin: null, shieldedBy: shield?.assignment.version.name ?? "" }));
     if (shield === null) return;

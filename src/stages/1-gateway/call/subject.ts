@@ -1,36 +1,46 @@
 import { createHmac } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import type { JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import { type SliceRule, slicesByRules } from "../../../domain/routing/slice-rules.ts";
 import type { GatewayConfig } from "../config.ts";
 import { headerOf } from "../http/headers.ts";
+import { namedConversation } from "./conversations.ts";
 
 const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 
+type NamedIn = { readonly headers: IncomingHttpHeaders; readonly request: JsonObject };
+type Named = { readonly text: string } | { readonly hashed: string };
+/** Finds the subject, hashed already, of the call whose stored response a request goes on with. */
+export type KnownSubject = (request: JsonObject) => string | undefined;
+
 /** Who is kept on one arm, as the caller named them; the request itself when they named nobody. Never logged as it is. */
-function namedSubject(order: GatewayConfig["subject"], headers: IncomingHttpHeaders, request: JsonObject): string | undefined {
+function namedSubject(order: GatewayConfig["subject"], { headers, request }: NamedIn, known: KnownSubject): Named | undefined {
   for (const source of order) {
+    if (source === "previous_response") {
+      const hashed = known(request);
+      if (hashed !== undefined) return { hashed };
+      continue;
+    }
     const found =
-      source === "header"
-        ? headerOf(headers, "x-headgate-subject")
-        : source === "conversation"
-          ? text(isJsonObject(request.metadata) ? request.metadata.conversation_id : undefined)
-          : text(request[source]);
-    if (found !== undefined) return found;
+      source === "header" ? headerOf(headers, "x-headgate-subject") : source === "conversation" ? namedConversation(request) : text(request[source]);
+    if (found !== undefined) return { text: found };
   }
   return undefined;
 }
 
 /**
  * The subject of a call as everything after this sees it: HMAC-SHA256 under the gateways' common key, its first 128 bits as 32 hex digits.
+ *
+ * @param known for the source `previous_response`
  */
 export function subjectOf(
   order: GatewayConfig["subject"],
   key: string,
   call: { readonly headers: IncomingHttpHeaders; readonly request: JsonObject; readonly requestId: string },
+  known: KnownSubject = () => undefined,
 ): string {
-  const named = namedSubject(order, call.headers, call.request) ?? call.requestId;
-  return createHmac("sha256", key).update(named).digest("hex").slice(0, 32);
+  const named = namedSubject(order, call, known) ?? { text: call.requestId };
+  return "hashed" in named ? named.hashed : createHmac("sha256", key).update(named.text).digest("hex").slice(0, 32);
 }
 
 /** Slices of one call, and letters of a name: more are cut off, since every record carries them. */
@@ -57,4 +67,14 @@ const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 export function traceIdOf(headers: IncomingHttpHeaders, requestId: string): string {
   const given = traceparent.exec(headerOf(headers, "traceparent") ?? "")?.[1];
   return given === undefined || /^0+$/.test(given) ? requestId.replaceAll("-", "") : given;
+}
+
+/** Longest tracestate that is kept: what W3C's recommendation asks every participant to pass on. */
+const LONGEST_TRACE_STATE = 512;
+
+/** The tracestate of a call; empty when there is none, it is too long to be kept, or it came without a traceparent that can be read. */
+export function traceStateOf(headers: IncomingHttpHeaders): string {
+  const given = headers.tracestate;
+  const all = Array.isArray(given) ? given.join(",") : (given ?? "");
+  return all.length <= LONGEST_TRACE_STATE && traceparent.test(headerOf(headers, "traceparent") ?? "") ? all : "";
 }

@@ -48,6 +48,17 @@ export function upstreamHeaders(
   return headers;
 }
 
+/**
+ * Puts a call that goes upstream into its trace: the caller's own, as it came, or the one that its record tells. The gateway makes no spans, so that the
+ * caller's stays the parent.
+ */
+export function addTrace(headers: OutgoingHttpHeaders, call: { readonly traceId: string; readonly requestId: string }): OutgoingHttpHeaders {
+  if (String(headers.traceparent ?? "").includes(call.traceId)) return headers;
+  headers.traceparent = `00-${call.traceId}-${call.requestId.replaceAll("-", "").slice(16)}-00`;
+  delete headers.tracestate;
+  return headers;
+}
+
 /** Headers of the answer that goes to the caller: the upstream's, without what belongs to its connection or could pass for headgate's. */
 export function callerHeaders(upstream: IncomingHttpHeaders, own: Readonly<Record<string, string>>): OutgoingHttpHeaders {
   const listed = connectionOptions(upstream);

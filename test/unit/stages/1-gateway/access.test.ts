@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
+import { SealedTokens } from "../../../../src/runtime/sealed-tokens.ts";
 import { RateLimit } from "../../../../src/stages/1-gateway/access/rate-limit.ts";
 import { parseGatewayFile } from "../../../../src/stages/1-gateway/config.ts";
 import { tableWith } from "../../domain/routing/table-fixture.ts";
@@ -108,7 +109,7 @@ describe("a pin", () => {
   async function setUp(t: Parameters<typeof testUpstream>[0]) {
     const [one, two] = [await testUpstream(t), await testUpstream(t)];
     two.answer = (_, response) => answerJson(response, completion("from b"));
-    const gateway = await testGateway(t, fileFor(one, two, callers));
+    const gateway = await testGateway(t, fileFor(one, two, callers), { tokens: new SealedTokens(["a key of tests, 32 letters or so"]) });
     gateway.log.tables.routing.put("support-answer", everybodyOnBaseline());
     const pinned = (version: string, headers: Record<string, string>) => gateway.chat(ask(), { headers: { "x-headgate-pin": version, ...headers } });
     return { one, two, gateway, pinned };
@@ -116,7 +117,9 @@ describe("a pin", () => {
 
   it("chooses the version for a key that may, or for whoever knows the secret; the call is recorded, as nobody's evidence", async (t) => {
     const { two, gateway, pinned } = await setUp(t);
-    assert.match(await (await pinned("b@2", bearer("ci-key"))).text(), /from b/);
+    const first = await pinned("b@2", bearer("ci-key"));
+    assert.equal(first.headers.get("x-headgate-outcome-token"), null);
+    assert.match(await first.text(), /from b/);
     assert.match(await (await pinned("b@2", { ...bearer("search-key"), "x-headgate-pin-secret": "pin-secret" })).text(), /from b/);
     await until("the calls are recorded", () => gateway.log.calls().length === 2);
     for (const call of gateway.log.calls()) {

@@ -19,7 +19,7 @@ describe("the gateway's file", () => {
     const config = parseGatewayFile("gw.yaml", good, {});
     assert.deepEqual(config.upstreams.get("one")?.timeouts, { connectMs: 5_000, headersMs: 300_000, idleMs: 120_000, totalMs: 900_000 });
     assert.deepEqual(config.defaults, { bodies: "full", shield: "none", maxInFlight: 512, maxBodyBytes: 32 * 1024 * 1024 });
-    assert.deepEqual(config.subject, ["header", "safety_identifier", "user", "conversation"]);
+    assert.deepEqual(config.subject, ["header", "safety_identifier", "user", "conversation", "previous_response"]);
   });
 
   it("takes keys from the environment and routes with limits of their own", () => {

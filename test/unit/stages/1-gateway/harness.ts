@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { Registry } from "prom-client";
 import { hash32 } from "../../../../src/domain/hash/hash32.ts";
 import type { Appender, Incoming, LogClient, Outgoing, Table } from "../../../../src/runtime/port.ts";
@@ -163,7 +163,7 @@ export const silentLog = pino({ level: "silent" });
 export async function testGateway(
   t: TestContext,
   yaml: string,
-  options: { connect?: () => Promise<LogClient>; env?: Record<string, string>; instance?: string; tokens?: SealedTokens } = {},
+  options: { connect?: () => Promise<LogClient>; env?: Record<string, string>; logger?: Logger; instance?: string; tokens?: SealedTokens } = {},
 ): Promise<TestGateway> {
   const log = new MemoryLog();
   const registry = new Registry();
@@ -174,7 +174,7 @@ export async function testGateway(
     instance: options.instance ?? "gateway-1",
     host: "127.0.0.1",
     port: 0,
-    log: silentLog,
+    log: options.logger ?? silentLog,
     metrics: registry,
     connect: options.connect ?? (() => Promise.resolve(log.client())),
   });

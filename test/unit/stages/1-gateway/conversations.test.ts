@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
+import { Conversations, responseIdOf } from "../../../../src/stages/1-gateway/call/conversations.ts";
+import { tableWith } from "../../domain/routing/table-fixture.ts";
+import { answerJson, ask, completion, fileFor, type TestGateway, testGateway, testUpstream, until } from "./harness.ts";
+
+const share = (candidateBuckets: number) => rangesFor({ baseline: "a@1", candidate: "b@2", candidateBuckets, holdbackBuckets: 100 });
+const step = (epoch: number, candidateBuckets: number, changes = {}) => tableWith({ epoch, ranges: share(candidateBuckets), ...changes });
+/** With a holdback of 1 % nobody but its subjects stays on the baseline; this one is not among them. */
+const user = "u-1";
+const turn = (n: number, question = "first question") => [
+  { role: "user", content: question },
+  ...Array.from({ length: n }, (_, i) => [
+    { role: "assistant", content: `answer ${i}` },
+    { role: "user", content: `question ${i + 1}` },
+  ]).flat(),
+];
+
+async function setUp(t: TestContext, extra = "") {
+  const [one, two] = [await testUpstream(t), await testUpstream(t)];
+  two.answer = (_, response) => answerJson(response, completion("from b"));
+  const gateway = await testGateway(t, fileFor(one, two, extra));
+  const put = (table: ReturnType<typeof tableWith>) => gateway.log.tables.routing.put("support-answer", table);
+  put(step(1, 0));
+  return { one, two, gateway, put };
+}
+async function callOf(gateway: TestGateway, path: string, body: unknown) {
+  const before = gateway.log.calls().length;
+  const response = await fetch(`${gateway.url}${path}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  await response.text();
+  await until("the call is recorded", () => gateway.log.calls().length > before);
+  const record = gateway.log.calls().at(-1);
+  return [record?.version, record?.arm];
+}
+const chat = (gateway: TestGateway, messages: unknown, more = {}) => callOf(gateway, "/v1/chat/completions", { ...ask(), messages, user, ...more });
+
+describe("a running conversation", () => {
+  it("stays on the baseline when a step up adds its subject, on no arm; a new one of the same subject goes to the candidate", async (t) => {
+    const { gateway, put } = await setUp(t);
+    assert.deepEqual(await chat(gateway, turn(0)), ["a@1", "baseline"]);
+    put(step(2, 9_900));
+    assert.deepEqual(await chat(gateway, turn(1)), ["a@1", "none"]);
+    assert.deepEqual(await chat(gateway, turn(0, "another question")), ["b@2", "candidate"]);
+    assert.deepEqual(await chat(gateway, turn(2)), ["a@1", "none"]);
+    assert.deepEqual(await chat(gateway, turn(1, "another question")), ["b@2", "candidate"]);
+  });
+
+  it("leaves the candidate at once on a rollback, a contraction or a brake, and a version that serves nobody any more", async (t) => {
+    const { gateway, put } = await setUp(t);
+    put(step(2, 9_900));
+    assert.deepEqual(await chat(gateway, turn(0)), ["b@2", "candidate"]);
+    put(step(3, 0));
+    assert.deepEqual(await chat(gateway, turn(1)), ["a@1", "baseline"]);
+    put(step(4, 10_000, { ranges: [{ arm: "none", version: "b@2", from: 0, to: 10_000 }], baseline: "b@2", candidate: "" }));
+    assert.deepEqual(await chat(gateway, turn(2)), ["b@2", "none"]);
+  });
+
+  it("is known by the id that it has, whatever its history says", async (t) => {
+    const { gateway, put } = await setUp(t);
+    const metadata = { conversation_id: "c-1" };
+    await chat(gateway, turn(0), { metadata });
+    put(step(2, 9_900));
+    assert.deepEqual(await chat(gateway, turn(0, "only the last message"), { metadata }), ["a@1", "none"]);
+    assert.deepEqual(await chat(gateway, turn(0, "only the last message"), { metadata: { conversation_id: "c-2" } }), ["b@2", "candidate"]);
+  });
+
+  it("is moved at once where the file remembers none", async (t) => {
+    const { gateway, put } = await setUp(t, "conversations: { max: 0 }");
+    await chat(gateway, turn(0));
+    put(step(2, 9_900));
+    assert.deepEqual(await chat(gateway, turn(1)), ["b@2", "candidate"]);
+  });
+
+  it("is not begun by an answer that failed", async (t) => {
+    const { one, gateway, put } = await setUp(t);
+    one.answer = (_, response) => answerJson(response, {}, 400);
+    await chat(gateway, turn(0));
+    put(step(2, 9_900));
+    assert.deepEqual(await chat(gateway, turn(1)), ["b@2", "candidate"]);
+  });
+
+  it("is over when it was silent for long, and the ones not used for longest are forgotten first", () => {
+    const conversations = new Conversations({ max: 2, idleMs: 1_000 });
+    const of = (question: string, turns = 1) =>
+      conversations.of({ route: "r", request: { messages: [{ role: "user", content: question }] }, subject: "s", turn: turns, requestId: "1" });
+    const serve = (question: string, nowMs: number) => conversations.served(of(question), { version: "a@1", subject: "s", responseId: null, nowMs });
+    serve("q1", 0);
+    assert.deepEqual(
+      [conversations.versionOf(of("q1"), 1_000), conversations.versionOf(of("q1"), 1_001), conversations.versionOf(of("q1", 0), 1)],
+      ["a@1", undefined, undefined],
+    );
+    serve("q2", 1);
+    serve("q1", 2);
+    serve("q3", 3);
+    assert.deepEqual(
+      ["q1", "q2", "q3"].map((question) => conversations.versionOf(of(question), 4)),
+      ["a@1", undefined, "a@1"],
+    );
+  });
+});
+
+describe("a chain of stored responses", () => {
+  it("keeps its first call's subject and version, from answer to answer, streamed or not", async (t) => {
+    const { one, gateway, put } = await setUp(t);
+    let nth = 0;
+    one.answer = (asked, response) => {
+      const value = {
+        id: `resp_${++nth}`,
+        object: "response",
+        status: "completed",
+        output: [{ type: "message", content: [{ type: "output_text", text: "hi" }] }],
+      };
+      if (asked.body.stream !== true) return answerJson(response, value);
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.end(`event: response.completed\ndata: ${JSON.stringify({ type: "response.completed", response: value })}\n\n`);
+    };
+    const respond = (more = {}) => callOf(gateway, "/v1/responses", { model: "support-answer", input: "hi", ...more });
+    await respond();
+    put(step(2, 9_900));
+    assert.deepEqual(await respond({ previous_response_id: "resp_1", stream: true }), ["a@1", "none"]);
+    assert.deepEqual(await respond({ previous_response_id: "resp_2" }), ["a@1", "none"]);
+    assert.equal(new Set(gateway.log.calls().map(({ subject }) => subject)).size, 1);
+    await respond({ previous_response_id: "resp_unknown" });
+    assert.equal(new Set(gateway.log.calls().map(({ subject }) => subject)).size, 2);
+  });
+
+  it("is read from an answer's own id", () => {
+    assert.equal(responseIdOf('{ "id": "resp_1", "object": "response" }'), "resp_1");
+    assert.equal(responseIdOf('{"output":[{"id":"msg_1"}],"id":"resp_2"}'), "resp_2");
+    assert.deepEqual([responseIdOf(null), responseIdOf("{"), responseIdOf("[]")], [null, null, null]);
+  });
+});

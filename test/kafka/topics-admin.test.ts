@@ -34,7 +34,7 @@ async function setUp(t: TestContext): Promise<{ options: TopicsOptions; admin: A
 
 /** A broker answers with its own copy of the metadata, which follows the controller's by some milliseconds. */
 async function eventually(isSo: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 15_000; !(await isSo()); await setTimeout(20)) assert.ok(Date.now() < deadline, "the broker never showed the change");
+  for (const deadline = Date.now() + 60_000; !(await isSo()); await setTimeout(20)) assert.ok(Date.now() < deadline, "the broker never showed the change");
 }
 
 const alter = (admin: Admin, name: string, settings: Record<string, string>): Promise<unknown> =>
@@ -124,6 +124,12 @@ describe("topics apply", () => {
         numPartitions: partitions,
         configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
       })),
+      // kafkajs waits for leaders by asking once, which fails on a broker that has not heard of the topic yet.
+      waitForLeaders: false,
+    });
+    await eventually(async () => {
+      const known = new Set(await admin.listTopics());
+      return made.every(({ name }) => known.has(name));
     });
     const differences = await applyTopics({ ...options, partitions: undefined });
     assert.deepEqual([...new Set(differences.map(({ setting }) => setting))].sort(), ["layout", "schema"]);

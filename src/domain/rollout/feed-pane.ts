@@ -43,11 +43,15 @@ export function withFed(fed: FedPanes, { paneStartMs, paneMs, round, group }: Pa
   if (group === "outcome") {
     return round > 0 ? { ...fed, rounds: [[endMs, round]] } : { ...fed, newestEndMs: Math.max(fed.newestEndMs, endMs) };
   }
-  const others = fed.rounds.filter(([end]) => end !== endMs);
+  const { rounds } = fed;
+  const newestEndMs = Math.max(fed.newestEndMs, endMs);
   // Panes close in order; only a late round stands further back.
-  const place = others.findLastIndex(([end]) => end < endMs) + 1;
-  const rounds = [...others.slice(0, place), [endMs, round] as const, ...others.slice(place)];
-  return { newestEndMs: Math.max(fed.newestEndMs, endMs), rounds: rounds.slice(-MOST_PANES) };
+  let place = rounds.length;
+  while (place > 0 && (rounds[place - 1]?.[0] ?? 0) >= endMs) place--;
+  const isKnown = rounds[place]?.[0] === endMs;
+  const all = rounds.toSpliced(place, isKnown ? 1 : 0, [endMs, round] as const);
+  if (all.length > MOST_PANES) all.shift();
+  return { newestEndMs, rounds: all };
 }
 
 /**
@@ -93,7 +97,10 @@ function withEvidence(attempt: Attempt, blocks: readonly Block[], input: PaneInp
       const parts = partsFor(pane, planned, signal.evaluatorVersion, plan, round);
       return feedSignal(signal, parts, pane, { plan, planned, paneStartMs, paneEndMs, round, ceiling, ...about });
     });
-  const editions = attempt.editions.map((edition) => ({ ...edition, signals: feed(edition.signals, edition.plan, { step: NO_STEP, isEvidence }) }));
+  const editions =
+    attempt.editions.length === 0
+      ? attempt.editions
+      : attempt.editions.map((edition) => ({ ...edition, signals: feed(edition.signals, edition.plan, { step: NO_STEP, isEvidence }) }));
   const isUnderPresent = isEvidence && paneStartMs >= attempt.editedAtMs;
   const signals = feed(attempt.signals, attempt.plan, { step: attempt.step, isEvidence: isUnderPresent });
   const next = { ...attempt, signals, editions, watermarkMs: Math.max(attempt.watermarkMs, input.watermarkMs) };

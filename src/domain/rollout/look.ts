@@ -40,6 +40,33 @@ function modeOf(attempt: Attempt): Mode {
   return isWithoutProof(attempt) ? "without_proof" : "safe";
 }
 
+/** What an attempt's evidence says, and what of the attempt that follows from beside its signals. */
+interface Said extends Pick<Attempt, "plan" | "editions" | "step" | "phase" | "newestPane" | "isSetAside"> {
+  readonly assessments: readonly Assessment[];
+  readonly crossed: Crossing;
+}
+
+/** By the signals of an attempt, which are the same object until a pane changes one: ticks ask for what the pane before them said. */
+const said = new WeakMap<Attempt["signals"], Said>();
+
+function evidenceOf(attempt: Attempt): Pick<Said, "assessments" | "crossed"> {
+  const { plan, editions, step, phase, newestPane, isSetAside } = attempt;
+  const known = said.get(attempt.signals);
+  const isSame =
+    known !== undefined &&
+    known.plan === plan &&
+    known.editions === editions &&
+    known.step === step &&
+    known.phase === phase &&
+    known.newestPane === newestPane &&
+    known.isSetAside === isSetAside;
+  if (isSame) return known;
+  const assessments = assessAll(attempt);
+  const found: Said = { plan, editions, step, phase, newestPane, isSetAside, assessments, crossed: crossing(assessments, plan, isSetAside) };
+  said.set(attempt.signals, found);
+  return found;
+}
+
 /**
  * Looks at an attempt through both gates.
  *
@@ -47,8 +74,7 @@ function modeOf(attempt: Attempt): Mode {
  */
 export function lookAt(state: RouteState, attempt: Attempt, atMs: number): Look {
   const { plan } = attempt;
-  const assessments = assessAll(attempt);
-  const crossed = crossing(assessments, plan, attempt.isSetAside);
+  const { assessments, crossed } = evidenceOf(attempt);
   const { calls, ms } = state.callRate;
   const silent = (group: "calls" | "judge") =>
     silenceVerdict(attempt.silence, group, { plan, atMs, callsPerMs: ms === 0 ? 0 : calls / ms, heardUntilMs: attempt.newestPane[group] + plan.paneMs });

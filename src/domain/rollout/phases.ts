@@ -105,10 +105,14 @@ function enter(attempt: Attempt, to: Pick<Attempt, "phase" | "step">, atMs: numb
   };
 }
 
-/** One step up: shadow to the first step, the last step but one to everybody. */
+/** Where one step up leads: shadow to the first step, the last step but one to everybody. */
+export function placeAbove({ plan, step }: Pick<Attempt, "plan" | "step">): Pick<Attempt, "phase" | "step"> {
+  return { step: step + 1, phase: step + 1 >= plan.ladder.length - 1 ? "observing" : "canary" };
+}
+
+/** One step up. */
 export function stepUp(attempt: Attempt, atMs: number): Attempt {
-  const step = attempt.step + 1;
-  return enter(attempt, { step, phase: step >= attempt.plan.ladder.length - 1 ? "observing" : "canary" }, atMs);
+  return enter(attempt, placeAbove(attempt), atMs);
 }
 
 /** One step down in the ladder, same attempt; those who were added last leave first. */

@@ -9,7 +9,7 @@ import { feedPane, isFed, withFed } from "./feed-pane.ts";
 import type { ReducerDeps } from "./gate-event.ts";
 import type { PaneInput, ReducerInput } from "./input.ts";
 import { blindLook, type Look, lookAt } from "./look.ts";
-import { finish, rollBack, stepDown, stepUp } from "./phases.ts";
+import { finish, placeAbove, rollBack, stepDown, stepUp } from "./phases.ts";
 import { isWithoutProof, type Resolution, resolve } from "./policy.ts";
 import { callsPerMinute, candidatePpm, samplePpmOf, valueCapsOf } from "./routing-table.ts";
 import { type Attempt, isRunning, noPanes, type RouteState } from "./state.ts";
@@ -86,8 +86,9 @@ function look(before: Step, moment: Moment, why: "evidence" | "time"): Step {
 }
 
 /** What the shared cap of candidate traffic says of the attempt's next step. */
-function roomProblem(state: RouteState, attempt: Attempt, { exposure, atMs }: Moment): string | null {
-  return withoutRoom(exposure, callsPerMinute(state, attempt.plan.paneMs), candidatePpm(stepUp(attempt, atMs)));
+function roomProblem(state: RouteState, attempt: Attempt, { exposure }: Moment): string | null {
+  if (exposure === null) return null;
+  return withoutRoom(exposure, callsPerMinute(state, attempt.plan.paneMs), candidatePpm({ plan: attempt.plan, ...placeAbove(attempt) }));
 }
 
 /** A bug in the evidence holds the rollout for the rest of the attempt; it never opens a gate. */

@@ -1,4 +1,5 @@
-import { addFreeze, freezeWeights, mixture, mixtureWithout, temperedMixture } from "../stats/kernel.ts";
+import { addFreeze, freezeWeights, mixtureWithout, temperedMixture } from "../stats/kernel.ts";
+import { mixture } from "../stats/nano-nats.ts";
 
 /** Blocks that count as recent however long ago they were. */
 const LEAST_RECENT = 5;

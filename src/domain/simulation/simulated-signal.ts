@@ -1,22 +1,9 @@
 import { KnownError } from "../../errors/known-error.ts";
 import { meanWithUnscored, type UnscoredRule, unscoredRule } from "../rollout/evidence/missing.ts";
 import type { PlannedSignal } from "../rollout/spec/plan.ts";
-import type { Margin } from "../stats/bet.ts";
-import {
-  addFreeze,
-  advanceWeights,
-  type BetSizes,
-  type BetTable,
-  betSizes,
-  binaryBet,
-  floorAdvanceWeights,
-  floorTable,
-  freezeWeights,
-  gridBet,
-  mixture,
-  tableBet,
-} from "../stats/kernel.ts";
-import { threshold } from "../stats/nano-nats.ts";
+import { type BetSizes, betSizes, type Margin } from "../stats/bet.ts";
+import { addFreeze, advanceWeights, type BetTable, binaryBet, floorAdvanceWeights, floorTable, freezeWeights, gridBet, tableBet } from "../stats/kernel.ts";
+import { mixture, threshold } from "../stats/nano-nats.ts";
 import { AdvanceRun } from "./advance-run.ts";
 import { FreezeRuns } from "./freeze-runs.ts";
 import { Learned, type MutableMoments, momentsIn, noMoments } from "./learned.ts";

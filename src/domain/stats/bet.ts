@@ -1,6 +1,6 @@
-import { type Histogram, type Moments, total } from "./histogram.ts";
-import { exp, log1p } from "./ln.ts";
-import { nano } from "./nano-nats.ts";
+import { armBet, componentLogE, componentNano, gather, mine, other, prepare, stakes } from "./arms.ts";
+import type { Histogram, Moments } from "./histogram.ts";
+import { exp } from "./ln.ts";
 
 /**
  * The balanced bet: the one family that decides everything (statistics.md section 1.1). Per block and component
@@ -17,9 +17,9 @@ export const FREEZE_MULTIPLES: readonly number[] = [0.5, 1, 2, 4, 8];
 /** Mixture to advance, and the multiples of the limit. */
 export const ADVANCE_WEIGHTS: readonly number[] = [0.2, 0.2, 0.2, 0.2, 0.2];
 const ADVANCE_MULTIPLES: readonly number[] = [0.4, 0.6, 0.8, 1.0, 1.2];
-/** Largest share of a unit of capital that one record may lose. */
-export const CAP = 0.9;
 const TINY = 1e-6;
+/** Stands for a variance that follows from the mean. */
+const OF_BINARY = -1;
 
 /** The null: mean_candidate <= s mean_baseline + d for a positive delta, >= for a negative one. */
 export interface Null {
@@ -52,44 +52,26 @@ export interface Coefficients {
  * @param delta harm that the component bets on beyond the null: > 0 to freeze, < 0 to advance
  */
 export function coefficients(na: number, nb: number, known: Known, nullHypothesis: Null, delta: number): Coefficients {
-  const { s, d } = nullHypothesis;
-  let tb = Math.min(Math.max(known.pref, TINY), 1 - TINY);
-  let ta = s * tb + d;
-  if (ta > 1 - TINY) {
-    ta = 1 - TINY;
-    tb = (ta - d) / s;
-  }
-  const va = Math.max(known.v ?? ta * (1 - ta), TINY);
-  const vb = Math.max(known.v ?? tb * (1 - tb), TINY);
-  const stake = delta / (va / na + (s * s * vb) / nb);
-  let ca = stake / na;
-  let cb = (-s * stake) / nb;
-  const worst = Math.max(ca * ta, -ca * (1 - ta), cb * tb, -cb * (1 - tb));
-  if (worst > CAP) {
-    ca *= CAP / worst;
-    cb *= CAP / worst;
-  }
+  prepare(na, nb, known.pref, known.v ?? OF_BINARY, nullHypothesis.s, nullHypothesis.d, delta);
+  const [ca = 0, ta = 0, cb = 0, tb = 0] = stakes;
   return { ca, ta, cb, tb };
 }
 
 /** sum_x n_x ln(1 + c(x - t)), in the order of the values: the one-sample bet, and one half of the balanced one. In nats. */
 export function bet(histogram: Histogram, c: number, t: number): number {
-  const { values, counts } = histogram;
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) {
-    const count = counts[i] ?? 0;
-    if (count > 0) sum += count * log1p(c * ((values[i] ?? Number.NaN) - t));
-  }
-  return sum;
+  gather(mine, histogram.values, histogram.counts);
+  return armBet(mine, c, t);
+}
+
+function gatherBoth(candidate: Histogram, baseline: Histogram): void {
+  gather(mine, candidate.values, candidate.counts);
+  gather(other, baseline.values, baseline.counts);
 }
 
 /** log e of one component of one block, in nats; 0 when an arm is empty: no evidence. */
 export function balancedLogE(candidate: Histogram, baseline: Histogram, known: Known, nullHypothesis: Null, delta: number): number {
-  const na = total(candidate);
-  const nb = total(baseline);
-  if (na === 0 || nb === 0) return 0;
-  const { ca, ta, cb, tb } = coefficients(na, nb, known, nullHypothesis, delta);
-  return bet(candidate, ca, ta) + bet(baseline, cb, tb);
+  gatherBoth(candidate, baseline);
+  return componentLogE(known.pref, known.v ?? OF_BINARY, nullHypothesis.s, nullHypothesis.d, delta);
 }
 
 /**
@@ -100,7 +82,9 @@ export function balancedLogE(candidate: Histogram, baseline: Histogram, known: K
  * @throws {KnownError} EVALUATION_ERROR when a result is not finite
  */
 export function balancedBet(candidate: Histogram, baseline: Histogram, known: Known, nullHypothesis: Null, deltas: readonly number[]): number[] {
-  return deltas.map((delta) => nano(balancedLogE(candidate, baseline, known, nullHypothesis, delta)));
+  gatherBoth(candidate, baseline);
+  const { s, d } = nullHypothesis;
+  return deltas.map((delta) => componentNano(known.pref, known.v ?? OF_BINARY, s, d, delta));
 }
 
 /** The margin of a signal, as its kind measures harm. */
@@ -136,6 +120,34 @@ export function deltas(margin: Margin, pref: number): { readonly freeze: readonl
   return { freeze: FREEZE_MULTIPLES.map((m) => gap * m), advance: ADVANCE_MULTIPLES.map((m) => -margin.limit * scale * m) };
 }
 
+/** What a margin asks of the balanced bet in one direction: the null, and the effect sizes of its components. Worked out once per signal. */
+export interface BetSizes {
+  readonly s: number;
+  readonly d: number;
+  /** Effect sizes are `unit * multiples[k]`, for ratios times the predictable mean. */
+  readonly unit: number;
+  readonly isRatio: boolean;
+  readonly multiples: Float64Array;
+}
+
+/** Sizes of a margin: those of `deltas`, to the last bit. */
+export function betSizes(margin: Margin, use: "freeze" | "advance"): BetSizes {
+  const { s, d } = nullsOf(margin)[use];
+  if (margin.kind !== "ratio") return { s, d, unit: 1, isRatio: false, multiples: Float64Array.from(deltas(margin, 1)[use]) };
+  // Towards safety they are negative, as the effect is.
+  const multiples = Float64Array.from(deltas({ kind: "difference", tolerated: 0, limit: 1 }, 1)[use]);
+  return { s, d, unit: use === "freeze" ? margin.limit - margin.tolerated : margin.limit, isRatio: true, multiples };
+}
+
+/** `balancedBet` with sizes that were worked out before. @returns nano-nats, one per component */
+export function betOfSizes(candidate: Histogram, baseline: Histogram, { pref, v }: Known, { s, d, unit, isRatio, multiples }: BetSizes): number[] {
+  gatherBoth(candidate, baseline);
+  const scale = isRatio ? unit * pref : unit;
+  const increments: number[] = [];
+  for (let k = 0; k < multiples.length; k++) increments.push(componentNano(pref, v ?? OF_BINARY, s, d, scale * (multiples[k] ?? Number.NaN)));
+  return increments;
+}
+
 /** Records that the reference value counts for. */
 export const PRIOR_RECORDS = 50;
 
@@ -155,10 +167,22 @@ export const HALF_LIFE_MS = 6 * 60 * 60 * 1000;
 
 /** Earlier moments after more time has passed, and a block added to them. Elapsed time below 0 counts as 0. */
 export function decayAndAdd(earlier: Moments, elapsedMs: number, block: Moments): Moments {
-  const kept = elapsedMs > 0 ? exp((-elapsedMs / HALF_LIFE_MS) * Math.LN2) : 1;
+  const kept = keptAfter(elapsedMs);
   return {
     n: earlier.n * kept + block.n,
     sum: earlier.sum * kept + block.sum,
     sumSquares: earlier.sumSquares * kept + block.sumSquares,
   };
+}
+
+/** Panes are of one length, so that nearly all of them ask for the same. */
+const newest = { elapsedMs: 0, kept: 1 };
+
+function keptAfter(elapsedMs: number): number {
+  if (!(elapsedMs > 0)) return 1;
+  if (newest.elapsedMs !== elapsedMs) {
+    newest.elapsedMs = elapsedMs;
+    newest.kept = exp((-elapsedMs / HALF_LIFE_MS) * Math.LN2);
+  }
+  return newest.kept;
 }

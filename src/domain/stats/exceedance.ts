@@ -1,4 +1,4 @@
-import { type Histogram, total } from "./histogram.ts";
+import { emptyHistogram, type Histogram, total } from "./histogram.ts";
 import { bucketMidpoint, logBucket, OVERFLOW_BUCKET } from "./log-bucket.ts";
 
 /**
@@ -25,15 +25,20 @@ export function exceedances(buckets: Histogram, bucket: number): number {
  *
  * @param level for example 0.95
  * @param need fewest records
+ * @param more further records of the baseline: asked for with every pane, so the two are walked side by side and never merged
  * @returns a bucket, or null below `need` records: no_data
  */
-export function thresholdBucket(baseline: Histogram, level: number, need = RECORDS_FOR_THRESHOLD): number | null {
-  const n = total(baseline);
+export function thresholdBucket(baseline: Histogram, level: number, need = RECORDS_FOR_THRESHOLD, more: Histogram = emptyHistogram): number | null {
+  const n = total(baseline) + total(more);
   if (n < need || n === 0) return null;
   let above = 0;
-  for (let i = baseline.values.length - 1; i >= 0; i--) {
-    above += baseline.counts[i] ?? 0;
-    if (above >= (1 - level) * n) return baseline.values[i] ?? null;
+  let i = baseline.values.length - 1;
+  let j = more.values.length - 1;
+  while (i >= 0 || j >= 0) {
+    const bucket = Math.max(baseline.values[i] ?? Number.NEGATIVE_INFINITY, more.values[j] ?? Number.NEGATIVE_INFINITY);
+    if (baseline.values[i] === bucket) above += baseline.counts[i--] ?? 0;
+    if (more.values[j] === bucket) above += more.counts[j--] ?? 0;
+    if (above >= (1 - level) * n) return bucket;
   }
   return null;
 }

@@ -1,4 +1,5 @@
-import { bet, CAP } from "./bet.ts";
+import { CAP } from "./arms.ts";
+import { bet } from "./bet.ts";
 import type { Histogram } from "./histogram.ts";
 import { nano } from "./nano-nats.ts";
 

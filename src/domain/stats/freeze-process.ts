@@ -28,15 +28,17 @@ export function createFreeze(weights: readonly number[] = FREEZE_WEIGHTS, setAsi
  * @param block log e per component, nano-nats
  */
 export function addToFreeze(process: FreezeProcess, block: readonly number[]): FreezeProcess {
-  return {
-    weights: process.weights,
-    q: process.q.map((sum, k) => Math.max(sum + at(block, k), NANO_MIN)),
-    top: process.top.map((largest, k) => insert(largest, at(block, k))),
-  };
-}
-
-function at(block: readonly number[], k: number): number {
-  return block[k] ?? Number.NaN;
+  const q = process.q.slice();
+  let { top } = process;
+  for (let k = 0; k < q.length; k++) {
+    const x = block[k] ?? Number.NaN;
+    q[k] = Math.max((q[k] ?? Number.NaN) + x, NANO_MIN);
+    const before = process.top[k] ?? [];
+    // Few blocks are among the worst, so that most leave this as it is.
+    const after = insert(before, x);
+    if (after !== before) top = top.with(k, after);
+  }
+  return { weights: process.weights, q, top };
 }
 
 /** `largest` with x in its place, in falling order, of the same length; the same array when x is not among them. */
@@ -62,7 +64,8 @@ export function freezeLogE(process: FreezeProcess, deff = 1): number {
 
 /** log E without the most incriminating blocks, at most `freezeLogE`: what a sustained breach is judged by. */
 export function freezeLogEMinus(process: FreezeProcess, deff = 1): number {
-  const without = process.q.map((sum, k) => nano((sum - setAsideOf(process, k)) / deff / NANO));
+  const without = process.q.slice();
+  for (let k = 0; k < without.length; k++) without[k] = nano(((without[k] ?? Number.NaN) - setAsideOf(process, k)) / deff / NANO);
   return mix(without, process.weights);
 }
 

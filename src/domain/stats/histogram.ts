@@ -27,8 +27,9 @@ export function addMoments(one: Moments, other: Moments): Moments {
 
 /** Number of records. */
 export function total(histogram: Histogram): number {
+  const { counts } = histogram;
   let n = 0;
-  for (const count of histogram.counts) n += count;
+  for (let i = 0; i < counts.length; i++) n += counts[i] ?? 0;
   return n;
 }
 
@@ -69,6 +70,25 @@ export function withUnscored(losses: Histogram, unscored: number): Histogram {
 export function mergeHistograms(one: Histogram, other: Histogram): Histogram {
   if (one.values.length === 0) return other;
   if (other.values.length === 0) return one;
+  return addWhereSeen(one, other) ?? mergeAll(one, other);
+}
+
+/** A sum that grows has seen every value before long: then only its counts change. Null: `other` holds a value that `one` has not. */
+function addWhereSeen(one: Histogram, other: Histogram): Histogram | null {
+  const { values } = one;
+  if (other.values.length > values.length) return null;
+  const counts = one.counts.slice();
+  let i = 0;
+  for (let j = 0; j < other.values.length; j++) {
+    const x = other.values[j] ?? Number.NaN;
+    while (i < values.length && (values[i] ?? Number.NaN) < x) i++;
+    if (values[i] !== x) return null;
+    counts[i] = (counts[i] ?? 0) + (other.counts[j] ?? 0);
+  }
+  return { values, counts };
+}
+
+function mergeAll(one: Histogram, other: Histogram): Histogram {
   const values: number[] = [];
   const counts: number[] = [];
   let i = 0;
@@ -87,11 +107,13 @@ export function momentsOf(histogram: Histogram): Moments {
   let n = 0;
   let sum = 0;
   let sumSquares = 0;
-  histogram.values.forEach((x, i) => {
-    const count = histogram.counts[i] ?? 0;
+  const { values, counts } = histogram;
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i] ?? Number.NaN;
+    const count = counts[i] ?? 0;
     n += count;
     sum += count * x;
     sumSquares += count * x * x;
-  });
+  }
   return { n, sum, sumSquares };
 }

@@ -1,7 +1,8 @@
-import { ADVANCE_WEIGHTS, CAP, deltas, FREEZE_WEIGHTS, type Margin, nullsOf } from "./bet.ts";
+import { CAP, componentNano, gather, gatherBinary, mine, other } from "./arms.ts";
+import { ADVANCE_WEIGHTS, type BetSizes, FREEZE_WEIGHTS } from "./bet.ts";
 import { FLOOR_ADVANCE_WEIGHTS, floorAlternatives } from "./floor.ts";
-import { exp, ln, log1p } from "./ln.ts";
-import { NANO, NANO_MIN, nano } from "./nano-nats.ts";
+import { log1p } from "./ln.ts";
+import { mixture, NANO, NANO_MIN, nano } from "./nano-nats.ts";
 import { PAIRED_STAKES, PAIRED_WEIGHTS } from "./paired.ts";
 
 /**
@@ -20,68 +21,6 @@ export const advanceWeights = Float64Array.from(ADVANCE_WEIGHTS);
 export const floorAdvanceWeights = Float64Array.from(FLOOR_ADVANCE_WEIGHTS);
 export const pairedWeights = Float64Array.from(PAIRED_WEIGHTS);
 
-/** What a margin asks of the balanced bet in one direction: the null, and the effect sizes of its components. */
-export interface BetSizes {
-  readonly s: number;
-  readonly d: number;
-  /** Effect sizes are `unit * scale * multiples[k]`, where `scale` is the predictable mean for ratios and 1 otherwise. */
-  readonly unit: number;
-  readonly isRatio: boolean;
-  readonly multiples: Float64Array;
-}
-
-/** Sizes of a margin, for `binaryBet` and `gridBet`. */
-export function betSizes(margin: Margin, use: "freeze" | "advance"): BetSizes {
-  const { s, d } = nullsOf(margin)[use];
-  if (margin.kind !== "ratio") return { s, d, unit: 1, isRatio: false, multiples: Float64Array.from(deltas(margin, 1)[use]) };
-  const multiples = deltas({ kind: "difference", tolerated: 0, limit: 1 }, 1)[use];
-  return {
-    s,
-    d,
-    unit: use === "freeze" ? margin.limit - margin.tolerated : margin.limit,
-    isRatio: true,
-    // Towards safety they are negative, as the effect is.
-    multiples: Float64Array.from(multiples),
-  };
-}
-
-/** Stakes and reference points of the component that was prepared last: c_a, t_a, c_b, t_b. */
-const stakes = new Float64Array(4);
-
-/** `coefficients` of bet.ts into `stakes`. */
-function prepare(na: number, nb: number, pref: number, v: number, sizes: BetSizes, delta: number): void {
-  const { s, d } = sizes;
-  let tb = Math.min(Math.max(pref, TINY), 1 - TINY);
-  let ta = s * tb + d;
-  if (ta > 1 - TINY) {
-    ta = 1 - TINY;
-    tb = (ta - d) / s;
-  }
-  // A variance below 0 stands for binary counts, where it follows from the mean.
-  const va = Math.max(v < 0 ? ta * (1 - ta) : v, TINY);
-  const vb = Math.max(v < 0 ? tb * (1 - tb) : v, TINY);
-  const stake = delta / (va / na + (s * s * vb) / nb);
-  let ca = stake / na;
-  let cb = (-s * stake) / nb;
-  const worst = Math.max(ca * ta, -ca * (1 - ta), cb * tb, -cb * (1 - tb));
-  if (worst > CAP) {
-    ca *= CAP / worst;
-    cb *= CAP / worst;
-  }
-  stakes[0] = ca;
-  stakes[1] = ta;
-  stakes[2] = cb;
-  stakes[3] = tb;
-}
-
-/** Bet of one arm on counts of 0 and 1, in nats. */
-function binaryArm(n: number, bad: number, c: number, t: number): number {
-  let sum = 0;
-  if (n - bad > 0) sum += (n - bad) * log1p(c * (0 - t));
-  if (bad > 0) sum += bad * log1p(c * (1 - t));
-  return sum;
-}
-
 /**
  * The two-sample bet on pass/fail counts and exceedances: `balancedBet` on `binaryHistogram`s.
  *
@@ -91,50 +30,9 @@ function binaryArm(n: number, bad: number, c: number, t: number): number {
  * @throws {KnownError} EVALUATION_ERROR when a result is not finite
  */
 export function binaryBet(out: Float64Array, sizes: BetSizes, pref: number, na: number, ya: number, nb: number, yb: number): void {
-  const { multiples } = sizes;
-  if (na === 0 || nb === 0) {
-    out.fill(0, 0, multiples.length);
-    return;
-  }
-  const unit = sizes.isRatio ? sizes.unit * pref : sizes.unit;
-  for (let k = 0; k < multiples.length; k++) {
-    prepare(na, nb, pref, -1, sizes, unit * (multiples[k] ?? Number.NaN));
-    const mine = binaryArm(na, ya, stakes[0] ?? 0, stakes[1] ?? 0);
-    out[k] = nano(mine + binaryArm(nb, yb, stakes[2] ?? 0, stakes[3] ?? 0));
-  }
-}
-
-/** Counts per value of the arm that was gathered last, without the values that nobody had. */
-interface Gathered {
-  values: Float64Array;
-  counts: Float64Array;
-  length: number;
-  total: number;
-}
-const gathered = (): Gathered => ({ values: new Float64Array(256), counts: new Float64Array(256), length: 0, total: 0 });
-const candidateGathered = gathered();
-const baselineGathered = gathered();
-
-function gather(into: Gathered, values: Float64Array, counts: Float64Array): void {
-  if (into.values.length < values.length) {
-    into.values = new Float64Array(values.length);
-    into.counts = new Float64Array(values.length);
-  }
-  into.length = 0;
-  into.total = 0;
-  for (let i = 0; i < values.length; i++) {
-    const count = counts[i] ?? Number.NaN;
-    if (count === 0) continue;
-    into.values[into.length] = values[i] ?? Number.NaN;
-    into.counts[into.length++] = count;
-    into.total += count;
-  }
-}
-
-function gridArm({ values, counts, length }: Gathered, c: number, t: number): number {
-  let sum = 0;
-  for (let i = 0; i < length; i++) sum += (counts[i] ?? Number.NaN) * log1p(c * ((values[i] ?? Number.NaN) - t));
-  return sum;
+  gatherBinary(mine, na, ya);
+  gatherBinary(other, nb, yb);
+  betOnArms(out, sizes, pref, -1);
 }
 
 /**
@@ -155,21 +53,15 @@ export function gridBet(
   candidate: Float64Array,
   baseline: Float64Array,
 ): void {
-  const { multiples } = sizes;
-  gather(candidateGathered, values, candidate);
-  gather(baselineGathered, values, baseline);
-  const na = candidateGathered.total;
-  const nb = baselineGathered.total;
-  if (na === 0 || nb === 0) {
-    out.fill(0, 0, multiples.length);
-    return;
-  }
-  const unit = sizes.isRatio ? sizes.unit * pref : sizes.unit;
-  for (let k = 0; k < multiples.length; k++) {
-    prepare(na, nb, pref, v, sizes, unit * (multiples[k] ?? Number.NaN));
-    const mine = gridArm(candidateGathered, stakes[0] ?? 0, stakes[1] ?? 0);
-    out[k] = nano(mine + gridArm(baselineGathered, stakes[2] ?? 0, stakes[3] ?? 0));
-  }
+  gather(mine, values, candidate);
+  gather(other, values, baseline);
+  betOnArms(out, sizes, pref, v);
+}
+
+/** Bets on the arms that were gathered. */
+function betOnArms(out: Float64Array, { s, d, unit, isRatio, multiples }: BetSizes, pref: number, v: number): void {
+  const scale = isRatio ? unit * pref : unit;
+  for (let k = 0; k < multiples.length; k++) out[k] = componentNano(pref, v, s, d, scale * (multiples[k] ?? Number.NaN));
 }
 
 /** Logarithms of the bets on each value, which never change: one row of components per value. */
@@ -220,21 +112,6 @@ export function tableBet(out: Float64Array, table: BetTable, counts: Float64Arra
     }
     out[k] = nano(sum);
   }
-}
-
-/** `mix` of nano-nats.ts: log of the mixture, nano-nats. `q` may be longer than `weights`. */
-export function mixture(q: Float64Array, weights: Float64Array): number {
-  let top = Number.NEGATIVE_INFINITY;
-  for (let k = 0; k < weights.length; k++) {
-    const x = q[k] ?? Number.NaN;
-    if ((weights[k] ?? 0) > 0 && !(x <= top)) top = x;
-  }
-  let sum = 0;
-  for (let k = 0; k < weights.length; k++) {
-    const weight = weights[k] ?? 0;
-    if (weight > 0) sum += weight * exp(((q[k] ?? Number.NaN) - top) / NANO);
-  }
-  return nano(top / NANO + ln(sum));
 }
 
 /** Log sums as they are mixed: tempered by a design effect, perhaps without what is set aside. */

@@ -7,21 +7,30 @@
  */
 const view = new DataView(new ArrayBuffer(8));
 
-/** Upper 32 bits (sign, exponent, top of the fraction) as a signed integer. */
+/** Upper 32 bits (sign, exponent, top of the fraction) as a signed integer. Little-endian, which is free on the machines that there are. */
 function highWord(x: number): number {
-  view.setFloat64(0, x);
-  return view.getInt32(0);
+  view.setFloat64(0, x, true);
+  return view.getInt32(4, true);
 }
 
 function withHighWord(x: number, high: number): number {
-  view.setFloat64(0, x);
-  view.setInt32(0, high);
-  return view.getFloat64(0);
+  view.setFloat64(0, x, true);
+  view.setInt32(4, high, true);
+  return view.getFloat64(0, true);
 }
+
+/** 2^k for the k that nearly every argument has: multiplying by it is exact, as setting the exponent's bits is, and several times as fast. */
+const MOST_POWER = 128;
+const powers = Float64Array.from({ length: 2 * MOST_POWER + 1 }, (_, i) => 2 ** (i - MOST_POWER));
 
 const LN2_HIGH = 0.6931471803691238; // upper bits of ln 2: k * LN2_HIGH is exact for |k| < 2000
 const LN2_LOW = 1.9082149292705877e-10;
+const TWO_53 = 9007199254740992;
 const TWO_54 = 18014398509481984;
+const TWO_M29 = 1.862645149230957e-9;
+/** Between these 1+x is in [sqrt(2)/2, sqrt(2)]: the doubles of high word 0xbfd2bec4 and 0x3fda827a. */
+const UNSCALED_LOW = -0.2928934097290039;
+const UNSCALED_HIGH = 0.4142136573791504;
 
 // Minimax polynomial of (ln(1+f) - 2s)/s in z = s^2, s = f/(2+f).
 const L1 = 0.6666666666666735;
@@ -55,7 +64,7 @@ export function ln(x: number): number {
   // 1 when the fraction is above sqrt(2): then halve it, so that 1+f lies in [sqrt(2)/2, sqrt(2)].
   const carry = (fraction + 0x95f64) & 0x100000;
   const k = (subnormal ? -54 : 0) + (high >> 20) - 1023 + (carry >> 20);
-  const f = withHighWord(scaled, fraction | (carry ^ 0x3ff00000)) - 1;
+  const f = (k >= -MOST_POWER && k <= MOST_POWER ? scaled * (powers[MOST_POWER - k] ?? Number.NaN) : withHighWord(scaled, fraction | (carry ^ 0x3ff00000))) - 1;
   if ((0xfffff & (2 + fraction)) < 3) return nearPowerOfTwo(k, f, 0);
   const s = f / (2 + f);
   const z = s * s;
@@ -74,33 +83,30 @@ export function ln(x: number): number {
  * @returns -Infinity for -1, NaN below -1 and for NaN, Infinity for Infinity
  */
 export function log1p(x: number): number {
-  if (!(x > -1)) return x === -1 ? Number.NEGATIVE_INFINITY : Number.NaN;
-  if (x === Number.POSITIVE_INFINITY) return x;
-  const magnitude = highWord(x) & 0x7fffffff;
-  if (magnitude < 0x3e200000) return x - x * x * 0.5; // below 2^-29
-  const high = highWord(x);
-  let k = 0;
-  let f = x;
-  let c = 0;
-  let fraction = 1;
-  // Outside (-0.2929, 0.41422): scale 1+x by a power of two first, and keep what its rounding dropped in c.
-  if (high >= 0x3fda827a || (high < 0 && high > (0xbfd2bec3 | 0))) {
-    const u = high < 0x43400000 ? 1 + x : x;
-    k = (highWord(u) >> 20) - 1023;
-    if (high < 0x43400000) c = (k > 0 ? 1 - (u - x) : x - (u - 1)) / u;
-    fraction = highWord(u) & 0xfffff;
-    const upper = fraction >= 0x6a09e;
-    f = withHighWord(u, fraction | (upper ? 0x3fe00000 : 0x3ff00000)) - 1;
-    if (upper) {
-      k += 1;
-      fraction = (0x100000 - fraction) >> 2;
-    }
-  }
-  return fraction === 0 ? nearPowerOfTwo(k, f, c) : scaledLog1p(k, f, c);
+  // Most arguments need no scaling: then none of their bits has to be looked at, and the few operations are inlined where they are asked for.
+  if (!(x > UNSCALED_LOW && x < UNSCALED_HIGH)) return scaledLog1p(x);
+  if (x < TWO_M29 && x > -TWO_M29) return x - x * x * 0.5;
+  const half = 0.5 * x * x;
+  const s = x / (2 + x);
+  const z = s * s;
+  const r = z * (L1 + z * (L2 + z * (L3 + z * (L4 + z * (L5 + z * (L6 + z * L7))))));
+  return x - (half - s * (half + r));
 }
 
-/** ln(2^k (1+f)) for f in [sqrt(2)/2 - 1, sqrt(2) - 1]; c corrects the rounding of 1+f. */
-function scaledLog1p(k: number, f: number, c: number): number {
+/** The rest of log1p: 1+x is scaled by a power of two first, and what its rounding dropped is kept in c. */
+function scaledLog1p(x: number): number {
+  if (!(x > -1)) return x === -1 ? Number.NEGATIVE_INFINITY : Number.NaN;
+  if (x === Number.POSITIVE_INFINITY) return x;
+  const isExact = x >= TWO_53;
+  const u = isExact ? x : 1 + x;
+  const high = highWord(u);
+  const exponent = (high >> 20) - 1023;
+  const c = isExact ? 0 : (exponent > 0 ? 1 - (u - x) : x - (u - 1)) / u;
+  const fraction = high & 0xfffff;
+  const upper = fraction >= 0x6a09e;
+  const k = upper ? exponent + 1 : exponent;
+  const f = (k <= MOST_POWER ? u * (powers[MOST_POWER - k] ?? Number.NaN) : withHighWord(u, fraction | (upper ? 0x3fe00000 : 0x3ff00000))) - 1;
+  if (fraction === 0 || fraction > 0xffffc) return nearPowerOfTwo(k, f, c);
   const half = 0.5 * f * f;
   const s = f / (2 + f);
   const z = s * s;
@@ -143,6 +149,7 @@ export function exp(x: number): number {
   if (k === 0) return 1 - ((r * c) / (c - 2) - r);
   const y = 1 - (low - (r * c) / (2 - c) - high);
   if (k === 1024) return y * 2 * TWO_1023;
+  if (k >= -MOST_POWER && k <= MOST_POWER) return y * (powers[MOST_POWER + k] ?? Number.NaN);
   if (k >= -1021) return withHighWord(y, highWord(y) + k * 0x100000);
   return withHighWord(y, highWord(y) + (k + 1000) * 0x100000) * TWO_M1000;
 }

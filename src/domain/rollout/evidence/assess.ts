@@ -1,6 +1,6 @@
 import { sliceShares } from "../../stats/combine.ts";
 import { setAsideOf } from "../../stats/freeze-process.ts";
-import { mix } from "../../stats/nano-nats.ts";
+import { mixture } from "../../stats/nano-nats.ts";
 import { canBeUnscored, canProve, isRequiredInShadow, type PlannedSignal, type RolloutPlan } from "../spec/plan.ts";
 import type { Attempt } from "../state.ts";
 import { thresholdOf, unscoredShareOf } from "./baseline.ts";
@@ -11,7 +11,10 @@ import { recentHarm, SHADOW_STEP } from "./test-state.ts";
 
 /** One freeze process with its share of the signal. Logs in nano-nats. */
 export interface Term {
-  readonly name: string;
+  /** What is tested: `freeze` (against the baseline), `floor`, `runaway`. */
+  readonly test: string;
+  /** The step that it began with, null: those that have not begun; or why it is none. Spelt out for events alone. */
+  readonly from: number | null | "unbound";
   readonly share: number;
   readonly logE: number;
   /** Without its most incriminating blocks. */
@@ -65,35 +68,47 @@ const FLOOR_SHARE = 0.5;
 
 /** Restarts of a plan: one per step, and the pairs of shadow. */
 const restartsOf = (plan: RolloutPlan) => plan.ladder.length + (plan.shadow === null ? 0 : 1);
-const labelOf = (step: number) => (step === SHADOW_STEP ? "shadow" : String(step));
+const labelOf = (from: Term["from"]) => (from === SHADOW_STEP ? "shadow" : from === null ? "unstarted" : String(from));
 
-function termsOf(name: string, test: TestState, share: number, plan: RolloutPlan): Term[] {
+function termsOf(test: string, { freeze }: TestState, share: number, plan: RolloutPlan): Term[] {
   const restarts = restartsOf(plan);
-  const terms: Term[] = test.freeze.map((run) => ({
-    name: `${name}:${labelOf(run.step)}`,
-    share: share / restarts,
-    logE: run.logE,
-    logEMinus: run.logEMinus,
-    run,
-  }));
+  const terms: Term[] = [];
+  for (const run of freeze) terms.push({ test, from: run.step, share: share / restarts, logE: run.logE, logEMinus: run.logEMinus, run });
   const waiting = restarts - terms.length;
   // A restart that has not begun is worth 1.
-  if (waiting > 0) terms.push({ name: `${name}:unstarted`, share: (share * waiting) / restarts, logE: 0, logEMinus: 0, run: null });
+  if (waiting > 0) terms.push({ test, from: null, share: (share * waiting) / restarts, logE: 0, logEMinus: 0, run: null });
   return terms;
 }
 
-function mixed(parts: readonly { readonly share: number; readonly logE: number; readonly logEMinus: number }[], of: "logE" | "logEMinus"): number {
-  if (parts.length === 1) return parts[0]?.[of] ?? 0;
-  const sum = parts.reduce((all, { share }) => all + share, 0);
-  return mix(
-    parts.map((part) => part[of]),
-    parts.map(({ share }) => share / sum),
-  );
+interface Weighted {
+  readonly share: number;
+  readonly logE: number;
+  readonly logEMinus: number;
 }
+
+/** Both kinds of evidence of the parts together. Looks are frequent: the mixtures are made in arrays that are kept for it. */
+function mixedBoth(parts: readonly Weighted[]): Pick<Weighted, "logE" | "logEMinus"> {
+  const [first] = parts;
+  if (first === undefined) return { logE: 0, logEMinus: 0 };
+  if (parts.length === 1) return { logE: first.logE, logEMinus: first.logEMinus };
+  let sum = 0;
+  for (const { share } of parts) sum += share;
+  if (mixing.shares.length < parts.length) mixing = newMixing(parts.length);
+  parts.forEach(({ share, logE, logEMinus }, k) => {
+    mixing.shares[k] = share / sum;
+    mixing.logE[k] = logE;
+    mixing.logEMinus[k] = logEMinus;
+  });
+  return { logE: mixture(mixing.logE, mixing.shares, parts.length), logEMinus: mixture(mixing.logEMinus, mixing.shares, parts.length) };
+}
+
+const newMixing = (n: number) => ({ shares: new Float64Array(n), logE: new Float64Array(n), logEMinus: new Float64Array(n) });
+let mixing = newMixing(32);
 
 /** A floor that does not bind can exonerate but not incriminate: its evidence counts as at most 1. */
 function unbound(terms: readonly Term[], share: number): Term[] {
-  return [{ name: "floor:unbound", share, logE: Math.min(0, mixed(terms, "logE")), logEMinus: Math.min(0, mixed(terms, "logEMinus")), run: null }];
+  const { logE, logEMinus } = mixedBoth(terms);
+  return [{ test: "floor", from: "unbound", share, logE: Math.min(0, logE), logEMinus: Math.min(0, logEMinus), run: null }];
 }
 
 const isFloorBinding = (planned: PlannedSignal, state: SignalState): boolean =>
@@ -108,8 +123,10 @@ function besides(planned: PlannedSignal, state: SignalState, plan: RolloutPlan):
 }
 
 function sliceAssessment(name: string, terms: readonly Term[], shown: Shown): SliceAssessment {
-  const share = terms.reduce((sum, term) => sum + term.share, 0);
-  return { name, share, terms, logE: mixed(terms, "logE"), logEMinus: mixed(terms, "logEMinus"), shown };
+  let share = 0;
+  for (const term of terms) share += term.share;
+  const { logE, logEMinus } = mixedBoth(terms);
+  return { name, share, terms, logE, logEMinus, shown };
 }
 
 /** The evidence of a signal: half of the comparison is of all traffic, half of the plan's slices by their shares (statistics.md section 2). */
@@ -142,8 +159,7 @@ function weigh(planned: PlannedSignal, state: SignalState, plan: RolloutPlan): W
   const known = weighed.get(state);
   if (known !== undefined && known.planned === planned && known.plan === plan) return known;
   const slices = collect(planned, state, plan);
-  const isActive = planned.weight > 0;
-  const found = { planned, plan, slices, logE: isActive ? mixed(slices, "logE") : 0, logEMinus: isActive ? mixed(slices, "logEMinus") : 0 };
+  const found: Weighed = { planned, plan, slices, ...(planned.weight > 0 ? mixedBoth(slices) : mixedBoth([])) };
   weighed.set(state, found);
   return found;
 }
@@ -182,7 +198,11 @@ function assess(planned: PlannedSignal, state: SignalState, attempt: Attempt, ab
   const isShadow = phase === "shadow";
   const newestMs = (attempt.newestPane[planned.group] ?? -1) + plan.paneMs;
   const baselineN = isShadow ? state.shown.candidate.n : state.shown.baseline.n;
-  const tests = harmTests(planned, state);
+  let [stepLogE, harmBlocks] = [Number.NEGATIVE_INFINITY, 0];
+  for (const test of harmTests(planned, state)) {
+    stepLogE = Math.max(stepLogE, stepEvidence(test, step));
+    harmBlocks = Math.max(harmBlocks, recentHarm(test, newestMs, plan.sustain.windowMs));
+  }
   const isActive = planned.weight > 0;
   return {
     planned,
@@ -196,8 +216,8 @@ function assess(planned: PlannedSignal, state: SignalState, attempt: Attempt, ab
     isRequired: isShadow ? isRequiredInShadow(planned) : planned.tier === "guardrail" && canProve(planned),
     isSafe: advances.every(({ run }) => run?.process.safe === true),
     isFloorSafe: floor === undefined || floor.run?.process.safe === true,
-    stepLogE: Math.max(...tests.map((test) => stepEvidence(test, step))),
-    harmBlocks: Math.max(...tests.map((test) => recentHarm(test, newestMs, plan.sustain.windowMs))),
+    stepLogE,
+    harmBlocks,
     candidateN: state.shown.candidate.n,
     baselineN,
     hasNoData: state.shown.candidate.n === 0 || baselineN === 0 || !canDecide(planned, state, attempt),
@@ -212,10 +232,42 @@ function canDecide(planned: PlannedSignal, state: SignalState, { phase }: Attemp
   return unscoredRule(planned.margin.limit * planned.judgeJ, unscoredShareOf(state, planned)) !== null;
 }
 
-function assessEdition(attempt: Attempt, about: { readonly share: number; readonly edition: number }): Assessment[] {
+/** What an assessment was made of, beside the signal's state. */
+interface Made {
+  readonly about: { readonly share: number; readonly edition: number };
+  readonly plan: RolloutPlan;
+  readonly step: number;
+  readonly phase: Attempt["phase"];
+  readonly newestPane: number;
+  readonly assessment: Assessment;
+}
+
+/** Most looks come between two blocks of a signal, with nothing changed that its assessment follows from. */
+const made = new WeakMap<SignalState, Made>();
+
+function assessOnce(planned: PlannedSignal, state: SignalState, attempt: Attempt, about: Made["about"]): Assessment {
+  const known = made.get(state);
+  const { plan, step, phase } = attempt;
+  const newestPane = attempt.newestPane[planned.group] ?? -1;
+  const isSame =
+    known !== undefined &&
+    known.plan === plan &&
+    known.assessment.planned === planned &&
+    known.step === step &&
+    known.phase === phase &&
+    known.newestPane === newestPane &&
+    known.about.share === about.share &&
+    known.about.edition === about.edition;
+  if (isSame) return known.assessment;
+  const assessment = assess(planned, state, attempt, about);
+  made.set(state, { about, plan, step, phase, newestPane, assessment });
+  return assessment;
+}
+
+function assessEdition(attempt: Attempt, about: Made["about"]): Assessment[] {
   return attempt.plan.signals.flatMap((planned, i) => {
     const state = attempt.signals[i];
-    return state === undefined ? [] : [assess(planned, state, attempt, about)];
+    return state === undefined ? [] : [assessOnce(planned, state, attempt, about)];
   });
 }
 
@@ -232,7 +284,8 @@ export function assessAll(attempt: Attempt): Assessment[] {
 }
 
 /** The numbers of a term from which its bound can be recomputed, as a gate event shows them. */
-export function detailsOf({ name, share, logE, logEMinus, run }: Term) {
+export function detailsOf({ test, from, share, logE, logEMinus, run }: Term) {
+  const name = `${test}:${labelOf(from)}`;
   if (run === null) return { name, weights: [1], share, q: [logE], setAside: [logE - logEMinus], deff: 1 };
   const { process, deff } = run;
   return { name, weights: [...process.weights], share, q: [...process.q], setAside: process.weights.map((_, k) => setAsideOf(process, k)), deff };

@@ -7,7 +7,7 @@ import { threshold } from "../../stats/nano-nats.ts";
 import { canBeUnscored, type PlannedSignal, type RolloutPlan } from "../spec/plan.ts";
 import type { Part, Side } from "./parts.ts";
 import type { BaselineHistograms, KnownBefore, SignalState, SliceState } from "./signal-state.ts";
-import { isComparable, valuesOf } from "./values.ts";
+import { isComparable, momentsOfSide } from "./values.ts";
 
 /** Shortest and longest time that the panes of a threshold span (statistics.md section 1.4). */
 const STRETCH_MS = 60 * 60_000;
@@ -68,16 +68,24 @@ export interface LearnContext {
   readonly paneEndMs: number;
 }
 
-/** Takes both arms' losses of a pane into what is known for later blocks. */
-export function learnSlice<S extends SliceState>(slice: S, signal: SignalState, part: Part, { planned, paneEndMs }: LearnContext): S {
-  const known = { threshold: planned.kind === "percentile" ? thresholdOf(signal) : null, cap: signal.cap };
-  if (!isComparable(planned, known)) return slice;
-  const elapsedMs = slice.priorAtMs === 0 ? 0 : paneEndMs - slice.priorAtMs;
-  const momentsIn = (side: Side | null): Moments => (side === null ? noMoments : momentsOf(valuesOf(side, planned, known, null).freeze));
+/** What is known for later blocks, with both arms' losses of a pane. */
+export function learned(
+  slice: SliceState,
+  signal: SignalState,
+  part: Part,
+  { planned, paneEndMs }: LearnContext,
+): Pick<SliceState, "prior" | "spread" | "priorAtMs"> {
+  const known = { threshold: planned.kind === "percentile" ? thresholdOf(signal) : null, cap: planned.kind === "mean" ? signal.cap : null };
+  const { prior, spread, priorAtMs } = slice;
+  if (!isComparable(planned, known)) return { prior, spread, priorAtMs };
+  const elapsedMs = priorAtMs === 0 ? 0 : paneEndMs - priorAtMs;
+  const momentsIn = (side: Side | null): Moments => (side === null ? noMoments : momentsOfSide(side, planned, known));
   const baseline = momentsIn(part.baseline);
-  const prior = decayAndAdd(slice.prior, elapsedMs, baseline);
-  const spread = isSpread(planned) ? decayAndAdd(slice.spread, elapsedMs, addMoments(baseline, momentsIn(part.candidate))) : slice.spread;
-  return { ...slice, prior, spread, priorAtMs: Math.max(slice.priorAtMs, paneEndMs) };
+  return {
+    prior: decayAndAdd(prior, elapsedMs, baseline),
+    spread: isSpread(planned) ? decayAndAdd(spread, elapsedMs, addMoments(baseline, momentsIn(part.candidate))) : spread,
+    priorAtMs: Math.max(priorAtMs, paneEndMs),
+  };
 }
 
 /** What only all traffic together shows: unscored records, the threshold of a percentile, the cap of a quantity. */
@@ -86,7 +94,7 @@ export function learnSignal(signal: SignalState, side: Side, context: LearnConte
   const drawn = learnDrawn(signal, side, paneEndMs);
   if (planned.kind === "percentile") {
     const panes = addPane(signal.histograms, side, { paneStartMs, paneEndMs, need: plan.percentileMinRecords });
-    const histograms = { ...panes, threshold: thresholdBucket(seenOf(panes), PERCENTILE, plan.percentileMinRecords) };
+    const histograms = { ...panes, threshold: thresholdBucket(panes.current, PERCENTILE, plan.percentileMinRecords, panes.previous) };
     return withCap({ ...signal, drawn, histograms }, planned, plan);
   }
   if (planned.kind !== "mean" || signal.cap !== null) return { ...signal, drawn };

@@ -1,4 +1,4 @@
-import { armDesignEffect, designEffect, SUBJECT_BUCKETS, widened } from "../../stats/design-effect.ts";
+import { type ArmSpread, armDesignEffect, designEffect, SUBJECT_BUCKETS, widened } from "../../stats/design-effect.ts";
 import { addMoments, type Moments, noMoments } from "../../stats/histogram.ts";
 
 /** Records and losses of one arm per bucket of subjects, with the moments of the losses (in [0, 1]; differences of pairs in [-1, 1]). */
@@ -68,7 +68,7 @@ function bounded(clusters: Clusters): Clusters {
 }
 
 /** How an arm's losses vary: a binary loss by its mean, others by what was seen. */
-function spreadOf(arm: ArmBuckets, { isBinary, unit }: Asked): { readonly deff: number; readonly v: number; readonly n: number } {
+function spreadOf(arm: ArmBuckets, { isBinary, unit }: Pick<Asked, "isBinary" | "unit">): ArmSpread {
   const { n, sum, sumSquares } = arm.moments;
   const mean = (sum + 0.5) / (n + 1);
   const v = isBinary ? mean * (1 - mean) : n === 0 ? 0 : Math.max(sumSquares / n - (sum / n) * (sum / n), 0);
@@ -76,11 +76,35 @@ function spreadOf(arm: ArmBuckets, { isBinary, unit }: Asked): { readonly deff: 
   return { deff: armDesignEffect(arm.counts, sums, isBinary ? null : v), v: Math.max(v, 1e-6), n };
 }
 
-function summed(stays: Clusters): Pick<Stay, "candidate" | "baseline"> {
-  return stays.reduce<Pick<Stay, "candidate" | "baseline">>(
-    (sum, stay) => ({ candidate: addBuckets(sum.candidate, stay.candidate), baseline: addBuckets(sum.baseline, stay.baseline) }),
-    { candidate: noBuckets, baseline: noBuckets },
-  );
+/** Both arms of the stays that a process has taken; null: no buckets were counted. */
+interface Spreads {
+  readonly candidate: ArmSpread | null;
+  readonly baseline: ArmSpread | null;
+}
+
+/** Summed, and asked for, one after the other: a pane's slices and restarts all ask for the same. */
+interface Recent {
+  clusters: Clusters | null;
+  /** The stays that were summed, one bit each. */
+  stays: number;
+  isBinary: boolean;
+  unit: number;
+  spreads: Spreads;
+}
+const recent: Recent = { clusters: null, stays: 0, isBinary: false, unit: 0, spreads: { candidate: null, baseline: null } };
+
+function spreadsOf(clusters: Clusters, stays: number, { isBinary, unit }: Asked): Spreads {
+  if (recent.clusters === clusters && recent.stays === stays && recent.isBinary === isBinary && recent.unit === unit) return recent.spreads;
+  let [candidate, baseline] = [noBuckets, noBuckets];
+  clusters.forEach((stay, i) => {
+    if ((stays & (1 << i)) === 0) return;
+    candidate = addBuckets(candidate, stay.candidate);
+    baseline = addBuckets(baseline, stay.baseline);
+  });
+  const spread = (arm: ArmBuckets) => (arm.counts.length === 0 ? null : spreadOf(arm, { isBinary, unit }));
+  const spreads = { candidate: spread(candidate), baseline: spread(baseline) };
+  Object.assign(recent, { clusters, stays, isBinary, unit, spreads });
+  return spreads;
 }
 
 /** What a design effect is asked for. */
@@ -93,16 +117,25 @@ export interface Asked {
   readonly unit: number;
 }
 
-/** The stays that a process has taken: those in its step (advance), or all since it began (freeze). */
-export const staysIn = (clusters: Clusters, step: number): Clusters => clusters.filter((stay) => stay.step === step);
-export const staysSince = (clusters: Clusters, fromEpoch: number, isShadow: boolean): Clusters =>
-  clusters.filter((stay) => stay.fromEpoch >= fromEpoch && stay.step < 0 === isShadow);
+/** Design effect of the stays in a step: of what an advance process has taken. At least 1, and 1 where no buckets were counted. */
+export function deffIn(clusters: Clusters, step: number, asked: Asked): number {
+  let stays = 0;
+  for (let i = 0; i < clusters.length; i++) if (clusters[i]?.step === step) stays |= 1 << i;
+  return deffOf(clusters, stays, asked);
+}
 
-/** Design effect of stays; at least 1, and 1 where no buckets were counted. */
-export function deffOf(stays: Clusters, asked: Asked): number {
-  const { candidate, baseline } = summed(stays);
-  if (candidate.counts.length === 0) return 1;
-  const mine = spreadOf(candidate, asked);
-  if (asked.arms === "one") return asked.use === "advance" ? widened(mine.deff) : mine.deff;
-  return baseline.counts.length === 0 ? 1 : designEffect(mine, spreadOf(baseline, asked), asked.use);
+/** The same of all stays since an epoch, of shadow or of served calls: of what a freeze process has taken since it began. */
+export function deffSince(clusters: Clusters, fromEpoch: number, isShadow: boolean, asked: Asked): number {
+  let stays = 0;
+  clusters.forEach((stay, i) => {
+    if (stay.fromEpoch >= fromEpoch && stay.step < 0 === isShadow) stays |= 1 << i;
+  });
+  return deffOf(clusters, stays, asked);
+}
+
+function deffOf(clusters: Clusters, stays: number, asked: Asked): number {
+  const { candidate, baseline } = spreadsOf(clusters, stays, asked);
+  if (candidate === null) return 1;
+  if (asked.arms === "one") return asked.use === "advance" ? widened(candidate.deff) : candidate.deff;
+  return baseline === null ? 1 : designEffect(candidate, baseline, asked.use);
 }

@@ -1,8 +1,8 @@
 import { FREEZE_WEIGHTS } from "../../stats/bet.ts";
 import { FLOOR_ADVANCE_WEIGHTS, floorAlternatives, oneSample } from "../../stats/floor.ts";
-import { total, withUnscored } from "../../stats/histogram.ts";
+import { withUnscored } from "../../stats/histogram.ts";
 import { canBeUnscored, type PlannedSignal } from "../spec/plan.ts";
-import { learnDrawn, learnSignal, learnSlice, testBaselineFloor } from "./baseline.ts";
+import { learnDrawn, learned, learnSignal, testBaselineFloor } from "./baseline.ts";
 import { addToClusters } from "./clusters.ts";
 import { type FeedContext, originOf } from "./feed-context.ts";
 import { feedMissing } from "./missing.ts";
@@ -36,7 +36,7 @@ export function feedSignal(signal: SignalState, parts: readonly Part[], pane: Bl
 function learn(signal: SignalState, part: Part, context: FeedContext): SignalState {
   let next = signal;
   if (part.evaluatorVersion !== "") next = { ...next, evaluatorVersion: part.evaluatorVersion };
-  if (part.baseline !== null) next = learnSignal(learnSlice(next, next, part, context), part.baseline, context);
+  if (part.baseline !== null) next = learnSignal({ ...next, ...learned(next, next, part, context) }, part.baseline, context);
   if (part.pairs !== null && context.planned.group === "judge") {
     next = { ...next, drawn: learnDrawn(next, part.pairs, context.paneEndMs) };
   }
@@ -86,7 +86,7 @@ function feedLate(signal: SignalState, part: Part, context: FeedContext): Signal
   return own === null ? next : feedFloor(next, own, originOf(part, context), context);
 }
 
-/** The plan's slices: of served calls, for freezing. */
+/** The plan's slices: of served calls, for freezing. What a pane says nothing of stays the object that it was. */
 function feedSlices(signal: SignalState, pane: BlocksBySeries, context: FeedContext): SignalState {
   const { plan, planned } = context;
   if (plan.slices.length === 0) return signal;
@@ -102,14 +102,15 @@ function feedSlices(signal: SignalState, pane: BlocksBySeries, context: FeedCont
 function feedSlice(slice: SliceState, signal: SignalState, part: Part, context: FeedContext): SliceState {
   const { planned, isEvidence, round, step } = context;
   if (round > 0) return isEvidence && planned.weight > 0 ? feedLateServed(slice, signal, part, context, false) : slice;
-  let next = slice;
-  if (isEvidence && part.step === step) next = { ...next, shown: show(next.shown, part, planned, "slice") };
-  if (isEvidence && planned.weight > 0) next = mergeSlice(next, signal, part, context);
-  return learnSlice(next, signal, part, context);
+  const { relative, pending } = isEvidence && planned.weight > 0 ? mergeSlice(slice, signal, part, context) : slice;
+  const { prior, spread, priorAtMs } = learned(slice, signal, part, context);
+  const shown = isEvidence && part.step === step ? show(slice.shown, part, planned, "slice") : slice.shown;
+  return { relative, prior, priorAtMs, spread, pending, shown };
 }
 
 /** Blocks that have waited for the longest time are taken as they are: they are exact at every n. */
 function closeOverdue(signal: SignalState, context: FeedContext): SignalState {
+  if (signal.pending === null && signal.pendingPairs === null && !hasOpenSlice(signal)) return signal;
   const isOverdue = (block: { readonly fromMs: number } | null) => block !== null && context.paneEndMs - block.fromMs > context.plan.sustain.windowMs;
   let next = signal;
   if (isOverdue(next.pending)) next = closeServed(next, context);
@@ -119,9 +120,14 @@ function closeOverdue(signal: SignalState, context: FeedContext): SignalState {
   return next;
 }
 
+function hasOpenSlice({ slices }: SignalState): boolean {
+  for (const name in slices) if (slices[name]?.pending !== null) return true;
+  return false;
+}
+
 function feedFloor(signal: SignalState, own: Side, origin: BlockOrigin, context: FeedContext): SignalState {
   const { planned, plan, ceiling, round } = context;
-  if (planned.floor === null || total(own.values) === 0) return signal;
+  if (planned.floor === null || own.scored === 0) return signal;
   const t = 1 - planned.floor;
   const alternatives = floorAlternatives(t);
   // In shadow the buckets hold differences of pairs, which are no less alike than the candidate's own losses.

@@ -1,17 +1,21 @@
 import { KnownError } from "../../../errors/known-error.ts";
-import { binaryHistogram, type Histogram, mergeHistograms, total } from "../../stats/histogram.ts";
+import { binaryHistogram, type Histogram, mergeHistograms } from "../../stats/histogram.ts";
 import type { Block } from "../input.ts";
 import type { PlannedSignal } from "../spec/plan.ts";
+import type { Measured } from "./values.ts";
 
 /** The counts of one arm in a part, in the units of the kind (topics/parts.ts). */
 export interface Side {
   readonly records: number;
   readonly sampled: number;
+  /** Records of `values`, too. */
   readonly scored: number;
   readonly values: Histogram;
   /** Records per bucket of subjects, and the sum of their values; empty where nobody counted them. */
   readonly subjectCounts: readonly number[];
   readonly subjectSums: readonly number[];
+  /** Its losses as they were worked out last (values.ts): they are asked for twice, as evidence and for what they teach about the baseline. */
+  memo: Measured | null;
 }
 
 /** What a pane holds of one signal under one epoch and evaluator version: the smallest unit that arms are compared in. */
@@ -53,13 +57,18 @@ const highest: Readonly<Record<string, number>> = { binary: 1, grid: 100, paired
 
 function check(block: Block): void {
   const { values, counts, kind } = block;
-  if (values.length !== counts.length || total(block) !== block.scored) throw corrupt(block, "does not add up: its counts are not its scored records");
+  const [least, most] = [lowest[kind] ?? Number.NEGATIVE_INFINITY, highest[kind] ?? Number.POSITIVE_INFINITY];
+  let n = 0;
+  let before = Number.NEGATIVE_INFINITY;
+  let wrong: number | null = null;
   for (let i = 0; i < values.length; i++) {
     const value = values[i] ?? Number.NaN;
-    const inRange = value >= (lowest[kind] ?? Number.NEGATIVE_INFINITY) && value <= (highest[kind] ?? Number.POSITIVE_INFINITY);
-    if (!Number.isInteger(value) || !inRange || (i > 0 && value <= (values[i - 1] ?? 0)))
-      throw corrupt(block, `holds the value ${value} out of its order or range`);
+    n += counts[i] ?? Number.NaN;
+    if (wrong === null && !(Number.isInteger(value) && value >= least && value <= most && value > before)) wrong = value;
+    before = value;
   }
+  if (values.length !== counts.length || n !== block.scored) throw corrupt(block, "does not add up: its counts are not its scored records");
+  if (wrong !== null) throw corrupt(block, `holds the value ${wrong} out of its order or range`);
 }
 
 const addArrays = (one: readonly number[], other: readonly number[]): readonly number[] =>
@@ -67,7 +76,7 @@ const addArrays = (one: readonly number[], other: readonly number[]): readonly n
 
 function add(side: Side | null, block: Block): Side {
   const { records, sampled, scored, subjectCounts, subjectSums } = block;
-  const mine = { records, sampled, scored, values: { values: block.values, counts: block.counts }, subjectCounts, subjectSums };
+  const mine = { records, sampled, scored, values: { values: block.values, counts: block.counts }, subjectCounts, subjectSums, memo: null };
   if (side === null) return mine;
   return {
     subjectCounts: addArrays(side.subjectCounts, subjectCounts),
@@ -76,19 +85,23 @@ function add(side: Side | null, block: Block): Side {
     sampled: side.sampled + mine.sampled,
     scored: side.scored + mine.scored,
     values: mergeHistograms(side.values, mine.values),
+    memo: null,
   };
 }
 
-/** Blocks of a pane by signal and slice, so that each is looked at once. */
-export type BlocksBySeries = ReadonlyMap<string, readonly Block[]>;
-const keyOf = (signal: string, slice: string) => `${signal}\u0000${slice}`;
+/** Blocks of a pane by signal, then by slice, so that each is looked at once. */
+export type BlocksBySeries = ReadonlyMap<string, ReadonlyMap<string, readonly Block[]>>;
 
 export function bySeries(blocks: readonly Block[]): BlocksBySeries {
-  const found = new Map<string, Block[]>();
+  const found = new Map<string, Map<string, Block[]>>();
   for (const block of blocks) {
-    const key = keyOf(block.signal, block.slice);
-    const mine = found.get(key);
-    if (mine === undefined) found.set(key, [block]);
+    let slices = found.get(block.signal);
+    if (slices === undefined) {
+      slices = new Map();
+      found.set(block.signal, slices);
+    }
+    const mine = slices.get(block.slice);
+    if (mine === undefined) slices.set(block.slice, [block]);
     else mine.push(block);
   }
   return found;
@@ -104,24 +117,25 @@ export function bySeries(blocks: readonly Block[]): BlocksBySeries {
  * @throws {KnownError} EVALUATION_ERROR for a block that contradicts itself
  */
 export function partsOf(pane: BlocksBySeries, signal: PlannedSignal, known: string, slice = "all"): Part[] {
-  const mine = pane.get(keyOf(signal.name, slice));
+  const mine = pane.get(signal.name)?.get(slice);
   if (mine === undefined) return [];
   const fallback = mine.some(({ evaluatorVersion }) => evaluatorVersion === "") ? versionFor(mine, known) : known;
-  const parts = new Map<string, { -readonly [K in keyof Part]: Part[K] }>();
+  const parts: { -readonly [K in keyof Part]: Part[K] }[] = [];
   for (const block of mine) {
     const role = roleOf(block, signal);
     if (role === null) continue;
     check(block);
+    const { epoch, step } = block;
     const evaluatorVersion = block.evaluatorVersion === "" ? fallback : block.evaluatorVersion;
-    const key = `${block.epoch}\u0000${evaluatorVersion}`;
-    let part = parts.get(key);
+    // There is one part nearly always, and never more than a few.
+    let part = parts.find((one) => one.epoch === epoch && one.evaluatorVersion === evaluatorVersion);
     if (part === undefined) {
-      part = { epoch: block.epoch, step: block.step, evaluatorVersion, candidate: null, baseline: null, shadow: null, pairs: null };
-      parts.set(key, part);
+      part = { epoch, step, evaluatorVersion, candidate: null, baseline: null, shadow: null, pairs: null };
+      parts.push(part);
     }
     part[role] = add(part[role], block);
   }
-  return parts.size === 1 ? [...parts.values()] : [...parts.values()].sort((a, b) => a.epoch - b.epoch || (a.evaluatorVersion < b.evaluatorVersion ? -1 : 1));
+  return parts.length === 1 ? parts : parts.sort((a, b) => a.epoch - b.epoch || (a.evaluatorVersion < b.evaluatorVersion ? -1 : 1));
 }
 
 /** Version that unscored records belong to: the signal's own where the pane has it. */
@@ -135,7 +149,7 @@ function missing(side: Side | null): Side | null {
   const { sampled } = side;
   // More verdicts than draws is a writer's error that the judged signal itself reports; here it is none missing.
   const bad = Math.max(0, sampled - side.scored);
-  return { records: sampled, sampled, scored: sampled, values: binaryHistogram(sampled, bad), subjectCounts: [], subjectSums: [] };
+  return { records: sampled, sampled, scored: sampled, values: binaryHistogram(sampled, bad), subjectCounts: [], subjectSums: [], memo: null };
 }
 
 /** What was drawn of a judged signal as records of `missing_scores`: loss 1 where no score came back in time (statistics.md section 1.8). */

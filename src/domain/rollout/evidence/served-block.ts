@@ -1,4 +1,4 @@
-import { ADVANCE_WEIGHTS, balancedBet, deltas, FREEZE_WEIGHTS, type Margin, nullsOf } from "../../stats/bet.ts";
+import { ADVANCE_WEIGHTS, type BetSizes, betOfSizes, betSizes, FREEZE_WEIGHTS, type Margin } from "../../stats/bet.ts";
 import { exceedances } from "../../stats/exceedance.ts";
 import { binaryHistogram, type Histogram, momentsOf, total, withUnscored } from "../../stats/histogram.ts";
 import { addToInterval } from "../../stats/interval.ts";
@@ -15,6 +15,7 @@ import { addValues, askedOf, isComparable, noValues, valuesOf } from "./values.t
 const LEAST_RECORDS = 5;
 /** A runaway is looked for beyond twice the baseline's P99: rarer than one record in 200. */
 const RUNAWAY_LEVEL = 0.995;
+const runawaySizes = betSizes({ kind: "percentile", level: RUNAWAY_LEVEL }, "freeze");
 
 /** Margin that is tested: a calibrated judge's errors shrink the gap that can be seen (statistics.md section 2, judge noise). */
 function marginOf(planned: PlannedSignal): Margin {
@@ -33,94 +34,118 @@ export function clusteredOf(signal: SignalState, planned: PlannedSignal, arms: "
 
 type BlockValues = Pick<PendingBlock, "pref" | "v" | "candidate" | "baseline">;
 
-function freezeIncrements(block: BlockValues, planned: PlannedSignal): number[] {
-  const margin = marginOf(planned);
-  const { candidate, baseline, pref, v } = block;
-  return balancedBet(candidate.freeze, baseline.freeze, { pref, v }, nullsOf(margin).freeze, deltas(margin, pref).freeze);
+/** Sizes of a signal's bets, which follow from its margin alone: a plan lives as long as its attempt. */
+const sizes = new WeakMap<PlannedSignal, { readonly freeze: BetSizes; readonly advance: BetSizes }>();
+
+function sizesOf(planned: PlannedSignal): { readonly freeze: BetSizes; readonly advance: BetSizes } {
+  let found = sizes.get(planned);
+  if (found === undefined) {
+    const margin = marginOf(planned);
+    found = { freeze: betSizes(margin, "freeze"), advance: betSizes(margin, "advance") };
+    sizes.set(planned, found);
+  }
+  return found;
 }
+
+/** Advancing at a limit of 1: other limits scale it. */
+const unitAdvance = betSizes({ kind: "difference", tolerated: 0, limit: 1 }, "advance");
+
+const freezeIncrements = (block: BlockValues, planned: PlannedSignal): number[] =>
+  betOfSizes(block.candidate.freeze, block.baseline.freeze, block, sizesOf(planned).freeze);
 
 /** Evidence for advancing, with what was drawn and not scored (missing.ts); null: too much of it. */
 function advanceIncrements(block: PendingBlock, planned: PlannedSignal): { readonly increments: number[]; readonly isComposite: boolean } | null {
   const { candidate, baseline, unscoredShare: u, v } = block;
-  const margin = marginOf(planned);
-  const isScored = planned.source === "judge" || planned.source === "outcome";
-  const rule = isScored && margin.kind === "difference" ? unscoredRule(margin.limit, u) : null;
-  if (rule === null) {
-    if (isScored) return null;
-    const known = { pref: block.pref, v };
-    return {
-      increments: balancedBet(candidate.advance, baseline.advance, known, nullsOf(margin).advance, deltas(margin, block.pref).advance),
-      isComposite: false,
-    };
+  if (planned.source !== "judge" && planned.source !== "outcome") {
+    return { increments: betOfSizes(candidate.advance, baseline.advance, block, sizesOf(planned).advance), isComposite: false };
   }
-  const tested: Margin = { kind: "difference", tolerated: 0, limit: rule.limit };
-  const known = { pref: meanWithUnscored(block.pref, u, rule), v };
+  const isDifference = planned.kind !== "percentile" && planned.kind !== "mean";
+  const rule = isDifference ? unscoredRule(testedMargin(planned).limit, u) : null;
+  if (rule === null) return null;
   const mine = withUnscored(candidate.advance, candidate.unscored);
-  const increments = balancedBet(mine, baselineWithUnscored(baseline, rule), known, nullsOf(tested).advance, deltas(tested, known.pref).advance);
+  const known = { pref: meanWithUnscored(block.pref, u, rule), v };
+  const increments = betOfSizes(mine, baselineWithUnscored(baseline, rule), known, { ...unitAdvance, d: rule.limit, unit: rule.limit });
   return { increments, isComposite: rule.as === "composite" };
 }
 
-/** Closes the pending block of a slice into its freeze processes. */
-function closeFreeze<S extends SliceState>(slice: S, signal: SignalState, context: FeedContext): S {
-  const block = slice.pending;
-  if (block === null) return slice;
-  const about = { origin: block, plan: context.plan, clustered: clusteredOf(signal, context.planned, "two") };
-  return { ...slice, pending: null, relative: addFreezeBlock(slice.relative, freezeIncrements(block, context.planned), FREEZE_WEIGHTS, about) };
+/** A block's evidence into the freeze processes of a comparison. */
+function withBlock(relative: TestState, block: PendingBlock, signal: SignalState, { plan, planned }: FeedContext): TestState {
+  return addFreezeBlock(relative, freezeIncrements(block, planned), FREEZE_WEIGHTS, { origin: block, plan, clustered: clusteredOf(signal, planned, "two") });
 }
 
-/** Merges a part into a slice's pending block until both arms have five records; never across an epoch or an evaluator version. */
-function merge<S extends SliceState>(
-  slice: S,
-  signal: SignalState,
-  part: Part,
-  { context, isAll, close }: { readonly context: FeedContext; readonly isAll: boolean; readonly close: (slice: S) => S },
-): S {
+/** What a part makes of a pending block: the block that it closes because it does not fit it, the one that is open now, and whether that is full. */
+interface Merged {
+  readonly displaced: PendingBlock | null;
+  readonly open: PendingBlock | null;
+  readonly isFull: boolean;
+}
+
+/** Merges a part into a pending block until both arms have five records; never across an epoch or an evaluator version. */
+function merge(slice: SliceState, signal: SignalState, part: Part, { context, isAll }: { readonly context: FeedContext; readonly isAll: boolean }): Merged {
   const { planned } = context;
   const { pending } = slice;
   const fits = pending !== null && pending.epoch === part.epoch && pending.evaluatorVersion === part.evaluatorVersion;
-  const closed = fits ? slice : close(slice);
-  const open: PendingBlock = closed.pending ?? {
-    ...originOf(part, context),
-    ...knownBefore(signal, isAll ? null : closed, planned),
-    candidate: noValues,
-    baseline: noValues,
-  };
-  if (!isComparable(planned, open)) return closed;
+  const open = fits ? pending : null;
+  const displaced = fits ? null : pending;
+  const known = open ?? knownBefore(signal, isAll ? null : slice, planned);
+  if (!isComparable(planned, known)) return { displaced, open, isFull: false };
+  const mine = part.candidate === null ? noValues : valuesOf(part.candidate, planned, known, planned.shift);
+  const theirs = part.baseline === null ? noValues : valuesOf(part.baseline, planned, known, null);
+  const { pref, v, unscoredShare, threshold, cap } = known;
   const merged: PendingBlock = {
-    ...open,
+    step: open === null ? part.step : open.step,
+    epoch: part.epoch,
+    evaluatorVersion: part.evaluatorVersion,
+    fromMs: open === null ? context.paneStartMs : open.fromMs,
     toMs: context.paneEndMs,
-    candidate: part.candidate === null ? open.candidate : addValues(open.candidate, valuesOf(part.candidate, planned, open, planned.shift)),
-    baseline: part.baseline === null ? open.baseline : addValues(open.baseline, valuesOf(part.baseline, planned, open, null)),
+    pref,
+    v,
+    unscoredShare,
+    threshold,
+    cap,
+    candidate: open === null ? mine : addValues(open.candidate, mine),
+    baseline: open === null ? theirs : addValues(open.baseline, theirs),
   };
-  const isFull = total(merged.candidate.freeze) >= LEAST_RECORDS && total(merged.baseline.freeze) >= LEAST_RECORDS;
-  return isFull ? close({ ...closed, pending: merged }) : { ...closed, pending: merged };
+  return { displaced, open: merged, isFull: total(merged.candidate.freeze) >= LEAST_RECORDS && total(merged.baseline.freeze) >= LEAST_RECORDS };
 }
 
-export const mergeSlice = (slice: SliceState, signal: SignalState, part: Part, context: FeedContext): SliceState =>
-  merge(slice, signal, part, { context, isAll: false, close: (open) => closeFreeze(open, signal, context) });
+/** A slice's comparison and its open block after a part of a pane: for freezing only. */
+export function mergeSlice(slice: SliceState, signal: SignalState, part: Part, context: FeedContext): Pick<SliceState, "relative" | "pending"> {
+  const { displaced, open, isFull } = merge(slice, signal, part, { context, isAll: false });
+  let { relative } = slice;
+  if (displaced !== null) relative = withBlock(relative, displaced, signal, context);
+  if (!isFull || open === null) return { relative, pending: open };
+  return { relative: withBlock(relative, open, signal, context), pending: null };
+}
 
-export const closeSlice = closeFreeze<SliceState>;
+/** Closes the pending block of a slice as it is. */
+export function closeSlice(slice: SliceState, signal: SignalState, context: FeedContext): SliceState {
+  return slice.pending === null ? slice : { ...slice, pending: null, relative: withBlock(slice.relative, slice.pending, signal, context) };
+}
 
 /** All traffic: the only one that advances. */
 export function mergeServed(signal: SignalState, part: Part, context: FeedContext): SignalState {
-  return merge(signal, signal, part, { context, isAll: true, close: (open) => closeServed(open, context) });
+  const { displaced, open, isFull } = merge(signal, signal, part, { context, isAll: true });
+  const closed = displaced === null ? signal : closeServed(signal, context);
+  const merged = open === closed.pending ? closed : { ...closed, pending: open };
+  return isFull ? closeServed(merged, context) : merged;
 }
 
 export function closeServed(signal: SignalState, context: FeedContext): SignalState {
   const { planned, ceiling } = context;
   const block = signal.pending;
   if (block === null) return signal;
-  let next = closeFreeze(signal, signal, context);
-  if (block.step !== context.step) return next;
-  const clustered = clusteredOf(next, planned, "two");
+  let relative = withBlock(signal.relative, block, signal, context);
+  if (block.step !== context.step) return { ...signal, pending: null, relative };
+  const clustered = clusteredOf(signal, planned, "two");
   const advance = advanceIncrements(block, planned);
   if (advance !== null) {
-    const about = { origin: block, ceiling, clustered, isComposite: advance.isComposite };
-    next = { ...next, relative: addAdvanceBlock(next.relative, advance.increments, ADVANCE_WEIGHTS, about) };
+    relative = addAdvanceBlock(relative, advance.increments, ADVANCE_WEIGHTS, { origin: block, ceiling, clustered, isComposite: advance.isComposite });
   }
-  if (planned.source === "missing") next = { ...next, reverse: addReverse(next.reverse, block, { planned, ceiling, clustered }) };
-  if (planned.kind === "percentile") return next;
-  return { ...next, interval: addToInterval(next.interval, meanOf(block.candidate.freeze), meanOf(block.baseline.freeze)) };
+  const reverse = planned.source === "missing" ? addReverse(signal.reverse, block, { planned, ceiling, clustered }) : signal.reverse;
+  const interval =
+    planned.kind === "percentile" ? signal.interval : addToInterval(signal.interval, meanOf(block.candidate.freeze), meanOf(block.baseline.freeze));
+  return { ...signal, pending: null, relative, reverse, interval };
 }
 
 /** That the baseline does not miss more than the candidate either: the same bet with the arms exchanged. */
@@ -129,14 +154,7 @@ function addReverse(
   block: PendingBlock,
   { planned, ceiling, clustered }: { readonly planned: PlannedSignal; readonly ceiling: number; readonly clustered: Clustered },
 ): TestState {
-  const margin = marginOf(planned);
-  const increments = balancedBet(
-    block.baseline.advance,
-    block.candidate.advance,
-    { pref: block.pref, v: null },
-    nullsOf(margin).advance,
-    deltas(margin, block.pref).advance,
-  );
+  const increments = betOfSizes(block.baseline.advance, block.candidate.advance, { pref: block.pref, v: null }, sizesOf(planned).advance);
   return addAdvanceBlock(reverse, increments, ADVANCE_WEIGHTS, { origin: block, ceiling, clustered, isComposite: false });
 }
 
@@ -163,13 +181,11 @@ export function feedRunaway(signal: SignalState, part: Part, origin: BlockOrigin
   const { candidate, baseline } = part;
   const { runawayBucket: bucket } = signal;
   if (bucket === null || candidate === null || baseline === null) return signal;
-  const margin: Margin = { kind: "percentile", level: RUNAWAY_LEVEL };
-  const increments = balancedBet(
-    binaryHistogram(total(candidate.values), exceedances(candidate.values, bucket)),
-    binaryHistogram(total(baseline.values), exceedances(baseline.values, bucket)),
+  const increments = betOfSizes(
+    binaryHistogram(candidate.scored, exceedances(candidate.values, bucket)),
+    binaryHistogram(baseline.scored, exceedances(baseline.values, bucket)),
     { pref: 1 - RUNAWAY_LEVEL, v: null },
-    nullsOf(margin).freeze,
-    deltas(margin, 0).freeze,
+    runawaySizes,
   );
   const about = { origin, plan: context.plan, clustered: clusteredOf(signal, context.planned, "two") };
   return { ...signal, runaway: addFreezeBlock(signal.runaway, increments, FREEZE_WEIGHTS, about) };

@@ -46,16 +46,13 @@ export interface ArmTotals {
  * Mirrored calls are the candidate's.
  */
 export function callTotals(blocks: readonly Block[]): ArmTotals {
-  return { candidate: mostRecords(blocks, "candidate"), baseline: mostRecords(blocks, "baseline") + mostRecords(blocks, "holdback") };
-}
-
-function mostRecords(blocks: readonly Block[], arm: Block["arm"]): number {
-  const perSignal = new Map<string, number>();
-  for (const block of blocks) {
-    if (block.arm !== arm || block.slice !== "all" || block.kind === "paired") continue;
-    perSignal.set(block.signal, (perSignal.get(block.signal) ?? 0) + block.records);
+  const counted = { candidate: new Map<string, number>(), baseline: new Map<string, number>(), holdback: new Map<string, number>() };
+  for (const { arm, slice, kind, signal, records } of blocks) {
+    if (slice !== "all" || kind === "paired" || !(arm === "candidate" || arm === "baseline" || arm === "holdback")) continue;
+    counted[arm].set(signal, (counted[arm].get(signal) ?? 0) + records);
   }
-  return Math.max(0, ...perSignal.values());
+  const most = (of: ReadonlyMap<string, number>) => Math.max(0, ...of.values());
+  return { candidate: most(counted.candidate), baseline: most(counted.baseline) + most(counted.holdback) };
 }
 
 function listen(silence: ArmSilence, records: number, expected: number, paneStartMs: number): ArmSilence {

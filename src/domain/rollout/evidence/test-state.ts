@@ -2,7 +2,7 @@ import { addToAdvance, advanceLogE, createAdvance } from "../../stats/advance-pr
 import { addToFreeze, createFreeze, freezeLogE, freezeLogEMinus } from "../../stats/freeze-process.ts";
 import { mix } from "../../stats/nano-nats.ts";
 import type { RolloutPlan } from "../spec/plan.ts";
-import { type Asked, type Clusters, deffOf, staysIn, staysSince } from "./clusters.ts";
+import { type Asked, type Clusters, deffIn, deffSince } from "./clusters.ts";
 import type { BlockMark, FreezeRun, TestState } from "./signal-state.ts";
 
 /** Blocks of which marks are kept at most, whatever the window. */
@@ -26,9 +26,12 @@ export interface Clustered {
   readonly asked: Omit<Asked, "use">;
 }
 
-function valued(run: Pick<FreezeRun, "step" | "fromEpoch" | "process">, { clusters, asked }: Clustered): FreezeRun {
-  const deff = clusters.length === 0 ? 1 : deffOf(staysSince(clusters, run.fromEpoch, run.step === SHADOW_STEP), { ...asked, use: "freeze" });
-  return { ...run, deff, logE: freezeLogE(run.process, deff), logEMinus: freezeLogEMinus(run.process, deff) };
+/** A run with a block multiplied in, and what follows from it for every look until the next. */
+function withIncrements(run: FreezeRun, increments: readonly number[], { clusters, asked }: Clustered): FreezeRun {
+  const { step, fromEpoch } = run;
+  const process = addToFreeze(run.process, increments);
+  const deff = clusters.length === 0 ? 1 : deffSince(clusters, fromEpoch, step === SHADOW_STEP, { ...asked, use: "freeze" });
+  return { step, fromEpoch, process, deff, logE: freezeLogE(process, deff), logEMinus: freezeLogEMinus(process, deff) };
 }
 
 /**
@@ -50,21 +53,32 @@ export function addFreezeBlock(
   const isShadow = origin.step === SHADOW_STEP;
   const freeze = runs.map((run) => {
     const takes = (run.step === SHADOW_STEP) === isShadow && run.fromEpoch <= origin.epoch;
-    return takes ? valued({ ...run, process: addToFreeze(run.process, increments) }, clustered) : run;
+    return takes ? withIncrements(run, increments, clustered) : run;
   });
-  const logE = mix(increments, weights);
+  // Where no component is above 1 the mixture is not either: half of the blocks need no logarithm for their mark.
+  const logE = isAboveOne(increments) ? mix(increments, weights) : 0;
   const worst =
     logE <= (test.worst[setAside - 1]?.logE ?? 0)
       ? test.worst
       : [...test.worst, { paneStartMs: origin.fromMs, logE }].sort((a, b) => b.logE - a.logE || a.paneStartMs - b.paneStartMs).slice(0, setAside);
-  return { ...test, freeze, worst, marks: withMark(test.marks, { endMs: origin.toMs, isHarm: logE > 0 }, plan.sustain.windowMs) };
+  return { freeze, advance: test.advance, marks: withMark(test.marks, { endMs: origin.toMs, isHarm: logE > 0 }, plan.sustain.windowMs), worst };
+}
+
+function isAboveOne(increments: readonly number[]): boolean {
+  for (const x of increments) if (!(x <= 0)) return true;
+  return false;
 }
 
 function withMark(marks: readonly BlockMark[], mark: BlockMark, windowMs: number): readonly BlockMark[] {
-  const all = [...marks, mark].sort((a, b) => a.endMs - b.endMs);
-  const newestMs = all.at(-1)?.endMs ?? 0;
+  // Only a late block ends before the newest one.
+  const isLate = mark.endMs < (marks.at(-1)?.endMs ?? mark.endMs);
+  const all = isLate ? [...marks, mark].sort((a, b) => a.endMs - b.endMs) : marks;
+  const n = isLate ? all.length : all.length + 1;
+  const newestMs = (isLate ? all.at(-1) : mark)?.endMs ?? 0;
   // Of older blocks only those that count are kept.
-  return all.filter(({ endMs, isHarm }, i) => i >= all.length - LEAST_RECENT || (isHarm && endMs > newestMs - windowMs)).slice(-MOST_MARKS);
+  const kept = all.filter(({ endMs, isHarm }, i) => i >= n - LEAST_RECENT || (isHarm && endMs > newestMs - windowMs));
+  if (!isLate) kept.push(mark);
+  return kept.length > MOST_MARKS ? kept.slice(-MOST_MARKS) : kept;
 }
 
 /**
@@ -85,7 +99,7 @@ export function addAdvanceBlock(
   const known = old !== undefined && old.evaluatorVersion === origin.evaluatorVersion ? old : null;
   const before = known?.process ?? createAdvance(ceiling, weights);
   const isComposite = about.isComposite || known?.isComposite === true;
-  const deff = clusters.length === 0 ? 1 : deffOf(staysIn(clusters, origin.step), { ...asked, use: "advance" });
+  const deff = clusters.length === 0 ? 1 : deffIn(clusters, origin.step, { ...asked, use: "advance" });
   const process = addToAdvance(before, increments, deff);
   const run = { step: origin.step, evaluatorVersion: origin.evaluatorVersion, process, isComposite, deff, logE: advanceLogE(process, deff) };
   return { ...test, advance: [...test.advance.filter(({ step }) => step !== origin.step), run] };
@@ -93,7 +107,13 @@ export function addAdvanceBlock(
 
 /** Recent blocks that were evidence of harm: of the last window, at least the last five blocks. */
 export function recentHarm(test: TestState, atMs: number, windowMs: number): number {
-  return test.marks.filter(({ endMs, isHarm }, i) => isHarm && (i >= test.marks.length - LEAST_RECENT || endMs > atMs - windowMs)).length;
+  const { marks } = test;
+  let harm = 0;
+  for (let i = 0; i < marks.length; i++) {
+    const mark = marks[i];
+    if (mark?.isHarm === true && (i >= marks.length - LEAST_RECENT || mark.endMs > atMs - windowMs)) harm++;
+  }
+  return harm;
 }
 
 /** Evidence of harm forgotten: every freeze process is worth 1 again. What was proven for advancing stays. */

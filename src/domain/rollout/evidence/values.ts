@@ -1,5 +1,5 @@
 import { exceedances } from "../../stats/exceedance.ts";
-import { binaryHistogram, emptyHistogram, type Histogram, histogramOf, mergeHistograms, momentsOf, total } from "../../stats/histogram.ts";
+import { binaryHistogram, emptyHistogram, type Histogram, histogramOf, type Moments, mergeHistograms, momentsOf, total } from "../../stats/histogram.ts";
 import { OVERFLOW_BUCKET } from "../../stats/log-bucket.ts";
 import { canBeUnscored, type PlannedSignal } from "../spec/plan.ts";
 import { type ArmBuckets, type Asked, bucketsOf } from "./clusters.ts";
@@ -20,25 +20,35 @@ export function isComparable(planned: PlannedSignal, { threshold, cap }: Pick<Kn
  * @param shift of a percentile's candidate, whole buckets, so that both counts are exact
  */
 export function valuesOf(side: Side, planned: PlannedSignal, known: Pick<KnownBefore, "threshold" | "cap">, shift: PlannedSignal["shift"]): ArmValues {
-  const before = computed.get(side);
-  const { threshold, cap } = known;
-  if (before !== undefined && before.planned === planned && before.threshold === threshold && before.cap === cap && before.shift === shift)
-    return before.values;
-  const values = computeValues(side, planned, known, shift);
-  computed.set(side, { planned, threshold, cap, shift, values });
-  return values;
+  return measured(side, planned, known, shift).values;
 }
 
-/** A pane's side never changes, and is asked for twice: as evidence, and for what it teaches about the baseline. */
-const computed = new WeakMap<
-  Side,
-  Pick<KnownBefore, "threshold" | "cap"> & Pick<PlannedSignal, "shift"> & { readonly planned: PlannedSignal; readonly values: ArmValues }
->();
+/** n, sum and sum of squares of the losses that freezing counts, without any shift of a percentile. */
+export function momentsOfSide(side: Side, planned: PlannedSignal, known: Pick<KnownBefore, "threshold" | "cap">): Moments {
+  const found = measured(side, planned, known, null);
+  found.moments ??= momentsOf(found.values.freeze);
+  return found.moments;
+}
+
+/** A side's losses, with what they were worked out from. */
+export interface Measured extends Pick<KnownBefore, "threshold" | "cap">, Pick<PlannedSignal, "shift"> {
+  readonly planned: PlannedSignal;
+  readonly values: ArmValues;
+  moments: Moments | null;
+}
+
+function measured(side: Side, planned: PlannedSignal, { threshold, cap }: Pick<KnownBefore, "threshold" | "cap">, shift: PlannedSignal["shift"]): Measured {
+  const before = side.memo;
+  if (before !== null && before.planned === planned && before.threshold === threshold && before.cap === cap && before.shift === shift) return before;
+  const found: Measured = { planned, threshold, cap, shift, values: computeValues(side, planned, { threshold, cap }, shift), moments: null };
+  side.memo = found;
+  return found;
+}
 
 function computeValues(side: Side, planned: PlannedSignal, known: Pick<KnownBefore, "threshold" | "cap">, shift: PlannedSignal["shift"]): ArmValues {
   const unscored = canBeUnscored(planned) ? Math.max(0, side.sampled - side.scored) : 0;
   if (planned.kind === "percentile") {
-    const n = total(side.values);
+    const n = side.scored;
     const above = (by: number) => binaryHistogram(n, exceedances(side.values, Math.min((known.threshold ?? OVERFLOW_BUCKET) + by, OVERFLOW_BUCKET)));
     return { freeze: above(shift?.tolerated ?? 0), advance: above(shift?.limit ?? 0), unscored: 0 };
   }
@@ -68,8 +78,11 @@ export function clusteredSide(side: Side | null, planned: PlannedSignal, cap: nu
   if (side === null || side.subjectCounts.length === 0) return null;
   const isQuantity = planned.kind === "percentile" || planned.kind === "mean";
   if (isQuantity && cap === null) return null;
-  const losses = isQuantity ? histogramOf({ kind: "log", ...side.values }, cap ?? 1) : lossesOf(side.values, planned, null);
-  return bucketsOf(side.subjectCounts, side.subjectSums, momentsOf(losses));
+  const moments =
+    planned.kind === "percentile"
+      ? momentsOf(histogramOf({ kind: "log", ...side.values }, cap ?? 1))
+      : momentsOfSide(side, planned, { threshold: null, cap: planned.kind === "mean" ? cap : null });
+  return bucketsOf(side.subjectCounts, side.subjectSums, moments);
 }
 
 /** Subject buckets of differences in hundredths. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { addToAdvance, advanceLogE, createAdvance } from "../../../../src/domain/stats/advance-process.ts";
-import { balancedBet, deltas, FREEZE_WEIGHTS, type Margin, nullsOf } from "../../../../src/domain/stats/bet.ts";
+import { balancedBet, betSizes, deltas, FREEZE_WEIGHTS, type Margin, nullsOf } from "../../../../src/domain/stats/bet.ts";
 import { FLOOR_ADVANCE_WEIGHTS, floorAlternatives, oneSample } from "../../../../src/domain/stats/floor.ts";
 import { addToFreeze, createFreeze, freezeLogE, freezeLogEMinus } from "../../../../src/domain/stats/freeze-process.ts";
 import { binaryHistogram } from "../../../../src/domain/stats/histogram.ts";
@@ -10,20 +10,18 @@ import {
   addAdvance,
   addFreeze,
   advanceWeights,
-  betSizes,
   binaryBet,
   floorAdvanceWeights,
   floorTable,
   freezeWeights,
   gridBet,
-  mixture,
   mixtureWithout,
   pairedTable,
   pairedWeights,
   tableBet,
   temperedMixture,
 } from "../../../../src/domain/stats/kernel.ts";
-import { mix, threshold } from "../../../../src/domain/stats/nano-nats.ts";
+import { mix, mixture, threshold } from "../../../../src/domain/stats/nano-nats.ts";
 import { PAIRED_WEIGHTS, pairedBet } from "../../../../src/domain/stats/paired.ts";
 import { sameNano, vectors } from "./vectors.ts";
 

@@ -41,20 +41,20 @@ function modeOf(attempt: Attempt): Mode {
 }
 
 /** What an attempt's evidence says, and what of the attempt that follows from beside its signals. */
-interface Said extends Pick<Attempt, "plan" | "editions" | "step" | "phase" | "newestPane" | "isSetAside"> {
+interface Said extends Pick<Attempt, "signals" | "editions" | "step" | "phase" | "newestPane" | "isSetAside"> {
   readonly assessments: readonly Assessment[];
   readonly crossed: Crossing;
 }
 
-/** By the signals of an attempt, which are the same object until a pane changes one: ticks ask for what the pane before them said. */
-const said = new WeakMap<Attempt["signals"], Said>();
+/** What each plan's attempt said last. Its signals are the same object until a pane changes one: a tick asks for what the pane before it said. */
+const said = new WeakMap<Attempt["plan"], Said>();
 
 function evidenceOf(attempt: Attempt): Pick<Said, "assessments" | "crossed"> {
-  const { plan, editions, step, phase, newestPane, isSetAside } = attempt;
-  const known = said.get(attempt.signals);
+  const { plan, signals, editions, step, phase, newestPane, isSetAside } = attempt;
+  const known = said.get(plan);
   const isSame =
     known !== undefined &&
-    known.plan === plan &&
+    known.signals === signals &&
     known.editions === editions &&
     known.step === step &&
     known.phase === phase &&
@@ -62,8 +62,8 @@ function evidenceOf(attempt: Attempt): Pick<Said, "assessments" | "crossed"> {
     known.isSetAside === isSetAside;
   if (isSame) return known;
   const assessments = assessAll(attempt);
-  const found: Said = { plan, editions, step, phase, newestPane, isSetAside, assessments, crossed: crossing(assessments, plan, isSetAside) };
-  said.set(attempt.signals, found);
+  const found: Said = { signals, editions, step, phase, newestPane, isSetAside, assessments, crossed: crossing(assessments, plan, isSetAside) };
+  said.set(plan, found);
   return found;
 }
 

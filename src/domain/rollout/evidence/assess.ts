@@ -145,22 +145,25 @@ function collect(planned: PlannedSignal, state: SignalState, plan: RolloutPlan):
 
 /** The part of an assessment that follows from a signal's state alone, whatever the step and the time. */
 interface Weighed {
-  readonly planned: PlannedSignal;
+  readonly state: SignalState;
   readonly plan: RolloutPlan;
   readonly slices: readonly SliceAssessment[];
   readonly logE: number;
   readonly logEMinus: number;
 }
 
-/** A state never changes, so what was made of it holds as long as it lives: most looks come between two blocks of a signal. */
-const weighed = new WeakMap<SignalState, Weighed>();
+/**
+ * What was made of a signal's newest state. A state never changes, so it holds as long as that is asked about: most looks come between two blocks of a signal.
+ * By the signal of the plan, which lives as long as its attempt: kept by state, the entries would be garbage that outlives every young generation.
+ */
+const weighed = new WeakMap<PlannedSignal, Weighed>();
 
 function weigh(planned: PlannedSignal, state: SignalState, plan: RolloutPlan): Weighed {
-  const known = weighed.get(state);
-  if (known !== undefined && known.planned === planned && known.plan === plan) return known;
+  const known = weighed.get(planned);
+  if (known !== undefined && known.state === state && known.plan === plan) return known;
   const slices = collect(planned, state, plan);
-  const found: Weighed = { planned, plan, slices, ...(planned.weight > 0 ? mixedBoth(slices) : mixedBoth([])) };
-  weighed.set(state, found);
+  const found: Weighed = { state, plan, slices, ...(planned.weight > 0 ? mixedBoth(slices) : mixedBoth([])) };
+  weighed.set(planned, found);
   return found;
 }
 
@@ -242,17 +245,17 @@ interface Made {
   readonly assessment: Assessment;
 }
 
-/** Most looks come between two blocks of a signal, with nothing changed that its assessment follows from. */
-const made = new WeakMap<SignalState, Made>();
+/** The newest assessment of each signal of a plan: nothing that it follows from has changed at most looks. */
+const made = new WeakMap<PlannedSignal, Made>();
 
 function assessOnce(planned: PlannedSignal, state: SignalState, attempt: Attempt, about: Made["about"]): Assessment {
-  const known = made.get(state);
+  const known = made.get(planned);
   const { plan, step, phase } = attempt;
   const newestPane = attempt.newestPane[planned.group] ?? -1;
   const isSame =
     known !== undefined &&
     known.plan === plan &&
-    known.assessment.planned === planned &&
+    known.assessment.state === state &&
     known.step === step &&
     known.phase === phase &&
     known.newestPane === newestPane &&
@@ -260,7 +263,7 @@ function assessOnce(planned: PlannedSignal, state: SignalState, attempt: Attempt
     known.about.edition === about.edition;
   if (isSame) return known.assessment;
   const assessment = assess(planned, state, attempt, about);
-  made.set(state, { about, plan, step, phase, newestPane, assessment });
+  made.set(planned, { about, plan, step, phase, newestPane, assessment });
   return assessment;
 }
 

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
+import type { Dispatcher } from "undici";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type Collected, type Collector, collectorFor, isReadableStream } from "./collect.ts";
 import type { Upstream } from "./upstream.ts";
@@ -87,20 +88,6 @@ function statusOf(httpStatus: number, collected: Collected): { status: "ok" | "e
   return collected.errorType === "" ? { status: "ok", errorType: "" } : { status: "error", errorType: collected.errorType };
 }
 
-/** Gathers a body and passes on what is for the caller, as fast as the sink takes it. @param onContent called for each chunk since the first content */
-async function passOn(body: AsyncIterable<Buffer>, to: { readonly collector: Collector; readonly sink: Sink }, onContent: () => void): Promise<void> {
-  const { collector, sink } = to;
-  for await (const chunk of body) {
-    if (collector.push(chunk)) onContent();
-    const shown = collector.shown(chunk);
-    if (shown.length === 0) continue;
-    const slow = sink.write(shown);
-    if (slow !== undefined) await slow;
-  }
-  const rest = collector.end();
-  if (rest !== null) await sink.write(rest);
-}
-
 /**
  * Makes one call to an upstream and passes its response on, byte for byte, while it is gathered for the log; of a stream whose usage the
  * caller did not ask for (`hidesUsage`), without that. Never throws: whatever happens is the result. `signal` is the caller's leaving; the
@@ -108,46 +95,133 @@ async function passOn(body: AsyncIterable<Buffer>, to: { readonly collector: Col
  *
  * @param startedAt from when times are counted, on the clock of `performance`: the start of the first attempt
  */
-export async function exchange(upstream: Upstream, call: ToUpstream & { readonly sink: Sink }, startedAt = performance.now()): Promise<Exchanged> {
-  const abort = new AbortController();
-  let why: Why = null;
-  const stop = (reason: "caller" | "total") => {
-    why ??= reason;
-    abort.abort();
-  };
-  const onLeft = () => stop("caller");
-  const leftMs = upstream.config.timeouts.totalMs - (performance.now() - startedAt);
-  const timer = setTimeout(() => stop("total"), Math.max(0, leftMs));
-  call.signal.addEventListener("abort", onLeft, { once: true });
-  if (call.signal.aborted) onLeft();
-  let httpStatus = 0;
-  let ttftMs: number | null = null;
-  let collector: Collector | null = null;
-  const elapsedMs = () => performance.now() - startedAt;
-  try {
-    const response = await upstream.send({ endpoint: call.endpoint, headers: call.headers, body: call.body, signal: abort.signal });
-    httpStatus = response.statusCode;
-    const contentType = String(response.headers["content-type"] ?? "");
-    const head = { status: httpStatus, contentType, contentEncoding: String(response.headers["content-encoding"] ?? "") };
-    collector = collectorFor(call.endpoint, head, call.hidesUsage);
+export function exchange(upstream: Upstream, call: ToUpstream & { readonly sink: Sink }, startedAt = performance.now()): Promise<Exchanged> {
+  return new Promise((resolve) => new Exchange(upstream, call, { startedAt, resolve }).start());
+}
+
+/**
+ * One exchange, driven by what the pool's connection reads. There is no stream in between: for a response of a few chunks, which most are, streams and
+ * their iterators cost more than all the rest of a call.
+ */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #upstream: Upstream;
+  readonly #call: ToUpstream & { readonly sink: Sink };
+  readonly #startedAt: number;
+  readonly #resolve: (exchanged: Exchanged) => void;
+  readonly #onLeft = () => this.#stop("caller");
+  #timer: NodeJS.Timeout | undefined;
+  #controller: Dispatcher.DispatchController | null = null;
+  #collector: Collector | null = null;
+  #httpStatus = 0;
+  #ttftMs: number | null = null;
+  /** What the sink has not taken yet. */
+  #slow: Promise<void> | null = null;
+  #isSettled = false;
+
+  constructor(upstream: Upstream, call: ToUpstream & { readonly sink: Sink }, about: { startedAt: number; resolve: (exchanged: Exchanged) => void }) {
+    this.#upstream = upstream;
+    this.#call = call;
+    this.#startedAt = about.startedAt;
+    this.#resolve = about.resolve;
+  }
+
+  start(): void {
+    const { signal } = this.#call;
+    if (signal.aborted) return this.#stop("caller");
+    signal.addEventListener("abort", this.#onLeft, { once: true });
+    const leftMs = this.#upstream.config.timeouts.totalMs - this.#elapsedMs();
+    this.#timer = setTimeout(() => this.#stop("total"), Math.max(0, leftMs));
+    try {
+      this.#upstream.send(this.#call, this);
+    } catch (error) {
+      this.#fail(error, null);
+    }
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    // It waited for a connection for longer than anybody waited for it.
+    if (this.#isSettled) controller.abort(new Error("nobody waits for this call any more"));
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders): void {
+    if (this.#isSettled || statusCode < 200) return;
+    const { endpoint, hidesUsage, sink } = this.#call;
+    this.#httpStatus = statusCode;
+    const head = { status: statusCode, contentType: String(headers["content-type"] ?? ""), contentEncoding: String(headers["content-encoding"] ?? "") };
+    this.#collector = collectorFor(endpoint, head, hidesUsage);
     // Of a stream that is not shown as a whole the length is not known.
-    if (call.hidesUsage && isReadableStream(head)) delete response.headers["content-length"];
-    call.sink.head(httpStatus, response.headers);
-    await passOn(response.body as AsyncIterable<Buffer>, { collector, sink: call.sink }, () => {
-      ttftMs ??= elapsedMs();
+    if (hidesUsage && isReadableStream(head)) delete headers["content-length"];
+    sink.head(statusCode, headers);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const collector = this.#collector;
+    if (this.#isSettled || collector === null) return;
+    if (collector.push(chunk)) this.#ttftMs ??= this.#elapsedMs();
+    const shown = collector.shown(chunk);
+    if (shown.length === 0) return;
+    const slow = this.#call.sink.write(shown);
+    if (slow === undefined) return;
+    // The upstream is read no faster than the receiver takes it.
+    controller.pause();
+    this.#slow = slow.then(() => {
+      this.#slow = null;
+      controller.resume();
     });
-    const latencyMs = elapsedMs();
-    call.sink.end();
-    const collected = collector.finish();
-    return { ...collected, ...statusOf(httpStatus, collected), httpStatus, latencyMs, ttftMs, failure: null };
-  } catch (error) {
-    const latencyMs = elapsedMs();
-    const collected = collector?.finish() ?? { ...noAnswer, body: null, isCut: false, errorType: "" };
-    if (why === "caller") return { ...collected, status: "cancelled", errorType: "cancelled", httpStatus: httpStatus || 499, latencyMs, ttftMs, failure: null };
-    const failed = failureOf(error, why, upstream);
-    return { ...collected, ...failed, httpStatus: httpStatus || failed.failure.status, latencyMs, ttftMs };
-  } finally {
-    clearTimeout(timer);
-    call.signal.removeEventListener("abort", onLeft);
+  }
+
+  onResponseEnd(): void {
+    if (this.#isSettled) return;
+    const rest = this.#collector?.end() ?? null;
+    const slow = rest === null ? undefined : this.#call.sink.write(rest);
+    if (slow === undefined && this.#slow === null) return this.#complete();
+    void Promise.all([slow, this.#slow])
+      .then(() => this.#complete())
+      .catch((error: unknown) => this.#fail(error, null));
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.#fail(error, null);
+  }
+
+  #elapsedMs(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  #complete(): void {
+    if (this.#isSettled) return;
+    const latencyMs = this.#elapsedMs();
+    this.#call.sink.end();
+    const collected = this.#collected();
+    this.#settle({ ...collected, ...statusOf(this.#httpStatus, collected), httpStatus: this.#httpStatus, latencyMs, ttftMs: this.#ttftMs, failure: null });
+  }
+
+  #stop(why: "caller" | "total"): void {
+    this.#fail(null, why);
+    this.#controller?.abort(new Error("nobody waits for this call any more"));
+  }
+
+  #fail(error: unknown, why: Why): void {
+    if (this.#isSettled) return;
+    const about = { latencyMs: this.#elapsedMs(), ttftMs: this.#ttftMs };
+    const collected = this.#collected();
+    if (why === "caller") {
+      this.#settle({ ...collected, ...about, status: "cancelled", errorType: "cancelled", httpStatus: this.#httpStatus || 499, failure: null });
+      return;
+    }
+    const failed = failureOf(error, why, this.#upstream);
+    this.#settle({ ...collected, ...about, ...failed, httpStatus: this.#httpStatus || failed.failure.status });
+  }
+
+  #collected(): Collected {
+    return this.#collector?.finish() ?? { ...noAnswer, body: null, isCut: false, errorType: "" };
+  }
+
+  #settle(exchanged: Exchanged): void {
+    this.#isSettled = true;
+    clearTimeout(this.#timer);
+    this.#call.signal.removeEventListener("abort", this.#onLeft);
+    this.#resolve(exchanged);
   }
 }

@@ -24,6 +24,7 @@ export interface Unreadable {
 /** A configured upstream with its pool of kept-alive connections. One slow upstream never takes connections from another. */
 export class Upstream {
   readonly config: UpstreamConfig;
+  readonly #prefix: string;
   readonly #budgets = new Map<string, RetryBudget>();
   /** Pools of former certificates, until their last call is over. */
   readonly #retired = new Set<Pool>();
@@ -33,6 +34,7 @@ export class Upstream {
   /** @throws {Error} when one of its files, which were there when the configuration was read, is gone */
   constructor(config: UpstreamConfig) {
     this.config = config;
+    this.#prefix = config.baseUrl.pathname.replace(/\/+$/, "");
     const secrets = readSecrets(config);
     if ("problem" in secrets) throw new Error(`upstream ${config.name}: ${secrets.problem}`);
     this.#secrets = secrets;
@@ -74,11 +76,10 @@ export class Upstream {
     return budget;
   }
 
-  /** Sends a call to its endpoint below the base address. */
-  send(call: Omit<ToUpstream, "hidesUsage">): Promise<Dispatcher.ResponseData> {
-    const { pathname, search } = this.config.baseUrl;
-    const path = `${pathname.replace(/\/+$/, "")}${call.endpoint.path}${search}`;
-    return this.#pool.request({ path, method: "POST", headers: call.headers as Record<string, string | string[]>, body: call.body, signal: call.signal });
+  /** Sends a call to its endpoint below the base address; `handler` hears what becomes of it. @throws when the call cannot be sent at all */
+  send(call: Pick<ToUpstream, "endpoint" | "headers" | "body">, handler: Dispatcher.DispatchHandler): void {
+    const path = `${this.#prefix}${call.endpoint.path}${this.config.baseUrl.search}`;
+    this.#pool.dispatch({ path, method: "POST", headers: call.headers as Record<string, string | string[]>, body: call.body }, handler);
   }
 
   /** Breaks what is still running. */

@@ -36,5 +36,5 @@ export function withTable(book: BrakeBook, table: Attempt): BrakeBook {
 /** Whether the attempt of a table is braked. A table without a rollout has nothing to stop but by `*`. */
 export function isBraked(book: BrakeBook, table: Attempt & Pick<RoutingTable, "atMs">): boolean {
   if (book.all) return true;
-  return table.rollout !== "" && (table.atMs <= book.clearedAtMs || book.attempts.has(keyOf(table)));
+  return table.rollout !== "" && (table.atMs <= book.clearedAtMs || (book.attempts.size > 0 && book.attempts.has(keyOf(table))));
 }

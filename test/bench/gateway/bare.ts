@@ -42,4 +42,5 @@ server.listen(0, "127.0.0.1", () => {
   const address = server.address();
   process.send?.({ port: typeof address === "object" ? address?.port : 0 });
 });
+process.on("SIGTERM", () => process.exit(0));
 process.on("disconnect", () => process.exit(0));

@@ -47,7 +47,8 @@ class JsonCollector implements Collector {
   }
 
   finish(): Collected {
-    const body = Buffer.concat(this.#chunks).toString("utf8");
+    const [first] = this.#chunks;
+    const body = (this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks)).toString("utf8");
     if (this.#size > MAX_COLLECTED) return { ...noAnswer, body, isCut: true, errorType: "" };
     try {
       const value: unknown = JSON.parse(body);

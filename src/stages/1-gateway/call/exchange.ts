@@ -127,7 +127,10 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   start(): void {
     const { signal } = this.#call;
-    if (signal.aborted) return this.#stop("caller");
+    if (signal.aborted) {
+      this.#stop("caller");
+      return;
+    }
     signal.addEventListener("abort", this.#onLeft, { once: true });
     const leftMs = this.#upstream.config.timeouts.totalMs - this.#elapsedMs();
     this.#timer = setTimeout(() => this.#stop("total"), Math.max(0, leftMs));
@@ -175,7 +178,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#isSettled) return;
     const rest = this.#collector?.end() ?? null;
     const slow = rest === null ? undefined : this.#call.sink.write(rest);
-    if (slow === undefined && this.#slow === null) return this.#complete();
+    if (slow === undefined && this.#slow === null) {
+      this.#complete();
+      return;
+    }
     void Promise.all([slow, this.#slow])
       .then(() => this.#complete())
       .catch((error: unknown) => this.#fail(error, null));

@@ -20,6 +20,7 @@ import { Conversations, responseIdOf } from "./conversations.ts";
 import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged, Sink } from "./exchange.ts";
 import type { InFlight } from "./in-flight.ts";
+import { KeyedHash } from "./keyed-hash.ts";
 import type { Mirror } from "./mirror.ts";
 import { outcomeTokenHeader } from "./outcome-token.ts";
 import { type Call, type CallRecord, recordOf, twinOf } from "./record.ts";
@@ -70,6 +71,9 @@ function parse(bytes: Buffer): Parsed {
   return { kind: "parsed", text, request, model: request.model };
 }
 
+/** Answers up to this many bytes are joined to their head; of longer ones the copy would cost more than it saves. */
+const MOST_JOINED = 16 * 1024;
+
 /** Passes an upstream's response on. What was held back of a plain answer goes out together with its end: one packet instead of two. */
 class CallerSink implements Sink {
   readonly #response: ServerResponse;
@@ -104,8 +108,11 @@ class CallerSink implements Sink {
   }
 
   end(): void {
-    if (this.#held === null) this.#response.end();
-    else this.#response.end(this.#held);
+    const held = this.#held;
+    if (held === null) this.#response.end();
+    // As text of one byte a character a short answer is joined to its head and written as one piece.
+    else if (held.length <= MOST_JOINED) this.#response.end(held.toString("latin1"), "latin1");
+    else this.#response.end(held);
   }
 }
 
@@ -120,12 +127,14 @@ export class Serve {
   readonly #answering: AnswerDeps;
   readonly #access: AccessLog;
   readonly #conversations: Conversations;
+  readonly #hash: KeyedHash;
 
   constructor(deps: ServeDeps) {
     this.#deps = deps;
     this.#conversations = new Conversations(deps.config.conversations);
     this.#access = deps.config.accessLog ? accessLog(deps.log) : noAccessLog;
     this.callers = new Callers(deps.config.callers);
+    this.#hash = new KeyedHash(deps.subjectKey);
     this.#answering = {
       upstreamOf: ({ upstream }) => {
         const found = deps.upstreams.get(upstream);
@@ -214,10 +223,10 @@ export class Serve {
     { headers }: IncomingMessage,
     about: Incoming & { parsed: Parsed & { kind: "parsed" }; route: string; policy: Call["policy"]; pin: string | null },
   ): Call {
-    const { config, subjectKey, clock } = this.#deps;
+    const { config, clock } = this.#deps;
     const { requestId, route, policy, pin, caller } = about;
     const { text, request } = about.parsed;
-    const subject = subjectOf(config.subject, subjectKey, { headers, request, requestId }, (of) => this.#conversations.subjectOf(of));
+    const subject = subjectOf(config.subject, this.#hash, { headers, request, requestId }, (of) => this.#conversations.subjectOf(of));
     const turn = about.endpoint.turnOf(request);
     return {
       requestId,
@@ -266,7 +275,8 @@ export class Serve {
 
     const { exchanged, upstream } = answered.assigned;
     this.#record(call, answered);
-    if (effective !== null) mirror.offer({ call, headers: request.headers, assignment, effective, twin: twinOf(assignment, exchanged, upstream) });
+    if (effective !== null && effective.routeTable.table.shadowPpm > 0)
+      mirror.offer({ call, headers: request.headers, assignment, effective, twin: twinOf(assignment, exchanged, upstream) });
   }
 
   /** Runs what has to stop when its caller leaves, or when the gateway may not wait any longer. */

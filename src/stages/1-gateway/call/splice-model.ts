@@ -1,4 +1,5 @@
 const BACKSLASH = 0x5c;
+const NAME = '"model"';
 
 /** Index of the quote that ends the string whose opening quote stands at `from`. */
 function endOfString(json: string, from: number): number {
@@ -52,13 +53,25 @@ function topLevelKeys(json: string): [number, number][] {
  * @returns null when the field is not written plainly exactly once (escaped name, repeated field): serialise the request instead
  */
 export function spliceModel(json: string, model: string): string | null {
-  const keys = topLevelKeys(json);
-  const named = keys.filter(([from, to]) => json.slice(from + 1, to) === "model");
-  const key = named[0];
-  if (key === undefined || named.length > 1 || keys.some(([from, to]) => json.slice(from, to).includes("\\"))) return null;
-  const from = json.indexOf('"', key[1] + 1);
+  const key = onlyPlainKey(json) ?? topLevelKey(json);
+  if (key === null) return null;
+  const from = json.indexOf('"', key + 1);
   const to = endOfString(json, from) + 1;
   return json.slice(0, from) + JSON.stringify(model) + json.slice(to);
+}
+
+/** Where the name of the field ends, when the text `"model"` stands in it once and no name can be written in another way: then it is that. Else null. */
+function onlyPlainKey(json: string): number | null {
+  const at = json.indexOf(NAME);
+  return at < 0 || json.includes(NAME, at + NAME.length) || json.includes("\\u00") ? null : at + NAME.length - 1;
+}
+
+/** The same by looking at every name of the outermost object; null when the field is not written plainly exactly once. */
+function topLevelKey(json: string): number | null {
+  const keys = topLevelKeys(json);
+  const named = keys.filter(([from, to]) => json.slice(from, to + 1) === NAME);
+  const key = named[0];
+  return key === undefined || named.length > 1 || keys.some(([from, to]) => json.slice(from, to).includes("\\")) ? null : key[1];
 }
 
 /** Puts a field in front of the others of an object that has some. @param json text that `JSON.parse` has accepted as an object with a field */

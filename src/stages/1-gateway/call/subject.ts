@@ -1,10 +1,10 @@
-import { createHmac } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import { type SliceRule, slicesByRules } from "../../../domain/routing/slice-rules.ts";
 import type { GatewayConfig } from "../config.ts";
 import { headerOf } from "../http/headers.ts";
 import { namedConversation } from "./conversations.ts";
+import type { KeyedHash } from "./keyed-hash.ts";
 
 const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 
@@ -35,12 +35,13 @@ function namedSubject(order: GatewayConfig["subject"], { headers, request }: Nam
  */
 export function subjectOf(
   order: GatewayConfig["subject"],
-  key: string,
+  hash: KeyedHash,
   call: { readonly headers: IncomingHttpHeaders; readonly request: JsonObject; readonly requestId: string },
   known: KnownSubject = () => undefined,
 ): string {
-  const named = namedSubject(order, call, known) ?? { text: call.requestId };
-  return "hashed" in named ? named.hashed : createHmac("sha256", key).update(named.text).digest("hex").slice(0, 32);
+  const named = namedSubject(order, call, known);
+  if (named === undefined) return hash.once(call.requestId);
+  return "hashed" in named ? named.hashed : hash.of(named.text);
 }
 
 /** Slices of one call, and letters of a name: more are cut off, since every record carries them. */
@@ -56,7 +57,9 @@ export function slicesOf(
   call: { readonly route: string; readonly request: JsonObject; readonly headers: IncomingHttpHeaders },
 ): string[] {
   const { route, request, headers } = call;
-  const named = (headerOf(headers, "x-headgate-slices") ?? "").split(",").map((name) => name.trim());
+  const header = headerOf(headers, "x-headgate-slices");
+  if (rules.length === 0 && header === undefined) return [];
+  const named = (header ?? "").split(",").map((name) => name.trim());
   const byRules = rules.length === 0 ? [] : slicesByRules(rules, { route, request, header: (name) => headerOf(headers, name) });
   return [...new Set([...byRules, ...named.filter((name) => name !== "" && name.length <= MOST_LETTERS)])].slice(0, MOST_SLICES);
 }
@@ -65,7 +68,8 @@ const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 
 /** Trace of a call: the one of its W3C traceparent, else one of its own, made from the request id. */
 export function traceIdOf(headers: IncomingHttpHeaders, requestId: string): string {
-  const given = traceparent.exec(headerOf(headers, "traceparent") ?? "")?.[1];
+  const header = headerOf(headers, "traceparent");
+  const given = header === undefined ? undefined : traceparent.exec(header)?.[1];
   return given === undefined || /^0+$/.test(given) ? requestId.replaceAll("-", "") : given;
 }
 

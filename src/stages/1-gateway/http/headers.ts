@@ -36,7 +36,8 @@ export function upstreamHeaders(
   const listed = connectionOptions(caller);
   const headers: OutgoingHttpHeaders = {};
   const passesKeys = apiKey === null && upstream.passThroughKeys;
-  for (const [name, value] of Object.entries(caller)) {
+  for (const name of Object.keys(caller)) {
+    const value = caller[name];
     if (value === undefined || hopByHop.has(name) || replaced.has(name) || name.startsWith("x-headgate-") || listed.has(name)) continue;
     if (credentials.has(name) && !(passesKeys && name !== "cookie")) continue;
     headers[name] = value;
@@ -63,7 +64,8 @@ export function addTrace(headers: OutgoingHttpHeaders, call: { readonly traceId:
 export function callerHeaders(upstream: IncomingHttpHeaders, own: Readonly<Record<string, string>>): OutgoingHttpHeaders {
   const listed = connectionOptions(upstream);
   const headers: OutgoingHttpHeaders = {};
-  for (const [name, value] of Object.entries(upstream)) {
+  for (const name of Object.keys(upstream)) {
+    const value = upstream[name];
     if (value === undefined || hopByHop.has(name) || name.startsWith("x-headgate-") || listed.has(name)) continue;
     headers[name] = value;
   }

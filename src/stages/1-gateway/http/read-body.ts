@@ -10,17 +10,20 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bo
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const finish = (result: BodyRead) => {
-      request.removeAllListeners("data");
-      resolve(result);
-    };
-    request.on("data", (chunk: Buffer) => {
+    const onData = (chunk: Buffer) => {
       size += chunk.length;
-      if (size > maxBytes) finish({ kind: "too_large" });
-      else chunks.push(chunk);
-    });
-    request.once("end", () => finish({ kind: "read", bytes: chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size) }));
-    request.once("close", () => finish({ kind: "aborted" }));
-    request.once("error", () => finish({ kind: "aborted" }));
+      if (size <= maxBytes) {
+        chunks.push(chunk);
+        return;
+      }
+      request.off("data", onData);
+      resolve({ kind: "too_large" });
+    };
+    // What comes first counts: a request that has ended also closes.
+    const onBroken = () => resolve({ kind: "aborted" });
+    request.on("data", onData);
+    request.on("end", () => resolve({ kind: "read", bytes: chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size) }));
+    request.on("close", onBroken);
+    request.on("error", onBroken);
   });
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { fitBodies } from "../../../../src/stages/1-gateway/call/fit-bodies.ts";
+import { KeyedHash } from "../../../../src/stages/1-gateway/call/keyed-hash.ts";
 import { uuidv7 } from "../../../../src/stages/1-gateway/call/request-id.ts";
 import { spliceModel } from "../../../../src/stages/1-gateway/call/splice-model.ts";
 import { slicesOf, subjectOf, traceIdOf } from "../../../../src/stages/1-gateway/call/subject.ts";
@@ -34,6 +36,13 @@ describe("splicing the model into a request", () => {
   it("declines a repeated or escaped field", () => {
     assert.equal(spliceModel('{"model":"a","model":"b"}', "c"), null);
     assert.equal(spliceModel('{"mod\\u0065l":"a","model":"b"}', "c"), null);
+    assert.equal(spliceModel('{"model":"a","mod\\u0065l":"b"}', "c"), null);
+  });
+
+  it("finds the field among others of that name further in, in values and in texts", () => {
+    assert.equal(spliceModel('{"metadata":{"model":"x"},"model":"a"}', "c"), '{"metadata":{"model":"x"},"model":"c"}');
+    assert.equal(spliceModel('{"model":"model"}', "c"), '{"model":"c"}');
+    assert.equal(spliceModel('{"prompt":"\\"model\\":\\"b\\" \\u00e9","model":"a"}', "c"), '{"prompt":"\\"model\\":\\"b\\" \\u00e9","model":"c"}');
   });
 });
 
@@ -54,7 +63,7 @@ describe("request ids", () => {
 describe("the subject of a call", () => {
   const order = ["header", "safety_identifier", "user", "conversation"] as const;
   const of = (headers: Record<string, string>, request: Record<string, unknown>, requestId = "r-1", key = "a key") =>
-    subjectOf([...order], key, { headers, request, requestId });
+    subjectOf([...order], new KeyedHash(key), { headers, request, requestId });
 
   it("is looked for in the configured order", () => {
     const everything = { safety_identifier: "s", user: "u", metadata: { conversation_id: "c" } };
@@ -72,6 +81,19 @@ describe("the subject of a call", () => {
   it("is a keyed hash: 32 hex digits, another under another key", () => {
     assert.match(of({}, { user: "u" }), /^[0-9a-f]{32}$/);
     assert.notEqual(of({}, { user: "u" }, "r-1", "a key"), of({}, { user: "u" }, "r-1", "another"));
+  });
+
+  it("is the same HMAC whether it was seen lately, long ago or never", () => {
+    const hash = new KeyedHash("a key");
+    const expected = (text: string) => createHmac("sha256", "a key").update(text).digest("hex").slice(0, 32);
+    for (const round of [0, 1]) {
+      for (let i = 0; i < 12_000; i++) {
+        const text = `user-${i}${i % 1_000 === 0 ? "ü".repeat(200) : ""}`;
+        if (i % 97 === 0 || round === 1) assert.equal(hash.of(text), expected(text));
+        else hash.of(text);
+      }
+    }
+    assert.equal(hash.once("user-1"), hash.of("user-1"));
   });
 
   it("its trace is that of traceparent, else the request's; its turn counts the model's answers so far", () => {

@@ -1,0 +1,40 @@
+import { createHmac } from "node:crypto";
+
+/** Texts that are remembered, and how long one may be: at most some MiB. */
+const MOST_KNOWN = 10_000;
+const LONGEST_KNOWN = 128;
+
+/**
+ * HMAC-SHA256 under one key that remembers what it was asked lately: a subject comes again with each turn, and hashing it is a good part of what a
+ * call costs the gateway.
+ */
+export class KeyedHash {
+  readonly #key: string;
+  /** What was asked since the last change of generation, and before: dropping the older half at once costs less than keeping an order. */
+  #young = new Map<string, string>();
+  #old = new Map<string, string>();
+
+  constructor(key: string) {
+    this.#key = key;
+  }
+
+  /** @returns the first 128 bits as 32 hex digits */
+  of(text: string): string {
+    const known = this.#young.get(text) ?? this.#old.get(text);
+    if (known !== undefined) {
+      this.#young.set(text, known);
+      return known;
+    }
+    const hashed = this.once(text);
+    if (text.length <= LONGEST_KNOWN) {
+      if (this.#young.size >= MOST_KNOWN / 2) [this.#old, this.#young] = [this.#young, new Map()];
+      this.#young.set(text, hashed);
+    }
+    return hashed;
+  }
+
+  /** The same for a text that will not come again: it is not remembered. */
+  once(text: string): string {
+    return createHmac("sha256", this.#key).update(text).digest("hex").slice(0, 32);
+  }
+}

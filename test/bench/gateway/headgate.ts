@@ -119,6 +119,7 @@ export async function startHeadgate(
   const env = {
     ...log.env,
     HEADGATE_GATEWAY_CONFIG: file,
+    HEADGATE_GATEWAY_DATA: join(directory, `${name}-data`),
     HEADGATE_GATEWAY_PORT: String(port),
     HEADGATE_SUBJECT_KEY: "the subject key of the bench",
     LOG_LEVEL: "warn",

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { connectionConfiguration } from "../config/connection.ts";
 import { parseConfig } from "../config/parse-config.ts";
 import type { Program } from "../runtime/program.ts";
@@ -23,7 +23,14 @@ export const roleNames: readonly string[] = Object.keys(programs);
 export function roleCommands(root: Command, cli: Cli): void {
   for (const [role, { about, load }] of Object.entries(programs)) {
     const command = root.command(role).description(about).helpGroup("Roles (one process each; configured by environment variables)");
-    act(command, cli, async () => {
+    if (role === "gateway") command.option("--workers <n>", "as so many processes that share the port; 1: this process", wholeNumber, 1);
+    act(command, cli, async (_args, options) => {
+      const count = Number(options.workers ?? 1);
+      if (count > 1) {
+        const [{ program }, { runWorkers }] = await Promise.all([load(), import("../runtime/run-workers.ts")]);
+        // Without a common key a subject would change arm with the worker that its connection happens to reach.
+        return runWorkers(program, { count, args: [role], shared: ["HEADGATE_SUBJECT_KEY"], env: cli.env });
+      }
       const [{ program }, { runProgram }] = await Promise.all([load(), import("../runtime/run-program.ts")]);
       return runProgram(program, cli.env) satisfies Promise<ExitCode>;
     });
@@ -42,6 +49,12 @@ export function roleCommands(root: Command, cli: Cli): void {
       cli.env,
     );
   });
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > 256) throw new InvalidArgumentError("it must be a whole number from 1 to 256.");
+  return value;
 }
 
 async function applyTopicsFirst(cli: Cli): Promise<void> {

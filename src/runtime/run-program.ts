@@ -12,6 +12,7 @@ import type { LogClient } from "./port.ts";
 import { Readiness, serveHealth } from "./process/health-server.ts";
 import { processLogger } from "./process/logger.ts";
 import { readSecretFiles } from "./process/secret-files.ts";
+import { isWorker, leaveWorkers, shareMetrics } from "./process/workers.ts";
 import type { Program, RunningProgram } from "./program.ts";
 
 /** 0: stopped as asked; 2: configuration or usage, restarting will not help; 3: crash, restart it. */
@@ -21,6 +22,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Budget of a graceful stop; after it the process ends as it is, which costs nothing but repeated work. */
 const stopMs = 10_000;
+const SAME_WISH_MS = 1_000;
 const lasting: ReadonlySet<ErrorCode> = new Set(["CONFIG_INVALID", "SPEC_INVALID", "RUBRIC_INVALID", "TOPIC_MISSING", "LAYOUT_MISMATCH", "LAYOUT_UNKNOWN"]);
 
 /** Runs one program until it ends; see `runPrograms`. */
@@ -55,6 +57,7 @@ class Host {
   #config: ConnectionConfig | null = null;
   #log: Logger = processLogger("info");
   #isStopping = false;
+  #askedAtMs = 0;
   #isStarted = false;
 
   constructor(programs: readonly Program[]) {
@@ -89,6 +92,7 @@ class Host {
     let closeServer: () => Promise<void> = async () => undefined;
     try {
       collectDefaultMetrics({ register: this.#metrics });
+      if (isWorker()) shareMetrics(this.#metrics);
       this.#readiness.set("started", () => this.#isStarted);
       this.#readiness.set("not stopping", () => !this.#isStopping);
       closeServer = await this.#serve();
@@ -107,6 +111,7 @@ class Host {
     await closeServer();
     unlisten();
     this.#log.info({ code }, "ended");
+    leaveWorkers();
     return isDone ? code : 3;
   }
 
@@ -149,7 +154,8 @@ class Host {
 
   async #serve(): Promise<() => Promise<void>> {
     const { HEADGATE_PORT: wanted, HEADGATE_HOST: host } = this.#settings;
-    if (wanted === undefined) return async () => undefined;
+    // Of a worker the first process serves them, for all.
+    if (wanted === undefined || isWorker()) return async () => undefined;
     const { port, close } = await serveHealth({ host, port: wanted, readiness: this.#readiness, metrics: this.#metrics });
     this.#log.info({ host, port }, "health, readiness and metrics are served");
     return close;
@@ -174,12 +180,15 @@ class Host {
 
   #takeOver(): () => void {
     const onSignal = (signal: string) => {
+      // A terminal signals all processes, and the first of several signals its workers too: that is one wish.
+      if (this.#isStopping && Date.now() - this.#askedAtMs < SAME_WISH_MS) return;
       if (this.#isStopping) {
         this.#log.warn({ signal }, "asked to stop twice: ending at once");
         process.exit(3);
       }
       this.#log.info({ signal }, "stopping");
       this.#isStopping = true;
+      this.#askedAtMs = Date.now();
       this.#stopAsked.resolve();
     };
     const onError = (error: unknown) => {
@@ -199,7 +208,8 @@ class Host {
   }
 }
 
-function exitCodeOf(error: unknown): ExitCode {
+/** How a process ends that failed with this. */
+export function exitCodeOf(error: unknown): ExitCode {
   return error instanceof KnownError && lasting.has(error.code) ? 2 : 3;
 }
 

@@ -23,7 +23,12 @@ export class Readiness {
  * @returns the port that is bound and a function that closes the server
  * @throws {KnownError} CONFIG_INVALID when the port is taken
  */
-export async function serveHealth(about: { readonly host: string; readonly port: number; readonly readiness: Readiness; readonly metrics: Registry }) {
+export async function serveHealth(about: {
+  readonly host: string;
+  readonly port: number;
+  readonly readiness: Readiness;
+  readonly metrics: Pick<Registry, "metrics" | "contentType">;
+}) {
   const { host, port, readiness, metrics } = about;
   const server: Server = createServer((request, response) => {
     const answer = (status: number, type: string, body: string) => response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);

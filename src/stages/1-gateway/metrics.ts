@@ -136,10 +136,12 @@ export class GatewayMetrics {
     snapshot: () => SnapshotState;
   }): void {
     const registers = this.#registers;
-    const gauge = (name: string, help: string, read: () => number) =>
+    const gauge = (name: string, help: string, read: () => number, aggregator: "sum" | "min" | "max" = "sum") =>
       new Gauge({
         name,
         help,
+        // Of several workers.
+        aggregator,
         registers,
         collect() {
           this.set(read());
@@ -151,7 +153,7 @@ export class GatewayMetrics {
     gauge("headgate_gateway_queued_bytes", "The same in bytes.", () => state.log.queuedBytes);
     gauge("headgate_gateway_spooled_records", "Records of this process that wait on disk.", () => state.disk.spool?.unreadFrames ?? 0);
     gauge("headgate_gateway_spooled_bytes", "Bytes on disk, of earlier processes too.", () => state.disk.usedBytes());
-    gauge("headgate_gateway_connected", "1 once the log and the routing tables have been reached.", () => Number(state.isConnected()));
+    gauge("headgate_gateway_connected", "1 once the log and the routing tables have been reached.", () => Number(state.isConnected()), "min");
     gauge("headgate_gateway_snapshot_written_seconds", "When routing and brakes were last kept on disk, epoch seconds; 0: never by this process.", () => {
       return state.snapshot().writtenAtMs / 1000;
     });
@@ -160,6 +162,7 @@ export class GatewayMetrics {
     );
     new Gauge({
       name: "headgate_gateway_epoch",
+      aggregator: "min",
       help: "Epoch of the routing table that a route obeys; 0: its configuration.",
       labelNames: ["route"],
       registers,
@@ -169,6 +172,7 @@ export class GatewayMetrics {
     });
     new Gauge({
       name: "headgate_gateway_held",
+      aggregator: "max",
       help: "1 when a route is kept on its baseline although its table says otherwise.",
       labelNames: ["route", "hold"],
       registers,

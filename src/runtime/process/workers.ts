@@ -1,0 +1,148 @@
+import cluster, { type Worker } from "node:cluster";
+import type { Logger } from "pino";
+import { AggregatorRegistry } from "prom-client";
+import type { ExitCode } from "../run-program.ts";
+
+export interface WorkersOptions {
+  /** How many processes share the work. */
+  readonly count: number;
+  /** Arguments of this program that make a worker. */
+  readonly args: readonly string[];
+  /** Added to the environment of each worker. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly log: Logger;
+  /** Pauses before a worker that died is started again: the first, and the longest, ms. */
+  readonly backoffMs?: { readonly first: number; readonly longest: number };
+}
+
+/** A worker that lived for so long had no trouble starting: its next end is paused for as a first one. */
+const STEADY_MS = 10_000;
+/** A worker stops by itself within 10 s; one that does not is killed. */
+const KILL_AFTER_MS = 12_000;
+const BROKEN_CONFIGURATION = 2;
+
+interface Slot {
+  readonly index: number;
+  worker: Worker | null;
+  startedAtMs: number;
+  failures: number;
+  isListening: boolean;
+  restart: NodeJS.Timeout | undefined;
+}
+
+/**
+ * The first process of a role that runs as several: it starts workers, which share the ports that they listen on, starts again who dies, and stops all
+ * when it is asked to. It does none of the role's work, so that nothing that can crash a worker can crash it.
+ */
+export class Workers {
+  readonly #options: WorkersOptions;
+  readonly #slots: Slot[];
+  readonly #metrics = new AggregatorRegistry();
+  readonly #ended = Promise.withResolvers<ExitCode>();
+  #isStopping = false;
+  #code: ExitCode = 0;
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+    this.#slots = Array.from({ length: options.count }, (_, index) => ({
+      index,
+      worker: null,
+      startedAtMs: 0,
+      failures: 0,
+      isListening: false,
+      restart: undefined,
+    }));
+  }
+
+  /** Starts the workers. @returns a promise of the exit code: 2 when the configuration is wrong (all stop then), else 0, or 3 when one had to be killed */
+  run(): Promise<ExitCode> {
+    cluster.setupPrimary({ args: [...this.#options.args] });
+    for (const slot of this.#slots) this.#start(slot);
+    return this.#ended.promise;
+  }
+
+  /** How many accept connections now. */
+  get listening(): number {
+    return this.#slots.filter(({ isListening }) => isListening).length;
+  }
+
+  /** Metrics of all workers together, in Prometheus' text form. */
+  metrics(): Promise<string> {
+    return this.#metrics.clusterMetrics();
+  }
+
+  /** Asks all workers to stop; what `run` promised resolves when they have ended. Asking again changes nothing. */
+  stop(): void {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    for (const slot of this.#slots) {
+      clearTimeout(slot.restart);
+      const running = slot.worker;
+      if (running === null) continue;
+      running.process.kill("SIGTERM");
+      setTimeout(() => {
+        if (slot.worker !== running) return;
+        this.#options.log.error({ worker: slot.index }, `a worker has not stopped within ${KILL_AFTER_MS / 1000} s: it is killed`);
+        this.#code = 3;
+        running.process.kill("SIGKILL");
+      }, KILL_AFTER_MS).unref();
+    }
+    this.#look();
+  }
+
+  #start(slot: Slot): void {
+    const { env, log } = this.#options;
+    slot.startedAtMs = Date.now();
+    const worker = cluster.fork({ ...env, HEADGATE_WORKER: String(slot.index) });
+    slot.worker = worker;
+    worker.on("listening", () => {
+      slot.isListening = true;
+    });
+    worker.on("error", (error) => log.warn({ err: error, worker: slot.index }, "the channel to a worker failed"));
+    worker.once("exit", (code, signal) => {
+      slot.worker = null;
+      slot.isListening = false;
+      this.#afterEnd(slot, signal ?? code);
+    });
+  }
+
+  #afterEnd(slot: Slot, how: number | string): void {
+    const { log, backoffMs = { first: 200, longest: 10_000 } } = this.#options;
+    if (this.#isStopping) {
+      // One that was asked before it could listen to signals ends by the signal itself.
+      if (how !== 0 && how !== "SIGTERM" && this.#code === 0) this.#code = 3;
+      this.#look();
+      return;
+    }
+    if (how === BROKEN_CONFIGURATION) {
+      // It has said why, and it would be the same again.
+      this.stop();
+      this.#code = BROKEN_CONFIGURATION;
+      this.#look();
+      return;
+    }
+    slot.failures = Date.now() - slot.startedAtMs >= STEADY_MS ? 1 : slot.failures + 1;
+    const pauseMs = Math.min(backoffMs.longest, backoffMs.first * 2 ** (slot.failures - 1));
+    log.error({ worker: slot.index, how, failures: slot.failures, restartInMs: pauseMs }, "a worker ended unasked and is started again");
+    slot.restart = setTimeout(() => this.#start(slot), pauseMs);
+  }
+
+  #look(): void {
+    if (this.#slots.every(({ worker }) => worker === null)) this.#ended.resolve(this.#code);
+  }
+}
+
+/** Whether this process is such a worker. */
+export const isWorker = (): boolean => cluster.isWorker;
+
+/** Lets the first process read the metrics of this worker. */
+export function shareMetrics(registry: Parameters<typeof AggregatorRegistry.setRegistries>[0]): void {
+  AggregatorRegistry.setRegistries(registry);
+  // Answers from then on.
+  new AggregatorRegistry();
+}
+
+/** A worker that has done its work lets go of the first process, whose channel would keep it alive. */
+export function leaveWorkers(): void {
+  cluster.worker?.disconnect();
+}

@@ -1,14 +1,8 @@
-import { pino } from "pino";
 import { type CatalogEntry, catalog, type EvidenceEntry, evidence, type GateEvent, gateEvents, type Topic } from "../../../topics/index.ts";
-import { connectionConfiguration, connectionProblems } from "../../config/connection.ts";
-import { parseConfig } from "../../config/parse-config.ts";
-import { KnownError } from "../../errors/known-error.ts";
 import { LogAdmin } from "../../runtime/kafka/admin.ts";
-import { securityOf } from "../../runtime/kafka/security.ts";
-import { connectLog } from "../../runtime/log-client.ts";
 import type { Incoming, LogClient } from "../../runtime/port.ts";
-import { readSecretFiles } from "../../runtime/process/secret-files.ts";
 import type { Cli } from "../cli.ts";
+import { kafkaConnection } from "../kafka-connection.ts";
 import { EventShelf } from "./event-shelf.ts";
 import type { History } from "./history.ts";
 
@@ -22,11 +16,7 @@ const SETTLE_MS = 500;
  * @throws {KnownError} CONFIG_INVALID, KAFKA_UNREACHABLE, NOT_FOUND …
  */
 export async function openKafkaHistory(cli: Cli, name: string): Promise<History> {
-  const config = parseConfig("replay", connectionConfiguration, readSecretFiles(Object.keys(connectionConfiguration.shape), cli.env));
-  const problems = connectionProblems(config);
-  if (problems.length > 0) throw new KnownError("CONFIG_INVALID", problems.join("\n  "), { fix: "set the variables above" });
-  const { HEADGATE_PREFIX: prefix, SCHEMA_REGISTRY_URL: registryUrl } = config;
-  const connection = { brokers: config.KAFKA_BROKERS.split(","), clientId: "headgate-replay", log: pino({ level: "silent" }), security: securityOf(config) };
+  const { connection, connect } = kafkaConnection(cli, "replay");
   const admin = new LogAdmin(connection);
   let log: LogClient | undefined;
   const close = async () => {
@@ -34,7 +24,7 @@ export async function openKafkaHistory(cli: Cli, name: string): Promise<History>
     await admin.close();
   };
   try {
-    log = await connectLog({ ...connection, registryUrl, prefix, sessionTimeoutMs: config.HEADGATE_SESSION_TIMEOUT_MS });
+    log = await connect();
     return await open(log, admin, name, close);
   } catch (error) {
     await close();

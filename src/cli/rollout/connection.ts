@@ -25,8 +25,17 @@ export async function connect(cli: Cli, options: ConnectionOptions): Promise<Con
   const url = options.url ?? cli.env.HEADGATE_CONTROL_URL ?? defaultUrl;
   if (!URL.canParse(url)) throw new KnownError("REQUEST_INVALID", `--url ${url} is not a URL`, { fix: `write for example --url ${defaultUrl}` });
   const tokenFile = options.tokenFile ?? cli.env.HEADGATE_CONTROL_TOKEN_FILE;
-  const actor = options.actor ?? cli.env.HEADGATE_ACTOR ?? cli.env.USER ?? cli.env.LOGNAME ?? "cli";
-  return new ControlApi({ url, token: tokenFile === undefined ? undefined : firstToken(await cli.read(tokenFile), tokenFile), actor, fetch: cli.fetch });
+  return new ControlApi({
+    url,
+    token: tokenFile === undefined ? undefined : firstToken(await cli.read(tokenFile), tokenFile),
+    actor: actorOf(cli, options),
+    fetch: cli.fetch,
+  });
+}
+
+/** Who asks, for the record. */
+export function actorOf(cli: Cli, options: ConnectionOptions): string {
+  return options.actor ?? cli.env.HEADGATE_ACTOR ?? cli.env.USER ?? cli.env.LOGNAME ?? "cli";
 }
 
 function firstToken(text: string, path: string): string {

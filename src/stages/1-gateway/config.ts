@@ -24,6 +24,15 @@ export const configuration = z.object({
     .min(1)
     .optional()
     .describe("Directory for what a restart must not forget (routing, brakes, records not yet written); instead of `data` in the file."),
+  HEADGATE_GATEWAY_ADMIN_PORT: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65_535)
+    .optional()
+    .describe("Port of the gateway's own admin API (brakes, status); absent: `admin.port` of the file, or none."),
+  HEADGATE_GATEWAY_ADMIN_HOST: z.string().min(1).optional().describe("Address of the admin port; absent: `admin.host` of the file, or 127.0.0.1."),
+  HEADGATE_GATEWAY_ADMIN_TOKEN: z.string().min(16).optional().describe("Bearer token that the admin port asks for, 16 characters or more."),
   HEADGATE_SUBJECT_KEY: z
     .string()
     .min(1)
@@ -42,6 +51,8 @@ export interface RouteConfig extends RoutePolicy {
   readonly baseline: Version;
 }
 export interface GatewayConfig {
+  /** As the file has it; see `adminConfigOf`. */
+  readonly admin: GatewayFile["admin"];
   /** Directory for what a restart must not forget; null: nothing is kept. */
   readonly data: string | null;
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
@@ -80,7 +91,7 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     return [name, { baseline: static_, ...defaults, ...definedOf({ bodies, shield }), ...definedOf(limits ?? {}) }];
   });
   if (problems.length > 0) throw invalid(path, problems);
-  const { data = null, subject, maxInFlight, shadow, log } = file;
+  const { data = null, admin, subject, maxInFlight, shadow, log } = file;
   const access = {
     callers: callersOf(file.callers),
     pinSecretHash: file.pins?.secretHash ?? null,
@@ -88,7 +99,7 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     accessLog: file.accessLog,
     conversations: file.conversations,
   };
-  return { data, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, maxInFlight, shadow, log };
+  return { data, admin, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, maxInFlight, shadow, log };
 }
 
 /** Fields of an object that are not undefined. */

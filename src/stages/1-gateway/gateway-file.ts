@@ -101,6 +101,16 @@ const route = z.strictObject({
 export const gatewayFile = z
   .strictObject({
     data: z.string().min(1).optional().describe("directory for what a restart must not forget: routing, brakes, records not yet written"),
+    admin: z
+      .strictObject({
+        port: z.int().min(0).max(65_535).describe("0 takes a free one"),
+        host: z.string().min(1).optional().describe("address to listen on; 127.0.0.1 by default"),
+        tokenEnv: z.string().min(1).optional().describe("environment variable that holds the token"),
+        tokenFile: z.string().min(1).optional().describe("file that holds the token"),
+      })
+      .refine((given) => given.tokenEnv === undefined || given.tokenFile === undefined, "give tokenEnv or tokenFile, not both")
+      .optional()
+      .describe("the gateway's own port for brakes and status"),
     upstreams: z.record(name, upstream).refine((all) => Object.keys(all).length > 0, "must name at least one upstream"),
     routes: z.record(name, route).default({}),
     callers,

@@ -1,18 +1,18 @@
-import { once } from "node:events";
-import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import { requests } from "../../../topics/index.ts";
-import { KnownError } from "../../errors/known-error.ts";
 import type { LogClient } from "../../runtime/port.ts";
 import type { SealedTokens } from "../../runtime/sealed-tokens.ts";
+import type { AdminConfig } from "./admin/admin-config.ts";
+import { remarksOf } from "./admin/remarks.ts";
+import { startAdmin } from "./admin/start-admin.ts";
 import { InFlight } from "./call/in-flight.ts";
 import { Mirror } from "./call/mirror.ts";
 import { watchSecrets } from "./call/secrets-watch.ts";
 import { Serve } from "./call/serve.ts";
 import { Upstream } from "./call/upstream.ts";
 import type { GatewayConfig } from "./config.ts";
+import { listen } from "./http/listen.ts";
 import { gatewayServer } from "./http/server.ts";
 import { type BackgroundConnection, connectInBackground } from "./log/connect-in-background.ts";
 import { type DiskLog, openDiskLog } from "./log/disk-log.ts";
@@ -21,12 +21,15 @@ import { FleetReporter } from "./log/fleet-reporter.ts";
 import { type DropReason, noCallLog, RequestLog } from "./log/request-log.ts";
 import { GatewayMetrics } from "./metrics.ts";
 import { OutcomeIntake } from "./outcomes/intake.ts";
+import { BrakeWriter } from "./routing/brake-writer.ts";
 import { followTables } from "./routing/follow-tables.ts";
 import { LiveRoutes } from "./routing/live-routes.ts";
 import { SnapshotKeeper } from "./routing/snapshot-keeper.ts";
 
 export interface GatewayOptions {
   readonly config: GatewayConfig;
+  /** null: no admin port. */
+  readonly admin: AdminConfig | null;
   readonly subjectKey: string;
   /** null: answers carry no outcome tokens. */
   readonly tokens: SealedTokens | null;
@@ -42,6 +45,8 @@ export interface GatewayOptions {
 export interface Gateway {
   /** Address of its port, for example http://127.0.0.1:8080. */
   readonly url: string;
+  /** Address of the admin port; null: there is none. */
+  readonly adminUrl: string | null;
   readonly routes: LiveRoutes;
   isReady(): boolean;
   stop(): Promise<void>;
@@ -59,35 +64,14 @@ interface Links {
   unfollow: () => Promise<void>;
 }
 
-async function listen(server: Server, host: string, port: number): Promise<string> {
-  server.listen(port, host);
-  try {
-    await once(server, "listening");
-  } catch (cause) {
-    throw new KnownError("CONFIG_INVALID", `the gateway cannot listen on ${host}:${port}: ${(cause as Error).message}`, {
-      fix: "stop what listens there, or set HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST (port 0: any free port)",
-      cause,
-    });
-  }
-  const address = server.address() as AddressInfo;
-  return `http://${address.family === "IPv6" ? `[${address.address}]` : address.address}:${address.port}`;
-}
-
-/**
- * Starts a gateway. It serves as soon as this resolves, with or without the log: that is connected in the background.
- */
-export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+/** What a gateway is made of, before it listens: nothing of it waits for Kafka. */
+async function partsOf(options: GatewayOptions, startedAtMs: number) {
   const { config, log } = options;
-  const startedAtMs = Date.now();
   const clock = new EventClock();
   const metrics = new GatewayMetrics(options.metrics);
   const upstreams = new Map([...config.upstreams].map(([name, upstream]) => [name, new Upstream(upstream)]));
   const unwatchSecrets = watchSecrets(upstreams, log);
   const inFlight = new InFlight(config.maxInFlight);
-  const links: Links = { client: null, unfollow: async () => undefined };
-  let stopping = false;
-  let restored = false;
-
   const { records, disk } = await openLog(options, clock, metrics);
   const routes = new LiveRoutes({
     configured: config.routes,
@@ -102,18 +86,40 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const calls = config.log.off ? noCallLog : records;
   const mirror = new Mirror({ upstreams, routes, log: calls, clock, metrics, maxInFlight: config.shadow.maxInFlight });
   const serve = new Serve({ ...options, upstreams, routes, inFlight, records: calls, mirror, clock, metrics });
+  const writer = new BrakeWriter(routes, log);
+  return { metrics, upstreams, unwatchSecrets, inFlight, records, disk, routes, snapshot, mirror, serve, writer };
+}
+type Parts = Awaited<ReturnType<typeof partsOf>>;
+
+/**
+ * Starts a gateway. It serves as soon as this resolves, with or without the log: that is connected in the background.
+ */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { config, log, instance } = options;
+  const startedAtMs = Date.now();
+  const links: Links = { client: null, unfollow: async () => undefined };
+  let stopping = false;
+  let restored = false;
+  const parts = await partsOf(options, startedAtMs);
+  const { metrics, upstreams, unwatchSecrets, inFlight, records, disk, routes, snapshot, mirror, serve, writer } = parts;
   const isReady = () => !stopping && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
   const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log });
+  const status = () => ({
+    ready: isReady(),
+    connected: restored,
+    stopping,
+    ...statusOf(parts, { connected: restored, hasAdminPort: options.admin !== null }),
+  });
   const server = gatewayServer({
     serve,
     intake,
     metrics: options.metrics,
     routes: () => routes.names(),
-    readiness: () => ({ ready: isReady(), connected: restored, stopping, routes: routes.states(), snapshot: snapshot.state }),
+    readiness: status,
     isStopping: () => stopping,
     startedAtMs,
   });
-  const url = await listen(server, options.host, options.port);
+  const url = await listen(server, options, "HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST");
   metrics.observe({
     routes,
     log: records,
@@ -130,15 +136,23 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     fleet.changed();
     snapshot.changed();
   });
+  const admin =
+    options.admin === null
+      ? null
+      : await startAdmin(options.admin, { instance, routes, snapshot, writer, log, status: () => ({ instance, url, ...status() }) });
   const ticks = setInterval(() => {
     records.tick();
+    writer.tick();
     snapshot.tick();
     // Staleness comes with time, not with a change.
     mirror.review();
   }, TICK_MS);
-  const connection = connectInBackground(() => connectOnce(options, { links, records, intake, disk, routes, fleet, onRestored: () => (restored = true) }), {
-    log,
-  });
+  const connection = connectInBackground(
+    () => connectOnce(options, { links, records, intake, disk, routes, fleet, writer, onRestored: () => (restored = true) }),
+    {
+      log,
+    },
+  );
   if (config.log.off) log.warn("log: off: no call is recorded, so no rollout on these routes has evidence from this gateway");
   log.info({ url, routes: routes.names(), upstreams: [...upstreams.keys()] }, "gateway listens");
 
@@ -154,13 +168,27 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // What was cut off is recorded by its own call, a moment later.
     await inFlight.idle(beganAtMs + DRAIN_MS + 500);
     server.closeAllConnections();
+    admin?.close();
     clearInterval(ticks);
     unwatchSecrets();
     await Promise.all([settle(connection, { records, intake, disk, fleet, links, deadlineMs: beganAtMs + FLUSH_MS }), snapshot.flush()]);
     await Promise.allSettled([...upstreams.values()].map((upstream) => upstream.close()));
   };
   let stopped: Promise<void> | null = null;
-  return { url, routes, isReady, stop: () => (stopped ??= stop()) };
+  return { url, adminUrl: admin?.url ?? null, routes, isReady, stop: () => (stopped ??= stop()) };
+}
+
+/** What `/readyz` and the admin port show of a gateway's state. */
+function statusOf({ routes, records, disk, snapshot }: Parts, about: { readonly connected: boolean; readonly hasAdminPort: boolean }) {
+  const [states, spooledBytes, dropped] = [routes.states(), disk.usedBytes(), records.dropped];
+  return {
+    routes: states.map((state) => ({ ...state, braked: routes.isBraked(state.route) })),
+    brakes: { all: routes.isBraked("*"), unwritten: routes.unwrittenBrakes.length },
+    freshAtMs: routes.freshAtMs(),
+    log: { queuedRecords: records.queuedRecords, spooledBytes, droppedRecords: dropped },
+    snapshot: snapshot.state,
+    remarks: remarksOf({ ...about, snapshot: snapshot.state, routes: states, outdated: routes.outdated(), dropped, spooledBytes }),
+  };
 }
 
 /** The way of records into Kafka: memory, and disk where there is a directory. */
@@ -211,7 +239,16 @@ function fleetReporter(
 
 async function connectOnce(
   options: GatewayOptions,
-  to: { links: Links; records: RequestLog; intake: OutcomeIntake; disk: DiskLog; routes: LiveRoutes; fleet: FleetReporter; onRestored: () => void },
+  to: {
+    links: Links;
+    records: RequestLog;
+    intake: OutcomeIntake;
+    disk: DiskLog;
+    routes: LiveRoutes;
+    fleet: FleetReporter;
+    writer: BrakeWriter;
+    onRestored: () => void;
+  },
 ): Promise<void> {
   to.links.client ??= await options.connect();
   const client = to.links.client;
@@ -226,6 +263,7 @@ async function connectOnce(
   to.links.unfollow = await followTables(client, to.routes);
   to.onRestored();
   to.fleet.connect(client.openAppender());
+  to.writer.connect(client.openAppender());
 }
 
 /** Writes what is left, says goodbye and closes the connection, all before the deadline. */

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { parseConfig } from "../../config/parse-config.ts";
 import type { Program } from "../../runtime/program.ts";
 import { SealedTokens } from "../../runtime/sealed-tokens.ts";
+import { adminConfigOf } from "./admin/admin-config.ts";
 import { configuration, readGatewayFile } from "./config.ts";
 import { startGateway } from "./gateway.ts";
 
@@ -26,6 +27,7 @@ export const program: Program = {
     }
     const gateway = await startGateway({
       config,
+      admin: adminConfigOf(env, file.admin, context.env),
       subjectKey: env.HEADGATE_SUBJECT_KEY ?? randomBytes(32).toString("hex"),
       tokens: env.HEADGATE_TOKEN_KEY === undefined ? null : new SealedTokens(env.HEADGATE_TOKEN_KEY),
       instance: context.instance,

@@ -171,6 +171,16 @@ export class GatewayMetrics {
       },
     });
     new Gauge({
+      name: "headgate_gateway_static_outdated",
+      help: "1 when the configuration's baseline of a route is another one than that of its newest routing table.",
+      labelNames: ["route"],
+      registers,
+      collect() {
+        this.reset();
+        for (const { route } of state.routes.outdated()) this.set({ route }, 1);
+      },
+    });
+    new Gauge({
       name: "headgate_gateway_held",
       aggregator: "max",
       help: "1 when a route is kept on its baseline although its table says otherwise.",

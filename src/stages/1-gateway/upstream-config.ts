@@ -61,14 +61,19 @@ export function readSecret(path: string): { readonly text: string } | { readonly
   }
 }
 
-function apiKeyOf(where: string, given: Given, env: Env): { key: string | null; problem?: string } {
-  if (given.apiKeyEnv !== undefined) {
-    const key = env[given.apiKeyEnv]?.trim();
-    return key ? { key } : { key: null, problem: `${where}.apiKeyEnv: the environment variable ${given.apiKeyEnv} is not set` };
+/** A secret that a variable or a file holds, at most one of which is given; null: neither is. */
+export function secretOf(
+  where: string,
+  from: { readonly env?: string | undefined; readonly file?: string | undefined },
+  env: Env,
+): { readonly secret: string | null; readonly problem?: string } {
+  if (from.env !== undefined) {
+    const secret = env[from.env]?.trim();
+    return secret ? { secret } : { secret: null, problem: `${where}Env: the environment variable ${from.env} is not set` };
   }
-  if (given.apiKeyFile === undefined) return { key: null };
-  const read = readSecret(given.apiKeyFile);
-  return "text" in read ? { key: read.text } : { key: null, problem: `${where}.apiKeyFile: ${read.problem}` };
+  if (from.file === undefined) return { secret: null };
+  const read = readSecret(from.file);
+  return "text" in read ? { secret: read.text } : { secret: null, problem: `${where}File: ${read.problem}` };
 }
 
 function tlsProblems(where: string, given: Given): string[] {
@@ -104,7 +109,7 @@ function tlsOf({ tls }: Given): TlsConfig | null {
  */
 export function upstreamConfig(name: string, given: Given, about: { readonly env: Env; readonly problems: string[] }): UpstreamConfig {
   const where = `upstreams.${name}`;
-  const { key, problem } = apiKeyOf(where, given, about.env);
+  const { secret: key, problem } = secretOf(`${where}.apiKey`, { env: given.apiKeyEnv, file: given.apiKeyFile }, about.env);
   if (problem !== undefined) about.problems.push(problem);
   about.problems.push(...tlsProblems(where, given));
   if (given.passThroughKeys && (given.apiKeyEnv ?? given.apiKeyFile) !== undefined) {

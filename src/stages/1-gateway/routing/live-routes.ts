@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
-import type { Brake, RoutingTable } from "../../../../topics/index.ts";
+import type { Brake, RoutingTable, ServedVersion } from "../../../../topics/index.ts";
 import { type BrakeBook, emptyBrakeBook, isBraked, withBrake, withTable } from "../../../domain/routing/brake-book.ts";
 import { type EffectiveTable, effectiveTable, type Hold } from "../../../domain/routing/effective-table.ts";
+import { parseParameters } from "../../../domain/routing/merge-parameters.ts";
 import type { Version } from "../../../domain/routing/route-table.ts";
 import { asksForLess, compileTable, type RouteTable } from "../../../domain/routing/route-table.ts";
 import type { RouteConfig, RoutePolicy } from "../config.ts";
@@ -35,6 +37,13 @@ export interface SavedRoutes {
   readonly tables: RoutingTable[];
   readonly brakes: { readonly attempts: string[]; readonly all: boolean; readonly clearedAtMs: number };
   readonly unwritten: Brake[];
+}
+
+/** A route that the configuration would serve by another baseline than routing does. */
+export interface OutdatedBaseline {
+  readonly route: string;
+  readonly configured: string;
+  readonly routing: string;
 }
 
 export interface LiveRoutesOptions {
@@ -140,6 +149,28 @@ export class LiveRoutes {
     return this.#unwritten.list;
   }
 
+  /** A brake that needs not be written: its attempt is over. It holds all the same. */
+  forgetBrake(brake: Brake): void {
+    this.#unwritten.forget(brake);
+    this.#changed();
+  }
+
+  /** Rollout and attempt of the newest table; null: there is none. */
+  attemptOf(route: string): { readonly rollout: string; readonly attempt: number } | null {
+    const newest = this.#live.get(route)?.newest ?? null;
+    return newest === null ? null : { rollout: newest.rollout, attempt: newest.attempt };
+  }
+
+  /** Routes whose baseline in the configuration is another one than the newest table's. */
+  outdated(): OutdatedBaseline[] {
+    return [...this.#live].flatMap(([route, { newest }]) => {
+      const configured = this.#options.configured.get(route)?.baseline;
+      const served = newest?.versions.find(({ name }) => name === newest.baseline);
+      if (configured === undefined || served === undefined || isSameVersion(configured, served)) return [];
+      return [{ route, configured: configured.name, routing: served.name }];
+    });
+  }
+
   /** Takes a brake of the topic. */
   applyBrake(brake: Brake): void {
     this.#unwritten.take(brake);
@@ -192,7 +223,7 @@ export class LiveRoutes {
     });
   }
 
-  /** Whether a brake stops the route, or all routes. */
+  /** Whether a brake stops the route, or all routes (`*`: the brake of all). */
   isBraked(route: string): boolean {
     const newest = this.#live.get(route)?.newest ?? null;
     return newest === null ? this.#book.all : isBraked(this.#book, newest);
@@ -206,4 +237,9 @@ export class LiveRoutes {
   #changed(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+function isSameVersion(configured: Version, { name, upstream, model, parameters, systemTemplate }: ServedVersion): boolean {
+  const isSame = configured.name === name && configured.upstream === upstream && configured.model === model && configured.systemTemplate === systemTemplate;
+  return isSame && isDeepStrictEqual(configured.parameters, parseParameters(parameters) ?? {});
 }

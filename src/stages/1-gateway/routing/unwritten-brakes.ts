@@ -28,4 +28,8 @@ export class UnwrittenBrakes {
     const isOver = (own: Brake) => isSame(own, record) || (record.cleared && own.route === "*" && record.atMs > own.atMs);
     if (this.#list.some(isOver)) this.#list = this.#list.filter((own) => !isOver(own));
   }
+
+  forget(brake: Brake): void {
+    this.#list = this.#list.filter((own) => !isSame(own, brake));
+  }
 }

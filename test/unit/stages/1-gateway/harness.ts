@@ -163,12 +163,13 @@ export const silentLog = pino({ level: "silent" });
 export async function testGateway(
   t: TestContext,
   yaml: string,
-  options: { connect?: () => Promise<LogClient>; env?: Record<string, string>; logger?: Logger; instance?: string; tokens?: SealedTokens } = {},
+  options: { connect?: () => Promise<LogClient>; env?: Record<string, string>; logger?: Logger; instance?: string; tokens?: SealedTokens; adminToken?: string } = {},
 ): Promise<TestGateway> {
   const log = new MemoryLog();
   const registry = new Registry();
   const gateway = await startGateway({
     config: parseGatewayFile("test.yaml", yaml, options.env ?? {}),
+    admin: options.adminToken === undefined ? null : { host: "127.0.0.1", port: 0, token: options.adminToken },
     subjectKey: "a test key of some length",
     tokens: options.tokens ?? null,
     instance: options.instance ?? "gateway-1",

@@ -1,0 +1,68 @@
+import type { Command } from "commander";
+import { parseDocument } from "yaml";
+import { type RoutingTable, routing } from "../../topics/index.ts";
+import { KnownError } from "../errors/known-error.ts";
+import { act, type Cli } from "./cli.ts";
+import { type ExitCode, exitCode } from "./exit-code.ts";
+import { kafkaConnection } from "./kafka-connection.ts";
+
+/** `headgate export` */
+export function exportCommand(command: Command, cli: Cli): Command {
+  command.description("what a running headgate knows, for files");
+  const exporting = command
+    .command("static")
+    .description("print the baselines that `routing` has now as a gateway's file, so that gateways serve them without Kafka and without a snapshot")
+    .option("--into <file>", "print this gateway's file with its baselines replaced, everything else and the comments as they are");
+  act(exporting, cli, (_args, options) => exportStatic(cli, options as { into?: string }));
+  return command;
+}
+
+async function exportStatic(cli: Cli, { into }: { readonly into?: string }): Promise<ExitCode> {
+  const existing = into === undefined ? "" : await cli.read(into);
+  const log = await kafkaConnection(cli, "export static").connect();
+  try {
+    const table = log.openTable(routing);
+    await table.ready;
+    const tables = [...table.entries()].map(([, value]) => value);
+    if (tables.length === 0) {
+      throw new KnownError("NOT_FOUND", `${log.prefix}${routing.name} holds no routing table`, {
+        fix: "check HEADGATE_PREFIX; the first apply of a route writes its first table",
+      });
+    }
+    cli.terminal.out(withBaselines(existing, tables).trimEnd());
+    return exitCode.ok;
+  } finally {
+    await log.close();
+  }
+}
+
+/**
+ * A gateway's file in which each route has the baseline of its table.
+ *
+ * @param existing the file before; empty: none
+ * @throws {KnownError} CONFIG_INVALID when it is not YAML
+ */
+export function withBaselines(existing: string, tables: readonly RoutingTable[]): string {
+  const document = parseDocument(existing);
+  const [error] = document.errors;
+  if (error !== undefined)
+    throw new KnownError("CONFIG_INVALID", `the file is not YAML: ${error.message}`, { fix: "give the gateway's file (HEADGATE_GATEWAY_CONFIG)" });
+  if (document.contents === null) document.contents = document.createNode({}) as unknown as typeof document.contents;
+  for (const table of tables.toSorted((a, b) => (a.route < b.route ? -1 : 1))) {
+    const version = table.versions.find(({ name }) => name === table.baseline);
+    if (version === undefined) continue;
+    const { name, upstream, model, parameters, systemTemplate } = version;
+    const parsed = JSON.parse(parameters) as object;
+    const baseline = {
+      version: name,
+      upstream,
+      model,
+      ...(Object.keys(parsed).length === 0 ? {} : { parameters: parsed }),
+      ...(systemTemplate === null ? {} : { systemTemplate }),
+    };
+    if (!document.hasIn(["routes"])) document.setIn(["routes"], document.createNode({}));
+    if (!document.hasIn(["routes", table.route])) document.setIn(["routes", table.route], document.createNode({}));
+    document.setIn(["routes", table.route, "baseline"], document.createNode(baseline));
+  }
+  return document.toString();
+}

@@ -39,7 +39,10 @@ export class Overflow {
   numberedAreDone = false;
   readonly #options: OverflowOptions;
   #isOn = false;
+  /** Deletes what was read: nothing may be written meanwhile. */
   #isLeaving = false;
+  /** The last of the spool is on its way: what comes now waits in memory, or steady traffic would keep the disk busy for ever. */
+  #isCatchingUp = false;
   #spilling: Promise<void> | null = null;
   /** Goes before the first items: what the numbers were. */
   #preface: Spooled[] = [];
@@ -55,6 +58,7 @@ export class Overflow {
 
   /** @param last the numbers given so far, per partition; null while partitions are not known */
   begin(last: readonly number[] | null): Promise<void> {
+    this.#isCatchingUp = false;
     if (!this.#isOn) {
       this.#isOn = true;
       this.numberedAreDone = false;
@@ -66,7 +70,7 @@ export class Overflow {
 
   /** Moves what is in memory to disk, as long as there is room. */
   spill(): Promise<void> {
-    if (this.#isLeaving) return Promise.resolve();
+    if (this.#isLeaving || this.#isCatchingUp) return Promise.resolve();
     this.#spilling ??= this.#spill().finally(() => {
       this.#spilling = null;
     });
@@ -83,6 +87,7 @@ export class Overflow {
         await this.#leave();
         return;
       }
+      if (chunk.frames.length >= spool.unreadFrames) this.#isCatchingUp = true;
       if (chunk.lost > 0) this.#options.onLost(chunk.lost);
       const records = recordsOf(chunk, numbers, { ...places, leaveOut: this.numberedAreDone });
       if (records.length > 0 && !(await delivery.deliver(records))) return;
@@ -125,6 +130,7 @@ export class Overflow {
       this.#options.log.info("the spool is empty: records go straight to the log again");
     } finally {
       this.#isLeaving = false;
+      this.#isCatchingUp = false;
     }
   }
 

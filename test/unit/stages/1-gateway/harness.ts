@@ -163,7 +163,14 @@ export const silentLog = pino({ level: "silent" });
 export async function testGateway(
   t: TestContext,
   yaml: string,
-  options: { connect?: () => Promise<LogClient>; env?: Record<string, string>; logger?: Logger; instance?: string; tokens?: SealedTokens; adminToken?: string } = {},
+  options: {
+    connect?: () => Promise<LogClient>;
+    env?: Record<string, string>;
+    logger?: Logger;
+    instance?: string;
+    tokens?: SealedTokens;
+    adminToken?: string;
+  } = {},
 ): Promise<TestGateway> {
   const log = new MemoryLog();
   const registry = new Registry();

@@ -1,12 +1,9 @@
 import { pino } from "pino";
-import { connectionConfiguration, connectionProblems } from "../config/connection.ts";
-import { parseConfig } from "../config/parse-config.ts";
-import { KnownError } from "../errors/known-error.ts";
 import { securityOf } from "../runtime/kafka/security.ts";
 import { type ConnectOptions, connectLog } from "../runtime/log-client.ts";
 import type { LogClient } from "../runtime/port.ts";
-import { readSecretFiles } from "../runtime/process/secret-files.ts";
 import type { Cli } from "./cli.ts";
+import { connectionOf } from "./connection.ts";
 
 /** How a command reaches Kafka: KAFKA_BROKERS, SCHEMA_REGISTRY_URL, HEADGATE_PREFIX and the rest. */
 export interface KafkaConnection {
@@ -17,9 +14,7 @@ export interface KafkaConnection {
 
 /** @throws {KnownError} CONFIG_INVALID */
 export function kafkaConnection(cli: Cli, command: string): KafkaConnection {
-  const config = parseConfig(command, connectionConfiguration, readSecretFiles(Object.keys(connectionConfiguration.shape), cli.env));
-  const problems = connectionProblems(config);
-  if (problems.length > 0) throw new KnownError("CONFIG_INVALID", problems.join("\n  "), { fix: "set the variables above" });
+  const config = connectionOf(command, cli);
   const { HEADGATE_PREFIX: prefix, SCHEMA_REGISTRY_URL: registryUrl, HEADGATE_SESSION_TIMEOUT_MS: sessionTimeoutMs } = config;
   const log = pino({ level: "silent" });
   const connection = { brokers: config.KAFKA_BROKERS.split(","), clientId: `headgate-${command.replaceAll(" ", "-")}`, log, security: securityOf(config) };

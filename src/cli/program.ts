@@ -6,6 +6,7 @@ import { brakeCommand } from "./brake.ts";
 import { callerKeyCommand } from "./caller-key.ts";
 import { act, type Cli } from "./cli.ts";
 import { doctorCommand } from "./doctor.ts";
+import { ejectCommand } from "./eject/eject.ts";
 import { exitCode } from "./exit-code.ts";
 import { explainCommand } from "./explain/explain.ts";
 import { exportCommand } from "./export-static.ts";
@@ -18,6 +19,7 @@ import { getCommand, listCommand, statusCommand } from "./rollout/get.ts";
 import { lintCommand, schemaCommand } from "./rollout/lint.ts";
 import { baselineCommand, verbCommand, verbDescriptions } from "./rollout/verbs.ts";
 import { topicsCommand } from "./topics.ts";
+import { uninstallCommand } from "./uninstall.ts";
 
 const exitCodes = `
 Exit codes: 0 done or in effect, 1 rolled back or failed, 2 usage or an invalid spec, 3 under way when the time was over
@@ -50,6 +52,8 @@ export function headgate(cli: Cli): Command {
   roleCommands(root, cli);
   topicsCommand(root.command("topics"), cli);
   callerKeyCommand(root.command("caller").description("callers of the gateway").command("key"), cli);
+  ejectCommand(root.command("eject"), cli);
+  uninstallCommand(root.command("uninstall"), cli);
   act(root.command("version").description("print the version"), cli, async () => {
     cli.terminal.out(version);
     return exitCode.ok;

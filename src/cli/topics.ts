@@ -2,14 +2,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { asyncApi } from "../../topics/asyncapi.ts";
 import { allTopics, deadLettered, type Topic } from "../../topics/index.ts";
-import { type ConnectionConfig, connectionConfiguration, connectionProblems } from "../config/connection.ts";
+import { connectionConfiguration } from "../config/connection.ts";
 import { parseConfig } from "../config/parse-config.ts";
 import { KnownError } from "../errors/known-error.ts";
 import { securityOf } from "../runtime/kafka/security.ts";
-import { readSecretFiles } from "../runtime/process/secret-files.ts";
 import { applyTopics, type Difference, diffTopics, renderTopics, type TopicsOptions } from "../runtime/topic-admin.ts";
 import { type PartitionsOption, partitionCounts, planTopics } from "../runtime/topic-plan.ts";
 import { act, type Cli } from "./cli.ts";
+import { connectionOf } from "./connection.ts";
 import { parseDuration } from "./duration.ts";
 import { type ExitCode, exitCode } from "./exit-code.ts";
 import { columns } from "./show/columns.ts";
@@ -131,7 +131,7 @@ function show(cli: Cli, differences: readonly Difference[], whenApplied: string)
 }
 
 function topicsOptions(cli: Cli, options: SizeOptions): TopicsOptions {
-  const config = connectionOf(cli);
+  const config = connectionOf("topics", cli);
   return {
     brokers: config.KAFKA_BROKERS.split(","),
     registryUrl: config.SCHEMA_REGISTRY_URL,
@@ -139,13 +139,6 @@ function topicsOptions(cli: Cli, options: SizeOptions): TopicsOptions {
     security: securityOf(config),
     ...sizes(options),
   };
-}
-
-function connectionOf(cli: Cli): ConnectionConfig {
-  const config = parseConfig("topics", connectionConfiguration, readSecretFiles(Object.keys(connectionConfiguration.shape), cli.env));
-  const problems = connectionProblems(config);
-  if (problems.length === 0) return config;
-  throw new KnownError("CONFIG_INVALID", problems.join("\n  "), { fix: "set the variables above; the configuration table in README.md lists all of them" });
 }
 
 function sizes(options: SizeOptions): { partitions?: PartitionsOption; replicationFactor?: number } {

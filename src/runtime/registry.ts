@@ -91,7 +91,12 @@ export class Registry {
     return typeof level === "string" ? level : null;
   }
 
-  /** Removes a subject for good, where it exists; for prefixes of tests and demos. */
+  /** Whether any version is registered under the subject. */
+  async hasSubject(subject: string): Promise<boolean> {
+    return (await this.#call("GET", `/subjects/${encodeURIComponent(subject)}/versions`)) !== null;
+  }
+
+  /** Removes a subject for good, where it exists; for uninstalling, and for prefixes of tests and demos. */
   async deleteSubject(subject: string): Promise<void> {
     const path = `/subjects/${encodeURIComponent(subject)}`;
     await this.#call("DELETE", path);

@@ -55,7 +55,8 @@ interface Found {
 const readTimeoutMs = 30_000;
 const retryEveryMs = 200;
 
-interface Session {
+/** An open connection with the clients of Kafka and of the registry. */
+export interface Session {
   readonly options: TopicsOptions;
   readonly connection: Connection;
   readonly client: Client;
@@ -108,7 +109,8 @@ export async function deletePrefix(options: Pick<TopicsOptions, "brokers" | "reg
   });
 }
 
-async function withSession<T>(options: TopicsOptions, use: (session: Session) => Promise<T>): Promise<T> {
+/** Runs `use` with a connection to Kafka and the registry that is closed afterwards. @throws {KnownError} KAFKA_UNREACHABLE */
+export async function withSession<T>(options: TopicsOptions, use: (session: Session) => Promise<T>): Promise<T> {
   const log = options.log ?? pino({ level: "silent" });
   const connection: Connection = { brokers: options.brokers, clientId: "headgate-topics", log, security: options.security };
   const client = openClient(connection, { retries: 5, initialRetryTime: 50, maxRetryTime: 1000 }, 30_000);

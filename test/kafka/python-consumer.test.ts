@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -16,25 +13,13 @@ import { applyTopics, deletePrefix } from "../../src/runtime/topic-admin.ts";
 import { type GateEvent, gateEvents } from "../../topics/index.ts";
 import { valuesOf } from "../contract/arbitraries.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
+import { pythonWith } from "../fixtures/python.ts";
 
 const script = fileURLToPath(new URL("../../docs/examples/read_gate_events.py", import.meta.url));
 
-/** A Python with what the script's own first line says it needs; made once per machine and set of versions. */
+/** A Python with what the script's own first line says it needs. */
 function python(): string {
-  const wanted = /pip install ([^"]+?)"""/.exec(readFileSync(script, "utf8"))?.[1]?.trim().split(" ") ?? [];
-  assert.ok(wanted.length >= 2, "the script says what it needs");
-  const digest = createHash("sha256").update(wanted.join()).digest("hex").slice(0, 8);
-  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "headgate");
-  const home = join(cache, `python-${digest}`);
-  const ready = join(home, "ready");
-  if (!existsSync(ready)) {
-    mkdirSync(cache, { recursive: true });
-    rmSync(home, { recursive: true, force: true });
-    execFileSync("python3", ["-m", "venv", home], { stdio: "pipe" });
-    execFileSync(join(home, "bin", "pip"), ["install", "--quiet", "--disable-pip-version-check", ...wanted], { stdio: "pipe" });
-    renameSync(mkdtempSync(join(home, "tmp-")), ready);
-  }
-  return join(home, "bin", "python");
+  return pythonWith(/pip install ([^"]+?)"""/.exec(readFileSync(script, "utf8"))?.[1]?.trim().split(" ") ?? []);
 }
 
 /** First line that a process prints; rejects with its error output when it ends without one. */

@@ -2,6 +2,8 @@ import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-par
 
 const emptyUsage = /,\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*/g;
 
+const dataLine = /(?<=^|[\r\n])data(?::[^\r\n]*)?(?:\r\n|\n|\r)/g;
+
 /**
  * An event of a stream as it would have come if nobody had asked for its usage: the chunk that holds nothing but usage is left out, and so is
  * the `"usage": null` that the others then carry. Whatever else an upstream says about usage stays: it says so unasked.
@@ -14,8 +16,8 @@ export function withoutUsage(chunk: JsonObject, text: string): string {
   if (isJsonObject(usage)) return Array.isArray(chunk.choices) && chunk.choices.length === 0 ? "" : text;
   if (usage !== null) return text;
   const found = text.match(emptyUsage);
-  // More than one: which of them is the chunk's own is not worth finding out.
+  // None on one line, or more than one: which of them is the chunk's own is not worth finding out. Other lines of the event stay.
   if (found?.length === 1) return text.replace(emptyUsage, "");
   const { usage: _, ...rest } = chunk;
-  return `data: ${JSON.stringify(rest)}\n\n`;
+  return `data: ${JSON.stringify(rest)}\n${text.replace(dataLine, "")}`;
 }

@@ -92,6 +92,8 @@ describe("hiding the usage of a stream", () => {
   it("leaves the field out by writing the chunk anew where it is not clear which one it is", () => {
     const { shown } = pass(Buffer.from('data: {"x":{"a":1,"usage":null},"usage":null,"choices":[]}\n\n'), []);
     assert.equal(shown, 'data: {"x":{"a":1,"usage":null},"choices":[]}\n\n');
+    const lines = pass(Buffer.from('event: x\r\ndata:{"choices":[],\r\ndata:"usage":null}\r\nid:7\r\n\r\n'), [20]);
+    assert.equal(lines.shown, 'data: {"choices":[]}\nevent: x\r\nid:7\r\n\r\n');
   });
 });
 

@@ -24,8 +24,8 @@ const python = async (baseUrl: string): Promise<Results> => {
   return JSON.parse(stdout) as Results;
 };
 
-/** What belongs to the connection, or to whoever stands at its end. */
-const ofTheWay = new Set(["host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive"]);
+/** What belongs to the connection, or to whoever stands at its end; a trace of its own is what the gateway adds. */
+const ofTheWay = new Set(["host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive", "traceparent", "tracestate"]);
 const headersOf = ({ headers }: AskedOf) => Object.entries(headers).filter(([name]) => !ofTheWay.has(name));
 
 /** A request as it came through the gateway, without the question for usage that the gateway puts into streams. */

@@ -4,6 +4,15 @@ const emptyUsage = /,\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*/
 
 const dataLine = /(?<=^|[\r\n])data(?::[^\r\n]*)?(?:\r\n|\n|\r)/g;
 
+const isNothing = (value: unknown): boolean => value === undefined || value === null || value === "";
+
+/** A choice that says nothing: LiteLLM puts one into the chunk that it sends the usage in. */
+function isBlank(choice: unknown): boolean {
+  if (!isJsonObject(choice)) return false;
+  const { index: _, delta, ...rest } = choice;
+  return Object.values(rest).every(isNothing) && (isNothing(delta) || (isJsonObject(delta) && Object.values(delta).every(isNothing)));
+}
+
 /**
  * An event of a stream as it would have come if nobody had asked for its usage: the chunk that holds nothing but usage is left out, and so is
  * the `"usage": null` that the others then carry. Whatever else an upstream says about usage stays: it says so unasked.
@@ -13,7 +22,7 @@ const dataLine = /(?<=^|[\r\n])data(?::[^\r\n]*)?(?:\r\n|\n|\r)/g;
 export function withoutUsage(chunk: JsonObject, text: string): string {
   const { usage } = chunk;
   if (usage === undefined) return text;
-  if (isJsonObject(usage)) return Array.isArray(chunk.choices) && chunk.choices.length === 0 ? "" : text;
+  if (isJsonObject(usage)) return Array.isArray(chunk.choices) && chunk.choices.every(isBlank) ? "" : text;
   if (usage !== null) return text;
   const found = text.match(emptyUsage);
   // None on one line, or more than one: which of them is the chunk's own is not worth finding out. Other lines of the event stay.

@@ -79,6 +79,11 @@ describe("hiding the usage of a stream", () => {
     );
   });
 
+  it("hides the usage also where it comes with a choice that says nothing, as from LiteLLM", () => {
+    const event = (delta: object) => `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: null }], usage: { prompt_tokens: 1 } })}\n\n`;
+    assert.deepEqual([pass(Buffer.from(event({})), []).shown, pass(Buffer.from(event({ content: "a" })), []).shown], ["", event({ content: "a" })]);
+  });
+
   it("keeps what an upstream tells unasked, and what it cannot read", () => {
     const events = [
       `data: ${JSON.stringify({ choices: [], prompt_filter_results: [] })}\n\n`,

@@ -34,7 +34,7 @@ export const upstreamName = "replay";
 /** Everything by which a demo's spec differs from the defaults: time compressed, margins widened, a shorter ladder. */
 export const compressed = {
   pane: "2s",
-  grace: { calls: "1s", judge: "7s" },
+  grace: { calls: "1s", judge: "10s" },
   ladder: [30, 60, 100],
   shadow: { share: 50, minDwell: "5s" },
   dwell: { min: "6s", minLate: "6s", max: "10m" },

@@ -113,6 +113,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | null = null;
   #collector: Collector | null = null;
   #httpStatus = 0;
+  #isStream = false;
   #ttftMs: number | null = null;
   /** What the sink has not taken yet. */
   #slow: Promise<void> | null = null;
@@ -153,8 +154,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#httpStatus = statusCode;
     const head = { status: statusCode, contentType: String(headers["content-type"] ?? ""), contentEncoding: String(headers["content-encoding"] ?? "") };
     this.#collector = collectorFor(endpoint, head, hidesUsage);
+    this.#isStream = isReadableStream(head);
     // Of a stream that is not shown as a whole the length is not known.
-    if (hidesUsage && isReadableStream(head)) delete headers["content-length"];
+    if (hidesUsage && this.#isStream) delete headers["content-length"];
     sink.head(statusCode, headers);
   }
 
@@ -213,6 +215,11 @@ class Exchange implements Dispatcher.DispatchHandler {
     const about = { latencyMs: this.#elapsedMs(), ttftMs: this.#ttftMs };
     const collected = this.#collected();
     if (why === "caller") {
+      // Callers close a stream when they have read its last event, which can be before the upstream has ended it: they have the whole answer.
+      if (this.#isStream && this.#httpStatus < 300 && collected.errorType === "") {
+        this.#settle({ ...collected, ...about, status: "ok", httpStatus: this.#httpStatus, failure: null });
+        return;
+      }
       this.#settle({ ...collected, ...about, status: "cancelled", errorType: "cancelled", httpStatus: this.#httpStatus || 499, failure: null });
       return;
     }

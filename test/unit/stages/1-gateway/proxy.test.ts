@@ -209,6 +209,22 @@ describe("a streamed call", () => {
     assert.equal(JSON.parse(record?.responseBody ?? "null").choices[0].message.content, "half");
   });
 
+  it("left by its caller after its last event is a whole answer, though the upstream has not ended it", async (t) => {
+    const one = await testUpstream(t);
+    one.answer = (_, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(`${sse([chunk({ content: "whole" })]).join("")}data: [DONE]\n\n`);
+    };
+    const gateway = await testGateway(t, fileFor(one));
+    const abort = new AbortController();
+    const response = await gateway.chat(ask("hi", { stream: true }), { signal: abort.signal });
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    for (let text = ""; !text.includes("[DONE]"); ) text += (await reader?.read())?.value ?? assert.fail("the stream ended");
+    abort.abort();
+    await until("the call is recorded", () => gateway.log.calls().length === 1);
+    assert.deepEqual([gateway.log.calls()[0]?.status, gateway.log.calls()[0]?.errorType], ["ok", ""]);
+  });
+
   it("given up by its caller is given up upstream and recorded as cancelled", async (t) => {
     const one = await testUpstream(t);
     let upstreamClosed = false;

@@ -6,6 +6,7 @@ import { parseConfig } from "../config/parse-config.ts";
 import type { ErrorCode } from "../errors/catalogue.ts";
 import { KnownError } from "../errors/known-error.ts";
 import { pause } from "./deps.ts";
+import { isOfKilledClient } from "./kafka/client.ts";
 import { securityOf } from "./kafka/security.ts";
 import { connectLog } from "./log-client.ts";
 import type { LogClient } from "./port.ts";
@@ -195,15 +196,19 @@ class Host {
       this.#report(error);
       process.exit(3);
     };
+    const onRejection = (error: unknown) => {
+      if (isOfKilledClient(error)) this.#log.debug({ err: error }, "a request of a client that was closed ended");
+      else onError(error);
+    };
     process.on("SIGTERM", onSignal);
     process.on("SIGINT", onSignal);
     process.on("uncaughtException", onError);
-    process.on("unhandledRejection", onError);
+    process.on("unhandledRejection", onRejection);
     return () => {
       process.off("SIGTERM", onSignal);
       process.off("SIGINT", onSignal);
       process.off("uncaughtException", onError);
-      process.off("unhandledRejection", onError);
+      process.off("unhandledRejection", onRejection);
     };
   }
 }

@@ -34,20 +34,30 @@ const plainSocket: ISocketFactory = ({ host, port, ssl, onConnect }: ISocketFact
   return socket;
 };
 
+const KILLED = "this client is closed";
+
+/**
+ * Whether an error is of a client that was killed. kafkajs rejects what was under way then, and some of its promises have nobody that waits for them: the
+ * process has to let these pass, for it is what a kill is meant to do.
+ */
+export function isOfKilledClient(error: unknown): boolean {
+  return error instanceof Error && (error.message.endsWith(KILLED) || isOfKilledClient(error.cause));
+}
+
 function killableSockets(open: ISocketFactory): { factory: ISocketFactory; kill: () => void } {
   const sockets = new Set<net.Socket>();
   let isDead = false;
   return {
     factory: (args) => {
       const socket = isDead ? new net.Socket() : open(args);
-      if (isDead) setImmediate(() => socket.destroy(new Error("this client is closed")));
+      if (isDead) setImmediate(() => socket.destroy(new Error(KILLED)));
       sockets.add(socket);
       socket.once("close", () => sockets.delete(socket));
       return socket;
     },
     kill: () => {
       isDead = true;
-      for (const socket of sockets) socket.destroy(new Error("this client is closed"));
+      for (const socket of sockets) socket.destroy(new Error(KILLED));
     },
   };
 }

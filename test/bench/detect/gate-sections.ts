@@ -58,7 +58,7 @@ export function falseStops(settings: Settings): Section {
       if (isCompared) others.push([name, String(watched), ...comparatorNames.map(alarmed)]);
       if (isCompared) safeRows.push(safeRow(name, seen));
       targets.push(...falseStopTargets(name, runs, scenario));
-      if (scenario === identical) safeRows.push(prototypeRow(model, settings), publishedRow(model));
+      if (scenario === identical) safeRows.push(publishedRow(model));
     }
   }
   const head = ["", "runs", "freeze, α .05", "freeze, α .01", "rolled back, α .05", "rolled back, α .01", "thawed", "frozen at the end"];
@@ -80,14 +80,7 @@ function safeRow(name: string, runs: readonly GatesRun[]): string[] {
   ];
 }
 
-function prototypeRow(model: Model, settings: Settings): string[] {
-  const n = runsOf(200, settings);
-  settings.progress(`false stops: ${model.name} identical, judged signals at their whole limit, ${n} runs`);
-  const runs = runGates(model, identical, { runs: n, seed: settings.seed + 9, advances: true, toTheEnd: true, hasRoom: false });
-  return safeRow(`${model.name} identical, judged signals at their whole limit`, runs);
-}
-
-const publishedRow = ({ name }: Model): string[] => [`${name} prototype, so`, ...(safety[name] ?? []).map(String)];
+const publishedRow = ({ name }: Model): string[] => [`${name} identical, prototype`, ...(safety[name] ?? []).map(String)];
 
 function falseStopTargets(name: string, runs: readonly GatesRun[], scenario: Scenario): Target[] {
   const n = runs.length;

@@ -1,7 +1,7 @@
 import { type SimulatedAction, Simulator } from "../../../src/domain/simulation/simulator.ts";
 import { threshold } from "../../../src/domain/stats/nano-nats.ts";
 import { type Alarms, Comparators } from "./comparators.ts";
-import { gatesPlan, withoutRoom } from "./plans.ts";
+import { gatesPlan } from "./plans.ts";
 import { Dice } from "./random.ts";
 import { baseLevels, type Counts, costGrid, type Model, type Scenario, signalNames, Traffic } from "./traffic.ts";
 
@@ -37,8 +37,6 @@ export interface GatesOptions {
   readonly outageAt?: (minute: number) => number;
   /** Go on after everything that can be known is known. */
   readonly toTheEnd?: boolean;
-  /** Advance judged signals at their whole limit, as the prototype did. */
-  readonly hasRoom?: boolean;
 }
 
 /** Feeds a minute's counts of all signals. */
@@ -55,7 +53,7 @@ export function feed(simulator: Simulator, counts: readonly Counts[]): void {
 export function runGates(model: Model, scenario: Scenario, options: GatesOptions): GatesRun[] {
   const base = scenario.base ?? baseLevels;
   const traffic = new Traffic(model, base, scenario.candidate);
-  const plan = options.hasRoom === false ? withoutRoom(gatesPlan(base)) : gatesPlan(base);
+  const plan = gatesPlan(base);
   const simulator = new Simulator(plan, { restarts: 1, advances: options.advances === true, grids: { [productCost]: costGrid } });
   const dice = new Dice(options.seed, 0x68656164);
   return Array.from({ length: options.runs }, (_, i) => {

@@ -49,11 +49,6 @@ export function gatesPlan(base: Levels): RolloutPlan {
   return knowing(normalised({ ladder: [10, 100], dwell: { min: "999h", minLate: "999h", max: "2000h" } }), signalNames, base);
 }
 
-/** The prototype let judged signals advance at their whole limit, without room for what is unscored (section 1.8): as signals of calls do. */
-export function withoutRoom(plan: SimulatedPlan): SimulatedPlan {
-  return { ...plan, signals: plan.signals.map((signal) => ({ ...signal, group: "calls" as const })) };
-}
-
 /** Four guardrails over the whole ladder, 5-minute panes (statistics.md section 3.5). */
 export function rampPlan(base: Levels, over: Partial<RolloutSpec> = {}): SimulatedPlan {
   const names = ["schema", "error", "task", "latency"] as const;

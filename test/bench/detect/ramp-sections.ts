@@ -22,9 +22,7 @@ interface Ramped {
 export function rampSection(settings: Settings): Section {
   const all: Ramped[] = [];
   for (const model of rampModels) {
-    const whole = rampScenarios.filter(({ name }) => name === "identical, diurnal" || name.endsWith("at 25 %"));
-    const prototypes = whole.map((scenario) => ({ ...scenario, name: `${scenario.name}; judged signals at their whole limit`, hasRoom: false }));
-    for (const scenario of [...rampScenarios, ...prototypes, ...productRamps]) {
+    for (const scenario of [...rampScenarios, ...productRamps]) {
       const isOwn = rampScenarios.includes(scenario);
       const n = runsOf(isOwn ? RAMP_RUNS : RAMP_RUNS / 5, settings);
       settings.progress(`ramp: ${model.rps}/s ${scenario.name}, ${n} runs`);

@@ -1,6 +1,6 @@
 import { Simulator } from "../../../src/domain/simulation/simulator.ts";
 import type { RolloutSpec } from "../../../topics/index.ts";
-import { rampPlan, withoutRoom } from "./plans.ts";
+import { rampPlan } from "./plans.ts";
 import { Dice, poisson } from "./random.ts";
 import { baseLevels } from "./traffic.ts";
 
@@ -33,8 +33,6 @@ export interface RampScenario {
   readonly spec?: Partial<RolloutSpec>;
   /** Steps that time alone lets pass, as the prototype's first one. */
   readonly openSteps?: readonly number[];
-  /** Advance judged signals at their whole limit, as the prototype did. */
-  readonly hasRoom?: boolean;
 }
 
 export interface RampRun {
@@ -131,7 +129,7 @@ class Ramp {
 /** Rollouts over the whole ladder, one after the other. */
 export function runRamps(model: RampModel, scenario: RampScenario, runs: number, seed: number): RampRun[] {
   const plan = rampPlan({ ...baseLevels, ...base, latency: 1 }, scenario.spec);
-  const simulator = new Simulator(scenario.hasRoom === false ? withoutRoom(plan) : plan, { openSteps: scenario.openSteps ?? [] });
+  const simulator = new Simulator(plan, { openSteps: scenario.openSteps ?? [] });
   const ramp = new Ramp(simulator, new Dice(seed, 0x72616d70), model, scenario);
   return Array.from({ length: runs }, () => ramp.run());
 }

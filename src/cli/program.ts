@@ -16,7 +16,7 @@ import { replayCommand } from "./replay/replay.ts";
 import { roleCommands } from "./roles.ts";
 import { applyCommand } from "./rollout/apply.ts";
 import { getCommand, listCommand, statusCommand } from "./rollout/get.ts";
-import { lintCommand, schemaCommand } from "./rollout/lint.ts";
+import { lintCommand, lintSpecCommand, schemaCommand } from "./rollout/lint.ts";
 import { baselineCommand, verbCommand, verbDescriptions } from "./rollout/verbs.ts";
 import { topicsCommand } from "./topics.ts";
 import { uninstallCommand } from "./uninstall.ts";
@@ -39,6 +39,7 @@ export function headgate(cli: Cli): Command {
   for (const verb of Object.keys(verbDescriptions) as (keyof typeof verbDescriptions)[]) verbCommand(rollout.command(verb), verb, cli);
   lintCommand(rollout.command("lint"), cli);
   planCommand(root.command("plan").helpGroup("Rollouts (through the control API)"), cli);
+  lintSpecCommand(root.command("lint").helpGroup("Rollouts (through the control API)"), cli);
   schemaCommand(rollout.command("schema"), cli);
   baselineCommand(root.command("baseline").helpGroup("Rollouts (through the control API)"), cli);
   brakeCommand(root.command("brake").helpGroup("Rollouts (through the control API)"), cli);

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { rolloutSpec } from "../../../topics/rollout-spec.ts";
 import { plannerProblems } from "../../domain/planning/advice.ts";
 import { act, type Cli } from "../cli.ts";
-import { exitCode } from "../exit-code.ts";
+import { type ExitCode, exitCode } from "../exit-code.ts";
 import { readVolume, type VolumeOptions, volumeOptions } from "../plan/volume.ts";
 import { showProblems } from "../problems.ts";
 import { connectionOptions } from "./connection.ts";
@@ -17,32 +17,33 @@ interface LintOptions extends VolumeOptions {
   readonly rubric: readonly string[];
 }
 
-/** `headgate rollout lint` */
+/** `headgate lint SPEC`: as `headgate plan SPEC` takes it. */
+export function lintSpecCommand(command: Command, cli: Cli): Command {
+  lintOptions(command.argument("<spec>", "the spec, YAML or JSON; - reads standard input"));
+  return act(command, cli, ([spec = ""], options) => run(cli, { ...(options as unknown as LintOptions), file: spec }));
+}
+
+/** `headgate rollout lint -f SPEC` */
 export function lintCommand(command: Command, cli: Cli): Command {
+  lintOptions(command.requiredOption("-f, --file <file>", "the spec, YAML or JSON; - reads standard input"));
+  return act(command, cli, (_args, options) => run(cli, options as unknown as LintOptions));
+}
+
+function lintOptions(command: Command): void {
   connectionOptions(volumeOptions(command))
     .description("check a spec offline: its schema, whether it makes sense, and with a volume whether its ladder can decide")
-    .requiredOption("-f, --file <file>", "the spec, YAML or JSON; - reads standard input")
     .option("--rubric <file>", "a rubric that the spec names; repeatable", collect, [])
     .option("--set <path=value>", "set one value of the spec before; repeatable", collect, []);
-  return act(command, cli, async (_args, options) => {
-    const { file, set, rubric, output } = options as unknown as LintOptions;
-    const { problems, notices } = await lint(
-      cli,
-      options as unknown as LintOptions,
-      checkSpec(await readSpecFile(cli, file, set), await readRubricFiles(cli, rubric)),
-    );
-    if (output !== "json") for (const notice of notices) cli.terminal.err(`${file}: note: ${notice}`);
-    if (output === "json") cli.terminal.out(JSON.stringify({ file, problems, notices }));
-    else
-      cli.terminal.out(
-        problems.length === 0
-          ? `${file}: ok`
-          : showProblems(problems)
-              .map((line) => `${file}: ${line}`)
-              .join("\n"),
-      );
-    return problems.length === 0 ? exitCode.ok : exitCode.usage;
-  });
+}
+
+async function run(cli: Cli, options: LintOptions): Promise<ExitCode> {
+  const { file, set, rubric, output } = options;
+  const { problems, notices } = await lint(cli, options, checkSpec(await readSpecFile(cli, file, set), await readRubricFiles(cli, rubric)));
+  if (output !== "json") for (const notice of notices) cli.terminal.err(`${file}: note: ${notice}`);
+  const lines = showProblems(problems).map((line) => `${file}: ${line}`);
+  if (output === "json") cli.terminal.out(JSON.stringify({ file, problems, notices }));
+  else cli.terminal.out(problems.length === 0 ? `${file}: ok` : lines.join("\n"));
+  return problems.length === 0 ? exitCode.ok : exitCode.usage;
 }
 
 /** A spec that makes sense is checked against a volume too, when one is known. */

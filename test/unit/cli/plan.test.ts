@@ -97,6 +97,7 @@ describe("headgate rollout lint with a volume", () => {
     assert.match(narrow.lines.out[0] ?? "", /ladder\[0\]: is 1 %, .*widen the limit of task_completion/);
     const unknown = fakeCli({ files });
     assert.equal(await run(["rollout", "lint", "-f", "spec.yaml"], unknown), 0);
+    assert.equal(await run(["lint", "spec.yaml", "--rps", "3"], unknown), 2, "the short form takes the spec as plan does");
     assert.match(unknown.lines.err.join("\n"), /no volume was given/);
   });
 });

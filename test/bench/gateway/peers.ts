@@ -107,7 +107,7 @@ async function litellm({ processes, upstreamPort, directory }: Place): Promise<C
     config,
     `model_list:\n  - { model_name: bench, litellm_params: ${parameters} }\nrouter_settings: { num_retries: 0, disable_cooldowns: true }\n`,
   );
-  const env = { LITELLM_LOCAL_MODEL_COST_MAP: "True", LITELLM_LOG: "ERROR" };
+  const env = { LITELLM_LOCAL_MODEL_COST_MAP: "True", LITELLM_LOG: "ERROR", LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY: "True" };
   const started = processes.run("litellm", [interpreter, peersPy, "litellm", config, String(port)], { on: "proxy", env });
   await until("litellm", started, answers(`http://127.0.0.1:${port}/health/liveliness`));
   return { name: "litellm", port, path: "/v1/chat/completions", model: "bench", headers: {}, started, ...nothing };

@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { RolloutSpec } from "../../../topics/index.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import { readCalls, readRows } from "./calls.ts";
-import { compressed, type Dealt, deal, type Ending, goldenPrompts, promptsOf, type Story, versionsOf, watchedForDrift, wideSignals } from "./stories.ts";
+import { compressed, type Dealt, deal, type Ending, promptsOf, type Story, turnedStory, versionsOf, wideSignals } from "./stories.ts";
 
 /** One recorded comparison: which file, which two versions, which signals the recording carries, and how it must end. */
 interface DataCase {
@@ -123,24 +123,8 @@ async function turnedPrime(directory: string, route: string): Promise<Story> {
   const rows = await readCalls(join(directory, "llmdrift_prime_gpt4.jsonl"));
   const as = (recorded: string, version: string) => rows.filter((row) => row.model_version === recorded).map((row) => ({ ...row, model_version: version }));
   const calls = [...as(march, names.baseline), ...as(march, names.candidate), ...as(june, becomes)];
-  return {
-    title: "prime: gpt-4 March becomes June under its name",
-    ...names,
-    spec: {
-      ...names,
-      versions: versionsOf(names),
-      signals: [wideSignals.schema, wideSignals.task, wideSignals.errors, wideSignals.latency],
-      judge: { rubric: "task@1", budget: "900/min" },
-      schema: { source: "pattern", pattern: "\\[(Yes|No)\\]" },
-      ...compressed,
-      ...watchedForDrift(goldenPrompts(calls, names.candidate, /prime/, "[Yes]")),
-    },
-    calls,
-    prompts: promptsOf(calls, names.baseline),
-    callsPerSecond: 16,
-    ending: "rerouted",
-    turn: { model: names.candidate, becomes },
-  };
+  const schema = { source: "pattern", pattern: "\\[(Yes|No)\\]" } as const;
+  return turnedStory({ title: "prime: gpt-4 March becomes June under its name", names, becomes, calls, schema, right: "[Yes]" });
 }
 
 /** Arrival times of a recorded production service, when the directory has them. */

@@ -50,7 +50,7 @@ export const compressed = {
  * What differs in a story about drift: the rollout before it is short, and the watch and its golden prompts look every 2 s instead of every 10 min
  * and every hour.
  */
-export function watchedForDrift(golden: NonNullable<RolloutSpec["golden"]>["prompts"]) {
+function watchedForDrift(golden: NonNullable<RolloutSpec["golden"]>["prompts"]) {
   return {
     ladder: [100],
     shadow: { share: 0 },
@@ -65,7 +65,7 @@ export function watchedForDrift(golden: NonNullable<RolloutSpec["golden"]>["prom
 const pinned = 6;
 
 /** Golden prompts as an operator would choose them: such that the version answers right now, and must always contain this. */
-export function goldenPrompts(calls: readonly RecordedCall[], version: string, kind: RegExp, contains: string) {
+function goldenPrompts(calls: readonly RecordedCall[], version: string, kind: RegExp, contains: string) {
   const right = calls.filter(
     (call) => call.model_version === version && call.task_pass === true && call.output?.includes(contains) && kind.test(call.prompt ?? ""),
   );
@@ -156,18 +156,33 @@ export function builtInStories(seed: number, swapGood: boolean): Story[] {
 function driftStory(seed: number, names: Dealt): Story {
   const becomes = `${names.candidate} (changed)`;
   const calls = publishedCalls(seed * 100 + 3, { [names.baseline]: march, [names.candidate]: asGood, [becomes]: june }, 600, 1);
-  const golden = goldenPrompts(calls, names.candidate, /prime/, '"answer":"yes"');
+  const schema = { source: "json", jsonSchema: answerSchema, fence: "forbidden" } as const;
+  return turnedStory({ title: "changed by its provider", names, becomes, calls, schema, right: '"answer":"yes"' });
+}
+
+interface Turned {
+  readonly title: string;
+  readonly names: Dealt;
+  readonly becomes: string;
+  readonly calls: readonly RecordedCall[];
+  readonly schema: NonNullable<RolloutSpec["schema"]>;
+  /** What the answers to golden prompts must contain. */
+  readonly right: string;
+}
+
+/** A route on which no rollout runs any more when the calls of its version are answered by another one. */
+export function turnedStory({ title, names, becomes, calls, schema, right }: Turned): Story {
   return {
-    title: "changed by its provider",
+    title,
     ...names,
     spec: {
       ...names,
       versions: versionsOf(names),
       signals: [wideSignals.schema, wideSignals.task, wideSignals.errors, wideSignals.latency],
       judge: { rubric: "task@1", budget: "900/min" },
-      schema: { source: "json", jsonSchema: answerSchema, fence: "forbidden" },
+      schema,
       ...compressed,
-      ...watchedForDrift(golden),
+      ...watchedForDrift(goldenPrompts(calls, names.candidate, /prime/, right)),
     },
     calls,
     prompts: promptsOf(calls, names.baseline),

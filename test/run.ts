@@ -44,6 +44,9 @@ async function runBatch(title: string, files: readonly string[], env: NodeJS.Pro
   for (const { file, name, error } of ran.outcomes.filter((outcome) => outcome.result === "failed")) {
     console.log(`  ✖ ${relative(root, file)} > ${name}\n${indent(error ?? "")}`);
   }
+  for (const { file, name, error } of ran.outcomes.filter((outcome) => outcome.result === "skipped")) {
+    console.error(`  ○ not run: ${relative(root, file)} > ${name}${error ? `: ${error}` : ""}`);
+  }
   if (hasFailed) showOutput(ran);
 }
 

@@ -35,6 +35,7 @@ function ended(data: Reported, hasFailed: boolean): void {
     isSkipped: Boolean(data.skip) || Boolean(data.todo),
     isSuite: type === "suite",
     ...(error?.failureType === undefined ? {} : { failureType: error.failureType }),
+    ...(typeof data.skip === "string" ? { error: data.skip } : {}),
     ...(error === undefined ? {} : { error: inspect(error.cause ?? error, { depth: 6 }) }),
   });
   if (outcome !== undefined) send({ kind: "outcome", ...outcome });

@@ -4,7 +4,7 @@ export interface Outcome {
   /** Names of the suites around it and its own, joined by ` > `. */
   readonly name: string;
   readonly result: "passed" | "failed" | "skipped";
-  /** What went wrong, ready to print. */
+  /** What went wrong, ready to print; of a skipped test, why it was. */
   readonly error?: string;
 }
 
@@ -49,7 +49,7 @@ export class LeafCounter {
     if (nesting === 0 && name === file) return { file, name: "(the file)", result: "failed", error: "there is no test in this file" };
     if (event.hasFailed && !(isParent && event.failureType === "subtestsFailed")) return { file, name: path, result: "failed", error: event.error ?? "failed" };
     if (isParent && !event.isSkipped) return undefined;
-    return { file, name: path, result: event.isSkipped ? "skipped" : "passed" };
+    return event.isSkipped ? { file, name: path, result: "skipped", error: event.error ?? "" } : { file, name: path, result: "passed" };
   }
 }
 

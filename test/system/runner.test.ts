@@ -19,7 +19,7 @@ function file(name: string, source: string): string {
 
 function runTests(args: readonly string[], extra: NodeJS.ProcessEnv = {}): { lastLine: string; status: number | null; all: string } {
   const ran = spawnSync(process.execPath, [join(root, "test/run.ts"), ...args], { encoding: "utf8", env: { ...env, ...extra } });
-  return { lastLine: ran.stdout.trimEnd().split("\n").at(-1) ?? "", status: ran.status, all: ran.stdout };
+  return { lastLine: ran.stdout.trimEnd().split("\n").at(-1) ?? "", status: ran.status, all: `${ran.stdout}${ran.stderr}` };
 }
 
 /** Waits on a condition, never on a time. */
@@ -62,6 +62,8 @@ describe("the test runner", () => {
   it("names skipped tests apart, and a run of skipped tests only is a run of none", () => {
     const skipping = file("skipping.test.ts", `import { it } from "node:test"; it.skip("later", () => {}); it("runs", () => {});`);
     assert.deepEqual(runTests([skipping]).lastLine, "1 passed, 0 failed, 1 skipped");
+    const why = runTests([file("skips-itself.test.ts", `import { it } from "node:test"; it("runs", () => {}); it("late", (t) => t.skip("no Python here"));`)]);
+    assert.match(why.all, /not run: .*skips-itself\.test\.ts > late: no Python here/);
     const only = runTests([file("only-skipped.test.ts", `import { it } from "node:test"; it.skip("later", () => {});`)]);
     assert.deepEqual([only.lastLine, only.status], ["0 passed, 1 failed, 1 skipped", 1]);
   });

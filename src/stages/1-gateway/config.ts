@@ -67,6 +67,7 @@ export interface GatewayConfig {
   readonly conversations: ConversationsOptions;
   readonly subject: GatewayFile["subject"];
   readonly maxInFlight: number;
+  readonly maxBodyBytesInFlight: number;
   readonly shadow: { readonly maxInFlight: number };
   readonly log: { readonly off: boolean; readonly maxRecords: number; readonly maxBytes: number; readonly spoolMaxBytes: number };
 }
@@ -91,7 +92,7 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     return [name, { baseline: static_, ...defaults, ...definedOf({ bodies, shield }), ...definedOf(limits ?? {}) }];
   });
   if (problems.length > 0) throw invalid(path, problems);
-  const { data = null, admin, subject, maxInFlight, shadow, log } = file;
+  const { data = null, admin, subject, maxInFlight, maxBodyBytesInFlight, shadow, log } = file;
   const access = {
     callers: callersOf(file.callers),
     pinSecretHash: file.pins?.secretHash ?? null,
@@ -99,7 +100,7 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     accessLog: file.accessLog,
     conversations: file.conversations,
   };
-  return { data, admin, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, maxInFlight, shadow, log };
+  return { data, admin, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, maxInFlight, maxBodyBytesInFlight, shadow, log };
 }
 
 /** Fields of an object that are not undefined. */

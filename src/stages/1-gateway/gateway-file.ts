@@ -133,6 +133,11 @@ export const gatewayFile = z
       .prefault({})
       .describe("a conversation keeps its version when a step up adds its subject to the candidate"),
     maxInFlight: z.int().min(1).max(1_000_000).default(2_048).describe("calls at the same time in total; more are answered 503"),
+    maxBodyBytesInFlight: z
+      .int()
+      .min(1)
+      .default(256 * 1024 * 1024)
+      .describe("bytes of the request bodies of all running calls, as they came; a call that does not fit is answered 503"),
     shadow: z
       .strictObject({ maxInFlight: z.int().min(0).max(1_000_000).default(64).describe("mirrored calls at the same time; more are dropped") })
       .prefault({}),

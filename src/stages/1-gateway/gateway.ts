@@ -71,7 +71,7 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   const metrics = new GatewayMetrics(options.metrics);
   const upstreams = new Map([...config.upstreams].map(([name, upstream]) => [name, new Upstream(upstream)]));
   const unwatchSecrets = watchSecrets(upstreams, log);
-  const inFlight = new InFlight(config.maxInFlight);
+  const inFlight = new InFlight(config.maxInFlight, config.maxBodyBytesInFlight);
   const { records, disk } = await openLog(options, clock, metrics);
   const routes = new LiveRoutes({
     configured: config.routes,
@@ -124,7 +124,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     routes,
     log: records,
     disk,
-    inFlight: () => inFlight.total,
+    inFlight,
     shadowsInFlight: () => mirror.inFlight,
     isConnected: () => restored,
     snapshot: () => snapshot.state,

@@ -130,7 +130,7 @@ export class GatewayMetrics {
     routes: LiveRoutes;
     log: RequestLog;
     disk: DiskLog;
-    inFlight: () => number;
+    inFlight: { readonly total: number; readonly bytes: number };
     shadowsInFlight: () => number;
     isConnected: () => boolean;
     snapshot: () => SnapshotState;
@@ -147,7 +147,8 @@ export class GatewayMetrics {
           this.set(read());
         },
       });
-    gauge("headgate_gateway_in_flight", "Calls that run now.", state.inFlight);
+    gauge("headgate_gateway_in_flight", "Calls that run now.", () => state.inFlight.total);
+    gauge("headgate_gateway_in_flight_body_bytes", "Bytes of request bodies that running calls hold.", () => state.inFlight.bytes);
     gauge("headgate_gateway_shadows_in_flight", "Mirrored calls that run now.", state.shadowsInFlight);
     gauge("headgate_gateway_queued_records", "Records that wait to be written.", () => state.log.queuedRecords);
     gauge("headgate_gateway_queued_bytes", "The same in bytes.", () => state.log.queuedBytes);

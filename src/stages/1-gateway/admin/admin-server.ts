@@ -44,7 +44,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, deps: 
   const asked = `${request.method} ${(request.url ?? "/").split("?", 1)[0]}`;
   if (asked === "GET /v1/status") sendJson(response, 200, deps.status());
   else if (asked === "POST /v1/brakes") {
-    if (body.kind === "too_large") throw invalid(`the body is larger than ${MAX_BODY} bytes`);
+    if (body.kind !== "read") throw invalid(`the body is larger than ${MAX_BODY} bytes`);
     sendJson(response, 200, await deps.brake(parsed(body.bytes)));
   } else throw new KnownError("NOT_FOUND", `the admin port knows no ${asked}`, { fix: "it knows GET /v1/status and POST /v1/brakes" });
 }

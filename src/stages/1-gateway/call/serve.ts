@@ -19,7 +19,7 @@ import { type AnswerDeps, type Answered, answer, type Served } from "./answer.ts
 import { Conversations, responseIdOf } from "./conversations.ts";
 import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged, Sink } from "./exchange.ts";
-import type { InFlight } from "./in-flight.ts";
+import type { InFlight, Room } from "./in-flight.ts";
 import { KeyedHash } from "./keyed-hash.ts";
 import type { Mirror } from "./mirror.ts";
 import { outcomeTokenHeader } from "./outcome-token.ts";
@@ -48,6 +48,8 @@ interface Incoming {
   readonly requestId: string;
   readonly endpoint: Endpoint;
   readonly caller: Caller;
+  /** What its body may take. */
+  readonly room: Room;
 }
 
 type Parsed =
@@ -165,12 +167,14 @@ export class Serve {
       this.#reject(request, response, requestId, apiErrors.gatewayBusy(config.maxInFlight));
       return;
     }
+    const room = inFlight.openRoom();
     try {
-      await this.#admit(request, response, { requestId, endpoint, caller });
+      await this.#admit(request, response, { requestId, endpoint, caller, room });
     } catch (error) {
       this.#deps.log.error({ err: error, requestId }, "a call failed in the gateway itself");
       this.#reject(request, response, requestId, apiErrors.bug(requestId));
     } finally {
+      room.leave();
       inFlight.leave();
     }
   }
@@ -187,8 +191,9 @@ export class Serve {
   async #admit(request: IncomingMessage, response: ServerResponse, about: Incoming): Promise<void> {
     const { routes, inFlight, upstreams, config } = this.#deps;
     const reject = (error: ApiError) => this.#reject(request, response, about.requestId, error);
-    const body = await readBody(request, this.#largestBody);
+    const body = await readBody(request, this.#largestBody, about.room.take);
     if (body.kind === "aborted") return;
+    if (body.kind === "no_room") return reject(apiErrors.gatewayFull(config.maxBodyBytesInFlight));
     if (body.kind === "too_large") return reject(apiErrors.tooLarge(this.#largestBody));
     const parsed = parse(body.bytes);
     if (parsed.kind === "wrong") return reject(parsed.error);

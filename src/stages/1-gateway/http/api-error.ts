@@ -107,6 +107,14 @@ export const apiErrors = {
     code: "gateway_overloaded",
     retryAfterS: 1,
   }),
+  gatewayFull: (maxBytes: number): ApiError => ({
+    status: 503,
+    message: `The requests that are running on this gateway hold all of the ${maxBytes} bytes that it keeps for their bodies`,
+    type: "server_error",
+    param: null,
+    code: "gateway_overloaded",
+    retryAfterS: 1,
+  }),
   stopping: (): ApiError => ({
     status: 503,
     message: "This gateway is stopping",

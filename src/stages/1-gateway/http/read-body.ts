@@ -1,28 +1,38 @@
 import type { IncomingMessage } from "node:http";
 
-export type BodyRead = { readonly kind: "read"; readonly bytes: Buffer } | { readonly kind: "too_large" } | { readonly kind: "aborted" };
+export type BodyRead =
+  | { readonly kind: "read"; readonly bytes: Buffer }
+  | { readonly kind: "too_large" }
+  | { readonly kind: "no_room" }
+  | { readonly kind: "aborted" };
 
 /**
  * Reads a request body, at most `maxBytes` of it. Nothing beyond the limit is kept in memory.
+ *
+ * @param take asked before each piece is kept; false: there is no room for it now
  */
-export function readBody(request: IncomingMessage, maxBytes: number): Promise<BodyRead> {
+export function readBody(request: IncomingMessage, maxBytes: number, take: (bytes: number) => boolean = () => true): Promise<BodyRead> {
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) return Promise.resolve({ kind: "too_large" });
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;
     const onData = (chunk: Buffer) => {
       size += chunk.length;
-      if (size <= maxBytes) {
+      const kind = size > maxBytes ? "too_large" : take(chunk.length) ? "kept" : "no_room";
+      if (kind === "kept") {
         chunks.push(chunk);
         return;
       }
       request.off("data", onData);
-      resolve({ kind: "too_large" });
+      request.off("end", onEnd);
+      chunks.length = 0;
+      resolve({ kind });
     };
+    const onEnd = () => resolve({ kind: "read", bytes: chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size) });
     // What comes first counts: a request that has ended also closes.
     const onBroken = () => resolve({ kind: "aborted" });
     request.on("data", onData);
-    request.on("end", () => resolve({ kind: "read", bytes: chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size) }));
+    request.on("end", onEnd);
     request.on("close", onBroken);
     request.on("error", onBroken);
   });

@@ -64,7 +64,7 @@ export class OutcomeIntake {
     if (tokens === null) return reject(apiErrors.outcomesOff());
     const body = await readBody(request, MOST_BYTES);
     if (body.kind === "aborted") return;
-    if (body.kind === "too_large") return reject(apiErrors.tooLarge(MOST_BYTES));
+    if (body.kind !== "read") return reject(apiErrors.tooLarge(MOST_BYTES));
     const parsed = parseOutcomes(body.bytes.toString("utf8"));
     if (parsed.kind === "wrong") return reject(parsed.error);
     const verified = this.#verify(tokens, parsed.outcomes);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { atMs, count, days, defineTopic, maybe, openEnum, type ValueOf } from "./define.ts";
-import { attribution, twin } from "./parts.ts";
+import { attribution, twin, wholeChecks } from "./parts.ts";
 
 /** One completed LLM call, or a mark of an instance that has nothing to say. Written by gateways and adapters. */
 export const requests = defineTopic({
@@ -38,6 +38,7 @@ export const requests = defineTopic({
     upstreamModel: z.string().describe("gen_ai.request.model as sent upstream"),
     bodies: openEnum("full", "redacted", "none").describe("what the two bodies hold"),
     cut: z.boolean().describe("a body was longer than the limit and was cut"),
+    wholeChecks: wholeChecks.describe("of a cut call: what the checks said of the whole answers before they were cut; null: whoever reads the record checks"),
     requestBody: maybe(z.string()).describe("JSON as the caller sent it"),
     responseBody: maybe(z.string()).describe("JSON as the upstream answered; for streams, the joined answer"),
     responseFormat: maybe(z.string()).describe("JSON of response_format, when the caller asked for one"),

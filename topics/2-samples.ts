@@ -9,6 +9,7 @@ export const samples = defineTopic({
   shape: z.object({
     ...attribution,
     rubrics: z.array(z.string()).describe("digests, in `catalog`, of the rubrics wanted"),
+    cut: z.boolean().describe("the call was longer than its record: nobody can judge it, and it comes without bodies"),
     requestBody: maybe(z.string()),
     responseBody: maybe(z.string()),
     reference: maybe(z.string()),

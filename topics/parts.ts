@@ -82,3 +82,14 @@ export const twin = maybe(
     costUsd: maybe(z.number()),
   }),
 );
+
+/** What the deterministic checks said of a whole answer; null: it was not answered, or nobody could read it whole. */
+const wholeCheck = maybe(
+  z.object({
+    schemaValid: maybe(z.boolean()).describe("null: no form was asked for, or it could not be checked"),
+    empty: maybe(z.boolean()),
+    formBroken: z.boolean().describe("the form that was asked for is not a schema or pattern"),
+    timedOut: z.boolean().describe("the check took too long: nothing is known about the form"),
+  }),
+);
+export const wholeChecks = maybe(z.object({ answer: wholeCheck, twin: wholeCheck }));

@@ -106,6 +106,7 @@ function call(recorded: ReturnType<typeof publishedCalls>[number] | undefined, e
     upstreamModel: "atlas",
     bodies: "full",
     cut: false,
+    wholeChecks: null,
     requestBody: JSON.stringify({ model: "bench", messages: [{ role: "user", content: recorded?.prompt }], response_format: { type: "json_object" } }),
     responseBody: JSON.stringify(body(recorded?.output)),
     responseFormat: '{"type":"json_object"}',

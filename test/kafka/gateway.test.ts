@@ -10,7 +10,8 @@ import { connectLog } from "../../src/runtime/log-client.ts";
 import type { LogClient } from "../../src/runtime/port.ts";
 import { applyTopics, deletePrefix } from "../../src/runtime/topic-admin.ts";
 import { program } from "../../src/stages/1-gateway/main.ts";
-import { type Brake, brakes, type FleetReport, fleet, type Request, type RoutingTable, requests, routing } from "../../topics/index.ts";
+import { program as samplerProgram } from "../../src/stages/2-sampler/main.ts";
+import { type Brake, brakes, type FleetReport, type Frame, fleet, partials, type Request, type RoutingTable, requests, routing } from "../../topics/index.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 import { tableWith } from "../unit/domain/routing/table-fixture.ts";
 import { answerJson, ask, completion, fileFor, type TestUpstream, testUpstream, until } from "../unit/stages/1-gateway/harness.ts";
@@ -70,7 +71,7 @@ async function freePort(): Promise<number> {
 }
 
 /** Records of a topic as they arrive, with their partition. */
-function collect<V>(t: TestContext, client: LogClient, topic: typeof requests | typeof fleet): { partition: number; value: V }[] {
+function collect<V>(t: TestContext, client: LogClient, topic: typeof requests | typeof fleet | typeof partials): { partition: number; value: V }[] {
   const seen: { partition: number; value: V }[] = [];
   const follower = client.follow([topic], {
     from: "beginning",
@@ -126,6 +127,36 @@ describe("the gateway on a real Kafka", () => {
       );
       for (const [i, { markMs }] of values.entries()) assert.ok(values.slice(i).every(({ endedAtMs }) => endedAtMs >= markMs));
     }
+  });
+
+  it("a call that is longer than its record reaches the topic cut, and the sampler counts what the gateway saw of the whole answer", async (t) => {
+    const { connection, client } = await prefixed(t);
+    const seen = collect<Request>(t, client, requests);
+    const frames = collect<Frame>(t, client, partials);
+    const [one, two] = await upstreamsOf(t);
+    const texts = ["}", ',"more":1}'].map((end) => `{"text":"${"x".repeat(9 * 1024 * 1024)}"${end}`);
+    one.answer = (_, response) => answerJson(response, completion(texts.shift() ?? ""));
+    const gateway = await gatewayOn(t, [one, two], () => connectLog({ ...connection, clientId: "gateway", log }));
+    const schema = { type: "object", properties: { text: { type: "string" } }, additionalProperties: false };
+    for (let i = 0; i < 2; i++) await gateway.chat(ask("long", { response_format: { type: "json_schema", json_schema: { name: "long", schema } } }));
+    await until("both calls are in the topic", () => seen.filter(({ value }) => value.kind === "call").length === 2, deadlineMs);
+    const calls = seen.flatMap(({ value }) => (value.kind === "call" ? [value] : []));
+    assert.deepEqual(calls.map(({ cut, wholeChecks }) => [cut, wholeChecks?.answer?.schemaValid]).sort(), [
+      [true, false],
+      [true, true],
+    ]);
+    const sampler = await samplerProgram.start({
+      ...{ env: {}, log, metrics: new Registry(), instance: "sampler", readiness: () => undefined },
+      connect: () => connectLog({ ...connection, clientId: "sampler", log }),
+    });
+    t.after(() => sampler.stop());
+    const counted = () => frames.flatMap(({ value }) => value.entries).filter(({ signal }) => signal === "schema_validity");
+    const sum = (of: (entry: Frame["entries"][number]) => number) => counted().reduce((total, entry) => total + of(entry), 0);
+    await until("both are counted", () => sum(({ scored }) => scored) === 2, deadlineMs);
+    assert.equal(
+      sum(({ values, counts }) => counts[values.indexOf(1)] ?? 0),
+      1,
+    );
   });
 
   it("obeys a routing record and then a brake, and reports both on the fleet", async (t) => {

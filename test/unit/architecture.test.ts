@@ -20,10 +20,12 @@ const table: readonly Row[] = [
   { files: /^topics\//, may: "topics/|zod$" },
   { files: /^src\/errors\//, may: "src/errors/" },
   { files: /^src\/domain\//, may: "src/domain/|src/errors/|tdigest$" },
+  // Checks of callers' schemas and patterns, bounded in time: whoever has the whole answer runs them, the gateway or the sampler.
+  { files: /^src\/checks\//, may: "src/checks/|src/domain/checks/|node:(?:crypto|vm)$|ajv(/|$)" },
   { files: /^src\/config\//, may: "src/config/|src/errors/|zod$" },
   { files: /^src\/runtime\//, may: "src/runtime/|src/config/|src/errors/|src/domain/hash/|topics/|node:|zod$|kafkajs$|@kafkajs/|avsc$|pino$|prom-client$" },
-  { files: /^src\/stages\/(1-gateway)\//, may: `${stageCommon}|undici$|yaml$` },
-  { files: /^src\/stages\/(2-sampler)\//, may: `${stageCommon}|ajv(/|$)` },
+  { files: /^src\/stages\/(1-gateway)\//, may: `${stageCommon}|src/checks/|undici$|yaml$` },
+  { files: /^src\/stages\/(2-sampler)\//, may: `${stageCommon}|src/checks/` },
   { files: /^src\/stages\/(3-judge)\//, may: `${stageCommon}|openai(/|$)|yaml$` },
   { files: /^src\/stages\/(6-control)\//, may: `${stageCommon}|fastify$|yaml$` },
   { files: /^src\/stages\/(7-prober)\//, may: `${stageCommon}|ajv(/|$)` },
@@ -105,6 +107,8 @@ describe("what may import what", () => {
       ["src/dev/x.ts", `import { Kafka } from "kafkajs";\nnew Kafka();`],
       ["src/runtime/x.ts", `import { fold } from "../domain/windows/fold.ts";\nfold();`],
       ["src/config/x.ts", `import "node:fs";`],
+      ["src/checks/x.ts", `import { readFileSync } from "node:fs";\nreadFileSync("x");`],
+      ["src/stages/3-judge/x.ts", `import { checkCompilers } from "../../checks/check-compilers.ts";\ncheckCompilers();`],
       ["topics/x.ts", `import { x } from "../src/errors/x.ts";\nx();`],
       ["src/somewhere/x.ts", ""],
     ];

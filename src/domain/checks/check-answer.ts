@@ -11,10 +11,15 @@ export interface CheckedAnswer {
   readonly formBroken: boolean;
   /** The check was started, or would have been, and took too long: nothing is known about the form. */
   readonly timedOut: boolean;
+  /** A form was asked for, and nothing is known about it because the answer is longer than anybody could read: missing, not valid. */
+  readonly unread: boolean;
 }
 
 /** The side of a call that is checked: the call itself or its twin. */
 export type Side = Pick<Request, "status" | "responseBody" | "finishReason">;
+
+/** What the gateway found of a whole answer (`wholeChecks` of `requests`). */
+type WholeCheck = NonNullable<Request["wholeChecks"]>["answer"];
 
 /** A limit ended the answer: OpenAI's `length`, Responses' `max_output_tokens`, Anthropic's and Gemini's words for it. */
 const cutReasons = new Set(["length", "max_output_tokens", "max_tokens", "MAX_TOKENS"]);
@@ -27,24 +32,51 @@ function schemaValidity(form: Form, answer: Answer): Pick<CheckedAnswer, "schema
   return { schemaValid, timedOut: schemaValid === null };
 }
 
+type Forms = (check: SchemaCheck, responseFormat: string | null) => Form;
+type About = { readonly check: SchemaCheck; readonly responseFormat: string | null; readonly bodyCut: boolean };
+
+const nothingKnown = { schemaValid: null, empty: null, formBroken: false, timedOut: false, unread: false } as const;
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What nobody can read is missing where a form was asked for, and of no concern where none was. */
+const isMissing = (about: About, forms: Forms): boolean => forms(about.check, about.responseFormat).kind === "check";
+
 /**
  * Checks one answered side of a call. Only an answer with status `ok` can be checked.
  *
- * @param bodyCut a body was cut at the gateway's limit: what cannot be read then is unknown, not invalid
+ * @param about `bodyCut`: a body was cut, so that what cannot be read is unknown, not invalid
  * @returns null when the side was not answered
  */
-export function checkAnswer(
-  side: Side,
-  about: { readonly check: SchemaCheck; readonly responseFormat: string | null; readonly bodyCut: boolean },
-  forms: (check: SchemaCheck, responseFormat: string | null) => Form,
-): CheckedAnswer | null {
+export function checkAnswer(side: Side, about: About, forms: Forms): CheckedAnswer | null {
   if (side.status !== "ok") return null;
   const cut = cutReasons.has(side.finishReason);
   // Without a body there is nothing to say about its form, and a cut one can no longer be parsed.
-  if (side.responseBody === null) return { schemaValid: null, empty: null, cut, formBroken: false, timedOut: false };
+  if (side.responseBody === null) return { ...nothingKnown, cut, unread: about.bodyCut && isMissing(about, forms) };
   const answer = answerOf(side.responseBody);
-  if (about.bodyCut && answer.text === null && !answer.toolCalls) return { schemaValid: null, empty: null, cut, formBroken: false, timedOut: false };
+  const isNothing = answer.text === null && !answer.toolCalls;
+  if (about.bodyCut && isNothing && !isJson(side.responseBody)) return { ...nothingKnown, cut, unread: isMissing(about, forms) };
   const form = forms(about.check, about.responseFormat);
   const empty = (answer.text === null || answer.text.trim() === "") && !answer.toolCalls;
-  return { ...schemaValidity(form, answer), empty, cut, formBroken: form.kind === "broken" };
+  return { ...schemaValidity(form, answer), empty, cut, formBroken: form.kind === "broken", unread: false };
+}
+
+/**
+ * What the checks say of one side of a call that was cut, from what the gateway found while it had the whole answer.
+ *
+ * @param whole null: nobody could read it whole
+ * @returns null when the side was not answered
+ */
+export function checkedWhole(side: Side, whole: WholeCheck, about: About, forms: Forms): CheckedAnswer | null {
+  if (side.status !== "ok") return null;
+  const cut = cutReasons.has(side.finishReason);
+  if (whole === null) return { ...nothingKnown, cut, unread: isMissing(about, forms) };
+  return { ...whole, cut, unread: whole.timedOut };
 }

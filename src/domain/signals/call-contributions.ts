@@ -33,6 +33,18 @@ function counted(signal: string, kind: Kind, value: number): Contribution {
 const binary = (signal: string, isBad: boolean) => counted(signal, "binary", isBad ? 1 : 0);
 const paired = (signal: string, isBad: boolean, twinIsBad: boolean) => counted(signal, "paired", HUNDREDTHS * (Number(isBad) - Number(twinIsBad)));
 
+/** In scope, and nobody could say: counted, so that what is too long to be checked is seen to be missing in each slice. */
+const missing = (signal: string, kind: Kind): Contribution => ({
+  ...uncounted,
+  signal,
+  kind,
+  evaluatorVersion: "",
+  samplePpm: EVERY_CALL_PPM,
+  records: 1,
+  sampled: 1,
+  failed: 1,
+});
+
 const classSignals: Readonly<Record<ErrorClass, string>> = {
   timeout: callSignals.timeouts,
   rate_limit: callSignals.rateLimits,
@@ -72,6 +84,7 @@ function servedChecks(call: Request, checked: CheckedAnswer | null): Contributio
   if (bad !== null) found.push(binary(callSignals.errorRate, bad), ...errorClassesOf(call));
   if (checked === null) return found;
   if (checked.schemaValid !== null) found.push(binary(callSignals.schemaValidity, !checked.schemaValid));
+  else if (checked.unread) found.push(missing(callSignals.schemaValidity, "binary"));
   if (checked.empty !== null) found.push(binary(callSignals.emptyOutput, checked.empty));
   found.push(binary(callSignals.cutOutput, checked.cut));
   return found;
@@ -87,6 +100,8 @@ function shadowChecks(call: Request, { call: checked, twin: twinChecked }: Check
   const valid = checked?.schemaValid ?? null;
   const twinValid = twinChecked?.schemaValid ?? null;
   if (valid !== null) found.push(binary(callSignals.schemaValidity, !valid));
+  else if (checked?.unread === true) found.push(missing(callSignals.schemaValidity, "binary"));
+  if (checked?.unread === true || twinChecked?.unread === true) found.push(missing(callSignals.schemaValidity, "paired"));
   if (valid !== null && twinValid !== null) found.push(paired(callSignals.schemaValidity, !valid, !twinValid));
   return found;
 }

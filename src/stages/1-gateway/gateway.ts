@@ -1,6 +1,8 @@
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import { requests } from "../../../topics/index.ts";
+import { checkCompilers } from "../../checks/check-compilers.ts";
+import { schemaForms } from "../../domain/checks/schema-check.ts";
 import type { LogClient } from "../../runtime/port.ts";
 import type { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import type { AdminConfig } from "./admin/admin-config.ts";
@@ -11,6 +13,7 @@ import { Mirror } from "./call/mirror.ts";
 import { watchSecrets } from "./call/secrets-watch.ts";
 import { Serve } from "./call/serve.ts";
 import { Upstream } from "./call/upstream.ts";
+import { wholeChecker } from "./call/whole-checks.ts";
 import type { GatewayConfig } from "./config.ts";
 import { listen } from "./http/listen.ts";
 import { gatewayServer } from "./http/server.ts";
@@ -84,8 +87,12 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   const snapshot = new SnapshotKeeper({ directory: config.data, routes, log, onFailure: () => metrics.snapshotFailures.inc() });
   snapshot.restore(startedAtMs);
   const calls = config.log.off ? noCallLog : records;
-  const mirror = new Mirror({ upstreams, routes, log: calls, clock, metrics, maxInFlight: config.shadow.maxInFlight });
-  const serve = new Serve({ ...options, upstreams, routes, inFlight, records: calls, mirror, clock, metrics });
+  const checkWhole = wholeChecker(
+    (route) => routes.effective(route)?.routeTable.table.schemaCheck,
+    schemaForms(checkCompilers((about) => log.warn(about, "a schema or pattern takes too long: its answers are not checked"))),
+  );
+  const mirror = new Mirror({ upstreams, routes, log: calls, clock, metrics, maxInFlight: config.shadow.maxInFlight, checkWhole });
+  const serve = new Serve({ ...options, upstreams, routes, inFlight, records: calls, mirror, checkWhole, clock, metrics });
   const writer = new BrakeWriter(routes, log);
   return { metrics, upstreams, unwatchSecrets, inFlight, records, disk, routes, snapshot, mirror, serve, writer };
 }

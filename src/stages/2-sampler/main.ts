@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { routing } from "../../../topics/index.ts";
+import { checkCompilers } from "../../checks/check-compilers.ts";
 import { schemaForms } from "../../domain/checks/schema-check.ts";
 import type { Program } from "../../runtime/program.ts";
-import { checkCompilers } from "./check-compilers.ts";
 import { SamplerMetrics } from "./metrics.ts";
 import { sampler } from "./sampler.ts";
 import { samplerTableFields } from "./table-gate.ts";

@@ -10,6 +10,7 @@ export class SamplerMetrics {
   readonly refusedSeries: Counter<"route">;
   readonly brokenForms: Counter<"route">;
   readonly timedOutChecks: Counter<"route">;
+  readonly cutCalls: Counter<"route">;
   readonly tableTimeouts: Counter<"route">;
   readonly samples: Counter<"arm">;
   readonly forgottenInstances: Counter;
@@ -49,6 +50,12 @@ export class SamplerMetrics {
     this.timedOutChecks = new Counter({
       name: "headgate_sampler_timed_out_checks_total",
       help: "Answers that were not checked because their schema or pattern takes too long to run: they count neither as valid nor as invalid.",
+      labelNames: ["route"],
+      registers,
+    });
+    this.cutCalls = new Counter({
+      name: "headgate_sampler_cut_calls_total",
+      help: "Calls longer than their record: checked by the gateway, and counted as unscored where they are drawn for a judge.",
       labelNames: ["route"],
       registers,
     });

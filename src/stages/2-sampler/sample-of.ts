@@ -8,6 +8,9 @@ export function sampleOf(call: Request, rubrics: SamplerTable["rubrics"]): Sampl
   if (judgedSignals(rubrics).length === 0 || !isInScope(call) || !isDrawn(call.requestId, call.samplePpm)) return null;
   const { requestId, route, rollout, attempt, step, epoch, arm, version, exposure, subject, traceId, slices, endedAtMs, paneMs, samplePpm } = call;
   const attribution = { requestId, route, rollout, attempt, step, epoch, arm, version, exposure, subject, traceId, slices, endedAtMs, paneMs, samplePpm };
-  const { requestBody, responseBody, reference, twin } = call;
-  return { ...attribution, rubrics: rubrics.map(({ digest }) => digest), requestBody, responseBody, reference, twin };
+  const { requestBody, responseBody, reference, twin, cut } = call;
+  const bodies = cut
+    ? { requestBody: null, responseBody: null, reference: null, twin: twin === null ? null : { ...twin, responseBody: null } }
+    : { requestBody, responseBody, reference, twin };
+  return { ...attribution, rubrics: rubrics.map(({ digest }) => digest), cut, ...bodies };
 }

@@ -1,5 +1,5 @@
 import { partials, type Request, requests, type Sample, samples } from "../../../topics/index.ts";
-import { checkAnswer, type Side } from "../../domain/checks/check-answer.ts";
+import { type CheckedAnswer, checkAnswer, checkedWhole, type Side } from "../../domain/checks/check-answer.ts";
 import { defaultSchemaCheck, type schemaForms } from "../../domain/checks/schema-check.ts";
 import { GOLDEN_SLICE } from "../../domain/drift/golden.ts";
 import { decodeFirstSights, FirstSights, fromTheBeginning } from "../../domain/sampling/first-sights.ts";
@@ -171,12 +171,22 @@ class SamplerTask implements Task {
     this.#countCall(call, table, { valueCaps: terms.valueCaps, isNewSubject });
   }
 
-  #countCall(call: Request, table: SamplerTable | undefined, about: CallAbout): void {
-    const { metrics, forms } = this.#deps;
-    const how = { check: table?.schemaCheck ?? defaultSchemaCheck, responseFormat: call.responseFormat, bodyCut: call.cut };
+  /** What the checks say of both sides. Of a call that was cut the gateway has run them, on the whole answers. */
+  #checked(call: Request, table: SamplerTable | undefined): { readonly call: CheckedAnswer | null; readonly twin: CheckedAnswer | null } {
     // Embeddings are no text: no check applies.
-    const check = (side: Side | null) => (side === null || call.operation === "embeddings" ? null : checkAnswer(side, how, forms));
-    const checked = { call: check(call), twin: check(call.twin) };
+    if (call.operation === "embeddings") return { call: null, twin: null };
+    const { forms } = this.#deps;
+    const { wholeChecks: whole, responseFormat, twin, cut } = call;
+    const about = { check: table?.schemaCheck ?? defaultSchemaCheck, responseFormat, bodyCut: cut };
+    const of = (side: Side, which: "answer" | "twin") =>
+      cut && whole !== null ? checkedWhole(side, whole[which], about, forms) : checkAnswer(side, about, forms);
+    return { call: of(call, "answer"), twin: twin === null ? null : of(twin, "twin") };
+  }
+
+  #countCall(call: Request, table: SamplerTable | undefined, about: CallAbout): void {
+    const { metrics } = this.#deps;
+    const checked = this.#checked(call, table);
+    if (call.cut) metrics.cutCalls.inc({ route: call.route });
     if (checked.call?.formBroken === true) metrics.brokenForms.inc({ route: call.route });
     for (const side of [checked.call, checked.twin]) if (side?.timedOut === true) metrics.timedOutChecks.inc({ route: call.route });
     const rubrics = table?.rubrics ?? [];

@@ -12,6 +12,7 @@ import type { VerdictCache } from "./verdict-cache.ts";
 /** Signal under which a sample is reported whose rubric is not known, so that people see it in `windows`. */
 export const unknownRubric = "unknown_rubric";
 const longestRationale = 300;
+const tooLong = "the call is longer than its record: it was cut, and nobody judges half of it";
 /** Seed of the order in which the two sides of a pair are judged. */
 const orderSeed = 0x6a756467;
 
@@ -77,6 +78,10 @@ async function judgeSides(
   signal: AbortSignal,
 ): Promise<{ side: Side; twin: Side | null }> {
   const { twin } = sample;
+  if (sample.cut) {
+    parts.metrics.failures.inc({ reason: "cut" });
+    return { side: nothing(tooLong), twin: twin === null ? null : nothing(tooLong) };
+  }
   const itemIn = (response: string | null) => itemOf(sample.requestBody, response, { context: rubric.context, reference: sample.reference });
   const own = itemIn(sample.responseBody);
   const other: ItemResult | null =
@@ -141,7 +146,7 @@ function scoreOf(
     readonly results: Score["results"];
   },
 ): Score {
-  const { rubrics: _rubrics, requestBody: _request, responseBody: _response, reference: _reference, twin: _twin, ...attribution } = sample;
+  const { rubrics: _rubrics, cut: _cut, requestBody: _request, responseBody: _response, reference: _reference, twin: _twin, ...attribution } = sample;
   return {
     ...attribution,
     scoreId: scoreId(sample.requestId, about.version),

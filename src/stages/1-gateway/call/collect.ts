@@ -25,8 +25,8 @@ export interface Collector {
   finish(): Collected;
 }
 
-/** Longest answer kept for the log, in bytes; the rest still goes to the caller. */
-export const MAX_COLLECTED = 8 * 1024 * 1024;
+/** Longest answer that is kept to be checked, in bytes; the rest still goes to the caller. Its record is cut to less. */
+export const MAX_COLLECTED = 32 * 1024 * 1024;
 
 const asItIs = { shown: (chunk: Buffer): Buffer => chunk, end: () => null };
 

@@ -12,6 +12,7 @@ import { type Call, recordOf, type Twin } from "./record.ts";
 import { uuidv7 } from "./request-id.ts";
 import type { Upstream } from "./upstream.ts";
 import { asksForUsage, upstreamBody } from "./upstream-request.ts";
+import type { CheckWhole } from "./whole-checks.ts";
 
 /** A served call, as far as its mirror needs it. */
 export interface Served {
@@ -34,6 +35,7 @@ export interface MirrorDeps {
   readonly clock: EventClock;
   readonly metrics: GatewayMetrics;
   readonly maxInFlight: number;
+  readonly checkWhole: CheckWhole;
 }
 
 /**
@@ -94,7 +96,7 @@ export class Mirror {
   }
 
   async #send(served: Served, running: Running, upstream: Upstream): Promise<void> {
-    const { clock, metrics, log } = this.#deps;
+    const { clock, metrics, log, checkWhole } = this.#deps;
     const { assignment, abort } = running;
     const startedAtMs = clock.nowMs();
     const call: Call = { ...served.call, requestId: uuidv7(startedAtMs), startedAtMs };
@@ -108,7 +110,7 @@ export class Mirror {
         metrics.shadows.inc({ route: call.route, result: "stopped" });
         return;
       }
-      const record = recordOf(call, assignment, { exchanged: once(exchanged), upstream, twin: served.twin });
+      const record = recordOf(call, assignment, { exchanged: once(exchanged), upstream, twin: served.twin, checkWhole });
       log.push(record);
       metrics.completed(record);
       metrics.shadows.inc({ route: call.route, result: "completed" });

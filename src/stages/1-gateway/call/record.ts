@@ -8,6 +8,7 @@ import type { InConversation } from "./conversations.ts";
 import { type BodyTexts, fitBodies } from "./fit-bodies.ts";
 import type { Upstream } from "./upstream.ts";
 import { costOf } from "./usage.ts";
+import type { CheckWhole } from "./whole-checks.ts";
 
 /** A completed call before the log gives it its place: end, sequence and mark. */
 export type CallRecord = Omit<Request, "kind" | "instance" | "seq" | "markMs" | "endedAtMs">;
@@ -62,6 +63,8 @@ export interface RecordAbout {
   readonly exchanged: Attempted;
   readonly upstream: Upstream;
   readonly twin: Twin | null;
+  /** Runs the checks on what is about to be cut. */
+  readonly checkWhole: CheckWhole;
   /** Version that answered the caller in this one's place. */
   readonly shieldedBy?: string;
 }
@@ -70,7 +73,9 @@ export interface RecordAbout {
 export function recordOf(call: Call, assignment: Assignment, about: RecordAbout): CallRecord {
   const { exchanged, upstream, twin, shieldedBy = "" } = about;
   const { version, arm, exposure, rollout, attempt, step, epoch, paneMs, samplePpm } = assignment;
-  const { twinBody, cut, ...texts } = fitBodies(textsOf(call, exchanged, twin));
+  const whole = textsOf(call, exchanged, twin);
+  const { twinBody, cut: isTooLong, ...texts } = fitBodies(whole);
+  const cut = isTooLong || (call.policy.bodies === "full" && exchanged.isCut);
   return {
     requestId: call.requestId,
     route: call.route,
@@ -109,7 +114,8 @@ export function recordOf(call: Call, assignment: Assignment, about: RecordAbout)
     upstream: upstream.config.name,
     upstreamModel: version.model,
     bodies: call.policy.bodies,
-    cut: cut || (call.policy.bodies === "full" && exchanged.isCut),
+    cut,
+    wholeChecks: cut ? about.checkWhole({ call, responseFormat: whole.responseFormat, answer: { ...exchanged, responseBody: exchanged.body }, twin }) : null,
     ...texts,
     twin: twin === null ? null : { ...twin, responseBody: twinBody },
   };

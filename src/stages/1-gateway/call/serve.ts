@@ -27,6 +27,7 @@ import { type Call, type CallRecord, recordOf, twinOf } from "./record.ts";
 import { uuidv7 } from "./request-id.ts";
 import { slicesOf, subjectOf, traceIdOf, traceStateOf } from "./subject.ts";
 import type { Upstream } from "./upstream.ts";
+import type { CheckWhole } from "./whole-checks.ts";
 
 export interface ServeDeps {
   readonly config: GatewayConfig;
@@ -38,6 +39,7 @@ export interface ServeDeps {
   readonly inFlight: InFlight;
   readonly records: CallLog;
   readonly mirror: Mirror;
+  readonly checkWhole: CheckWhole;
   readonly clock: EventClock;
   readonly metrics: GatewayMetrics;
   readonly log: Logger;
@@ -331,17 +333,17 @@ export class Serve {
 
   /** One record of the version that was assigned, and one of the baseline when it answered in its place. */
   #record(call: Call, { assigned, shield }: Answered): void {
-    const { records, metrics, clock } = this.#deps;
+    const { records, metrics, clock, checkWhole } = this.#deps;
     this.#remember(call, assigned);
     const push = (record: CallRecord) => {
       records.push(record);
       metrics.completed(record);
       this.#access.completed(record);
     };
-    push(recordOf(call, assigned.assignment, { ...assigned, twin: null, shieldedBy: shield?.assignment.version.name ?? "" }));
+    push(recordOf(call, assigned.assignment, { ...assigned, twin: null, checkWhole, shieldedBy: shield?.assignment.version.name ?? "" }));
     if (shield === null) return;
     metrics.shielded.inc({ route: call.route, version: assigned.assignment.version.name });
-    push(recordOf({ ...call, requestId: uuidv7(clock.nowMs()) }, shield.assignment, { ...shield, twin: null }));
+    push(recordOf({ ...call, requestId: uuidv7(clock.nowMs()) }, shield.assignment, { ...shield, twin: null, checkWhole }));
   }
 
   /** Tells the caller of a call that has no whole answer: in OpenAI's form before the first byte, by a broken connection after it. */

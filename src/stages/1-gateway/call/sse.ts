@@ -1,7 +1,7 @@
 import { StringDecoder } from "node:string_decoder";
 
 /** Longest line kept, in characters: an endless line must not fill memory. */
-const MAX_LINE = 8 * 1024 * 1024;
+const MAX_LINE = 32 * 1024 * 1024;
 
 /**
  * What a stream consists of: the data of an event (its `data` lines joined by newlines; null for blocks without data: comments, lone fields)

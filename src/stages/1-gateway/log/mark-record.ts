@@ -46,6 +46,7 @@ export function markRecord(instance: string, seq: number, atMs: number): Request
     upstreamModel: "",
     bodies: "none",
     cut: false,
+    wholeChecks: null,
     requestBody: null,
     responseBody: null,
     responseFormat: null,

@@ -56,7 +56,7 @@ const calls: RecordedCall[] = Array.from({ length: 60 }, (_, i) =>
 );
 
 const checkedOf = (call: RecordedCall) =>
-  call.isSchemaValid === null ? null : { schemaValid: call.isSchemaValid, empty: false, cut: false, formBroken: false, timedOut: false };
+  call.isSchemaValid === null ? null : { schemaValid: call.isSchemaValid, empty: false, cut: false, formBroken: false, timedOut: false, unread: false };
 
 function requestOf(call: RecordedCall, i: number): Request {
   return callWith({

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { checkAnswer, type Side } from "../../../../src/domain/checks/check-answer.ts";
+import { checkCompilers, type SlowForm } from "../../../../src/checks/check-compilers.ts";
+import { checkAnswer, checkedWhole, type Side } from "../../../../src/domain/checks/check-answer.ts";
 import { defaultSchemaCheck, PATTERN_INPUT_LIMIT, schemaForms } from "../../../../src/domain/checks/schema-check.ts";
-import { checkCompilers, type SlowForm } from "../../../../src/stages/2-sampler/check-compilers.ts";
 import type { SchemaCheck } from "../../../../topics/index.ts";
 
 const completion = (message: unknown): string => JSON.stringify({ choices: [{ index: 0, message }] });
@@ -184,9 +184,25 @@ describe("the deterministic checks", () => {
       cut: false,
       formBroken: false,
       timedOut: false,
+      unread: false,
     });
     const cut = check({ ...says(""), responseBody: '{"choices":[{"mess' }, { source: "json" }, { bodyCut: true });
-    assert.deepEqual([cut?.empty, cut?.schemaValid], [null, null]);
+    assert.deepEqual([cut?.empty, cut?.schemaValid, cut?.unread], [null, null, true]);
+    // Another body of the call was cut: this one is whole, and says nothing.
+    const refused = check(says(null), { source: "json" }, { bodyCut: true });
+    assert.deepEqual([refused?.empty, refused?.schemaValid, refused?.unread], [true, false, false]);
+  });
+
+  it("take what was found of the whole answer, and miss what nobody could read where a form was asked for", () => {
+    const found = { schemaValid: false, empty: false, formBroken: false, timedOut: false };
+    const about = (source: SchemaCheck["source"]) => ({ check: { ...defaultSchemaCheck, source }, responseFormat: null, bodyCut: true });
+    const broken: Side = { status: "ok", finishReason: "length", responseBody: '{"choices":[{"mess' };
+    const nothing = { schemaValid: null, empty: null, cut: true, formBroken: false, timedOut: false };
+    assert.deepEqual(checkedWhole(broken, found, about("json"), forms), { ...found, cut: true, unread: false });
+    assert.deepEqual(checkedWhole(broken, null, about("json"), forms), { ...nothing, unread: true });
+    assert.deepEqual(checkedWhole(broken, null, about("off"), forms), { ...nothing, unread: false });
+    assert.equal(checkedWhole(broken, { ...found, schemaValid: null, timedOut: true }, about("json"), forms)?.unread, true);
+    assert.equal(checkedWhole({ ...broken, status: "error" }, found, about("json"), forms), null);
   });
 
   it("take a call of tools neither as empty nor as the structured answer", () => {

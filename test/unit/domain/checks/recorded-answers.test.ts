@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, it } from "node:test";
+import { checkCompilers } from "../../../../src/checks/check-compilers.ts";
 import { checkAnswer } from "../../../../src/domain/checks/check-answer.ts";
 import { schemaForms } from "../../../../src/domain/checks/schema-check.ts";
-import { checkCompilers } from "../../../../src/stages/2-sampler/check-compilers.ts";
 import type { SchemaCheck } from "../../../../topics/index.ts";
 
 /** Recorded answers of real models lie beside the project, not in it. */

@@ -49,6 +49,7 @@ export function callWith(changes: Partial<Request> = {}): Request {
     upstreamModel: "model-b",
     bodies: "full",
     cut: false,
+    wholeChecks: null,
     requestBody: '{"messages":[{"role":"user","content":"Is 7 a prime number?"}]}',
     responseBody: bodyWith("[Yes]"),
     responseFormat: null,

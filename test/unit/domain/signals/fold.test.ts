@@ -16,7 +16,7 @@ import { avro } from "../../../../src/runtime/avsc.ts";
 import type { Entry, Request, RoutingTable } from "../../../../topics/index.ts";
 import { callWith, scoreWith, twinWith } from "./call-fixture.ts";
 
-const good = { schemaValid: true, empty: false, cut: false, formBroken: false, timedOut: false };
+const good = { schemaValid: true, empty: false, cut: false, formBroken: false, timedOut: false, unread: false };
 const bad = { ...good, schemaValid: false };
 const rubrics: RoutingTable["rubrics"] = [
   {

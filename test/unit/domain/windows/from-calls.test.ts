@@ -11,7 +11,7 @@ import { compiled } from "../routing/table-fixture.ts";
 import { callWith, scoreWith } from "../signals/call-fixture.ts";
 import { Driver, frame } from "./driver.ts";
 
-const good = { schemaValid: true, empty: false, cut: false, formBroken: false, timedOut: false };
+const good = { schemaValid: true, empty: false, cut: false, formBroken: false, timedOut: false, unread: false };
 const rubrics: RoutingTable["rubrics"] = [{ name: "task@1", digest: "d", signals: [{ name: "task_completion", form: "binary" }] }];
 const unknown: CallAbout = { valueCaps: [], isNewSubject: null };
 
@@ -33,6 +33,28 @@ function written(...partitions: readonly (readonly Entry[])[]): { blocks: Aggreg
 const of = <T extends { readonly signal: string }>(items: readonly T[], signal: string) => items.filter((item) => item.signal === signal);
 
 describe("from calls to blocks", () => {
+  it("shows calls that were too long to be checked and judged as missing, in their slice", () => {
+    const unread = { ...good, schemaValid: null, empty: null, unread: true };
+    const failed = [{ signal: "task_completion", form: "binary", status: "failed", value: null, twinValue: null, rationale: "too long" }] as const;
+    const fold = new Fold(new SeriesLimit());
+    for (const [requestId, slices, checked] of [
+      ["r1", ["long"], unread],
+      ["r2", ["long"], good],
+      ["r3", [], good],
+    ] as const) {
+      fold.add(callWith({ slices: [...slices] }), callContributions(callWith({ requestId }), { call: checked, twin: null }, rubrics, unknown));
+      const score = scoreWith({ requestId, slices: [...slices], ...(checked === unread ? { results: [...failed] } : {}) });
+      fold.add(score, scoreContributions(score));
+    }
+    const { blocks, views } = written(fold.drain());
+    const missing = (items: readonly (Aggregate | WindowView)[], signal: string) =>
+      items.filter((item) => item.signal === signal && item.slice === "long").map(({ sampled, scored, failed }) => ({ sampled, scored, failed }));
+    for (const signal of ["schema_validity", "task_completion"]) {
+      assert.deepEqual(missing(blocks, signal), [{ sampled: 2, scored: 1, failed: 1 }], signal);
+      assert.deepEqual(missing(views, signal)[0], { sampled: 2, scored: 1, failed: 1 }, signal);
+    }
+  });
+
   it("writes the calls of a route without a rollout too, as arm `none`, judged signals included", () => {
     const idle = compiled({ rollout: "", attempt: 0, step: -1, ranges: rangesOfOne("a@1") });
     const { version, ...assigned } = assign({ routeTable: idle, hold: null }, "subject-1");

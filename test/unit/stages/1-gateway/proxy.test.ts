@@ -81,6 +81,7 @@ describe("a proxied call", () => {
       upstreamModel: "model-a",
       bodies: "full",
       cut: false,
+      wholeChecks: null,
       requestBody: JSON.stringify(body),
       responseBody: JSON.stringify(completion("hello")),
       responseFormat: JSON.stringify(format),

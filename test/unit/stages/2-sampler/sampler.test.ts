@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Registry } from "prom-client";
+import { checkCompilers } from "../../../../src/checks/check-compilers.ts";
 import { schemaForms } from "../../../../src/domain/checks/schema-check.ts";
 import { GOLDEN_SLICE } from "../../../../src/domain/drift/golden.ts";
 import type { Batch, Committed, Incoming } from "../../../../src/runtime/port.ts";
-import { checkCompilers } from "../../../../src/stages/2-sampler/check-compilers.ts";
 import { SamplerMetrics } from "../../../../src/stages/2-sampler/metrics.ts";
 import { sampler } from "../../../../src/stages/2-sampler/sampler.ts";
 import { type SamplerTable, TABLE_WAIT_MS } from "../../../../src/stages/2-sampler/table-gate.ts";
@@ -125,6 +125,32 @@ describe("the sampler's task", () => {
     assert.deepEqual([recordsIn(batch), samplesIn(batch).length], [0, 0]);
     bench.take({ seq: 3 });
     assert.equal(recordsIn(bench.flush()), 1);
+  });
+
+  it("counts a call that was cut by the gateway's checks of the whole answer, and what nobody could read as missing in its slice", async () => {
+    const bench = new Bench();
+    bench.tableArrives(
+      tableWith({ rubrics: [rubric], slices: ["long"], schemaCheck: { source: "json", pattern: null, jsonSchema: null, fence: "forbidden" } }),
+    );
+    const found = { schemaValid: true, empty: false, formBroken: false, timedOut: false };
+    const cut = { cut: true, slices: ["long"], requestBody: '{"mess', responseBody: '{"choices":[{"mess' };
+    for (const [seq, answer] of [found, { ...found, schemaValid: false }, null].entries()) {
+      bench.take({ ...cut, seq: seq + 1, requestId: `r${seq}`, wholeChecks: { answer, twin: null } });
+    }
+    const batch = bench.flush();
+    const inSlice = framesIn(batch).flatMap(({ frame }) => frame.entries.filter(({ slice }) => slice === "long"));
+    const counted = (signal: string) => {
+      const { records, sampled, scored, failed, values, counts } = inSlice.find((entry) => entry.signal === signal) ?? {};
+      return { records, sampled, scored, failed, values, counts };
+    };
+    assert.deepEqual(counted("schema_validity"), { records: 3, sampled: 3, scored: 2, failed: 1, values: [0, 1], counts: [1, 1] });
+    // The judge will say that it failed: until then, and if it does not, they are drawn and not scored.
+    assert.deepEqual(counted("task_completion"), { records: 3, sampled: 3, scored: 0, failed: 0, values: [], counts: [] });
+    assert.deepEqual(
+      samplesIn(batch).map((sample) => [sample.cut, sample.slices, sample.requestBody, sample.responseBody]),
+      Array.from({ length: 3 }, () => [true, ["long"], null, null]),
+    );
+    assert.equal(await bench.count("cut_calls"), 3);
   });
 
   it("draws answered calls for the judges by their rate, and nothing without a rubric", () => {

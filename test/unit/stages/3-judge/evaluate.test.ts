@@ -140,6 +140,17 @@ describe("judging a sample", () => {
     assert.equal(await counted("failures_total", { reason: "nothing_to_judge" }), 1);
   });
 
+  it("fails a call that is longer than its record, and a pair of such, without asking: nobody judges half of it", async (t) => {
+    const { url, questions } = await judgeServer(t, () => "drop");
+    const { parts, counted } = partsFor(url);
+    for (const twin of [null, twinWith({ responseBody: null })]) {
+      const [score] = await evaluate(parts, sampleWith({ cut: true, requestBody: null, responseBody: null, slices: ["long"], twin }), never);
+      assert.deepEqual([score?.results[0]?.status, score?.results[0]?.value, score?.slices], ["failed", null, ["long"]]);
+      assert.match(score?.results[0]?.rationale ?? "", /longer than its record/);
+    }
+    assert.deepEqual([questions.length, await counted("failures_total", { reason: "cut" })], [0, 2]);
+  });
+
   it("takes rubrics from the catalog, waits for one that is on its way, and fails one that never comes", async (t) => {
     const { url } = await judgeServer(t, (question) => completion(filled(question, "yes")));
     const catalog = new FakeCatalog();

@@ -39,7 +39,7 @@ export function sampleWith(changes: Partial<Sample> & { readonly answer?: string
   const attribution = { requestId, route, rollout, attempt, step, epoch, arm, version, exposure, subject, traceId, slices, endedAtMs, paneMs, samplePpm };
   const { answer = "Yes", ...rest } = changes;
   const bodies = { requestBody: callWith().requestBody, responseBody: bodyWith(answer), reference: null, twin: null };
-  return { ...attribution, ...bodies, rubrics: [digestOf("task@1")], ...rest };
+  return { ...attribution, cut: false, ...bodies, rubrics: [digestOf("task@1")], ...rest };
 }
 
 /** Everything that `evaluate` needs, for an endpoint. Pauses are as short as dice of 0 make them. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { CheckCompilers } from "../../domain/checks/schema-check.ts";
+import type { CheckCompilers } from "../domain/checks/schema-check.ts";
 import { compileJsonSchema } from "./json-schema.ts";
 import { compilePattern } from "./pattern.ts";
 import { TimeLimit } from "./time-limit.ts";

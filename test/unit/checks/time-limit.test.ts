@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { TimeLimit } from "../../../../src/stages/2-sampler/time-limit.ts";
+import { TimeLimit } from "../../../src/checks/time-limit.ts";
 
 describe("the time limit of checks", () => {
   it("stops what does not end, and runs what comes next", () => {

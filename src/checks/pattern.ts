@@ -1,4 +1,4 @@
-import { patternSteps } from "../../domain/checks/pattern-steps.ts";
+import { patternSteps } from "../domain/checks/pattern-steps.ts";
 import type { TimeLimit } from "./time-limit.ts";
 
 /** Steps that a check may take without a time limit: a few milliseconds. */

@@ -1,7 +1,7 @@
 import { Ajv } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { patternSteps } from "../../domain/checks/pattern-steps.ts";
-import type { Validator } from "../../domain/checks/schema-check.ts";
+import { patternSteps } from "../domain/checks/pattern-steps.ts";
+import type { Validator } from "../domain/checks/schema-check.ts";
 import { FREE_STEPS } from "./pattern.ts";
 import type { TimeLimit } from "./time-limit.ts";
 

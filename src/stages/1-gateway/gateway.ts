@@ -10,6 +10,7 @@ import { remarksOf } from "./admin/remarks.ts";
 import { startAdmin } from "./admin/start-admin.ts";
 import { InFlight } from "./call/in-flight.ts";
 import { Mirror } from "./call/mirror.ts";
+import { Recorder } from "./call/recorder.ts";
 import { watchSecrets } from "./call/secrets-watch.ts";
 import { Serve } from "./call/serve.ts";
 import { Upstream } from "./call/upstream.ts";
@@ -86,13 +87,13 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   });
   const snapshot = new SnapshotKeeper({ directory: config.data, routes, log, onFailure: () => metrics.snapshotFailures.inc() });
   snapshot.restore(startedAtMs);
-  const calls = config.log.off ? noCallLog : records;
+  const recorder = new Recorder({ records: config.log.off ? noCallLog : records, metrics, log });
   const checkWhole = wholeChecker(
     (route) => routes.effective(route)?.routeTable.table.schemaCheck,
     schemaForms(checkCompilers((about) => log.warn(about, "a schema or pattern takes too long: its answers are not checked"))),
   );
-  const mirror = new Mirror({ upstreams, routes, log: calls, clock, metrics, maxInFlight: config.shadow.maxInFlight, checkWhole });
-  const serve = new Serve({ ...options, upstreams, routes, inFlight, records: calls, mirror, checkWhole, clock, metrics });
+  const mirror = new Mirror({ upstreams, routes, recorder, log, clock, metrics, maxInFlight: config.shadow.maxInFlight, checkWhole });
+  const serve = new Serve({ ...options, upstreams, routes, inFlight, recorder, mirror, checkWhole, clock, metrics });
   const writer = new BrakeWriter(routes, log);
   return { metrics, upstreams, unwatchSecrets, inFlight, records, disk, routes, snapshot, mirror, serve, writer };
 }
@@ -125,6 +126,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     readiness: status,
     isStopping: () => stopping,
     startedAtMs,
+    log,
   });
   const url = await listen(server, options, "HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST");
   metrics.observe({

@@ -1,5 +1,6 @@
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { Endpoint, Joiner } from "../endpoints/endpoint.ts";
+import { isTooDeep } from "../http/json-depth.ts";
 import { withoutUsage } from "./hide-usage.ts";
 import { SseReader } from "./sse.ts";
 import { tailUsage } from "./tail-usage.ts";
@@ -28,6 +29,9 @@ export interface Collector {
 /** Longest answer that is kept to be checked, in bytes; the rest still goes to the caller. Its record is cut to less. */
 export const MAX_COLLECTED = 32 * 1024 * 1024;
 
+/** What is told of an answer that JSON can hold and nobody can walk. */
+export const UNREADABLE = "unreadable_answer";
+
 const asItIs = { shown: (chunk: Buffer): Buffer => chunk, end: () => null };
 
 /** Why an answer in JSON is none although its status says so: the Responses API tells failures in the body. */
@@ -50,6 +54,7 @@ class JsonCollector implements Collector {
     const [first] = this.#chunks;
     const body = (this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks)).toString("utf8");
     if (this.#size > MAX_COLLECTED) return { ...noAnswer, body, isCut: true, errorType: "" };
+    if (isTooDeep(body)) return { ...noAnswer, body, isCut: false, errorType: UNREADABLE };
     try {
       const value: unknown = JSON.parse(body);
       if (!isJsonObject(value)) return { ...noAnswer, body, isCut: false, errorType: "" };
@@ -94,6 +99,8 @@ class StreamCollector implements Collector {
   readonly #reader: SseReader;
   /** What the caller is shown of what was pushed; null: everything, as it came. */
   readonly #texts: string[] | null;
+  /** An event was too deep to be joined. */
+  #isUnreadable = false;
 
   constructor(joiner: Joiner, hidesUsage: boolean) {
     this.#joiner = joiner;
@@ -112,6 +119,10 @@ class StreamCollector implements Collector {
   #parsed(data: string): JsonObject | null {
     if (data.trim() === "[DONE]") {
       this.#joiner.done();
+      return null;
+    }
+    if (isTooDeep(data)) {
+      this.#isUnreadable = true;
       return null;
     }
     try {
@@ -143,9 +154,10 @@ class StreamCollector implements Collector {
     const { error, isComplete, isCut } = this.#joiner;
     const { overflowed } = this.#reader;
     // What ended the stream may stand in a line that was too long to be kept.
-    const errorType = error !== null ? errorTypeOf(error) : isComplete || overflowed ? "" : "incomplete_stream";
+    const ended = this.#isUnreadable ? UNREADABLE : isComplete || overflowed ? "" : "incomplete_stream";
+    const errorType = error !== null ? errorTypeOf(error) : ended;
     const body = answer === null ? null : JSON.stringify(answer);
-    return { ...(answer === null ? noAnswer : answerOf(answer)), body, isCut: isCut || overflowed, errorType };
+    return { ...(answer === null ? noAnswer : answerOf(answer)), body, isCut: isCut || overflowed || this.#isUnreadable, errorType };
   }
 }
 

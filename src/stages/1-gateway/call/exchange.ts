@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import { type Collected, type Collector, collectorFor, isReadableStream } from "./collect.ts";
+import { type Collected, type Collector, collectorFor, isReadableStream, UNREADABLE } from "./collect.ts";
 import type { Upstream } from "./upstream.ts";
 import { noAnswer } from "./usage.ts";
 
@@ -227,8 +227,13 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#settle({ ...collected, ...about, ...failed, httpStatus: this.#httpStatus || failed.failure.status });
   }
 
+  /** Total: a call whose answer cannot be read has ended all the same. */
   #collected(): Collected {
-    return this.#collector?.finish() ?? { ...noAnswer, body: null, isCut: false, errorType: "" };
+    try {
+      return this.#collector?.finish() ?? { ...noAnswer, body: null, isCut: false, errorType: "" };
+    } catch {
+      return { ...noAnswer, body: null, isCut: true, errorType: UNREADABLE };
+    }
   }
 
   #settle(exchanged: Exchanged): void {

@@ -1,14 +1,15 @@
 import type { IncomingHttpHeaders } from "node:http";
+import type { Logger } from "pino";
 import { type Assignment, assignShadow } from "../../../domain/routing/assign.ts";
 import type { EffectiveTable } from "../../../domain/routing/effective-table.ts";
 import { addTrace, upstreamHeaders } from "../http/headers.ts";
 import type { EventClock } from "../log/event-clock.ts";
-import type { CallLog } from "../log/request-log.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { once } from "./attempts.ts";
 import { exchange, nowhere } from "./exchange.ts";
 import { type Call, recordOf, type Twin } from "./record.ts";
+import type { Recorder } from "./recorder.ts";
 import { uuidv7 } from "./request-id.ts";
 import type { Upstream } from "./upstream.ts";
 import { asksForUsage, upstreamBody } from "./upstream-request.ts";
@@ -31,7 +32,8 @@ interface Running {
 export interface MirrorDeps {
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly routes: LiveRoutes;
-  readonly log: CallLog;
+  readonly recorder: Recorder;
+  readonly log: Logger;
   readonly clock: EventClock;
   readonly metrics: GatewayMetrics;
   readonly maxInFlight: number;
@@ -96,7 +98,7 @@ export class Mirror {
   }
 
   async #send(served: Served, running: Running, upstream: Upstream): Promise<void> {
-    const { clock, metrics, log, checkWhole } = this.#deps;
+    const { clock, metrics, log, recorder, checkWhole } = this.#deps;
     const { assignment, abort } = running;
     const startedAtMs = clock.nowMs();
     const call: Call = { ...served.call, requestId: uuidv7(startedAtMs), startedAtMs };
@@ -110,10 +112,13 @@ export class Mirror {
         metrics.shadows.inc({ route: call.route, result: "stopped" });
         return;
       }
-      const record = recordOf(call, assignment, { exchanged: once(exchanged), upstream, twin: served.twin, checkWhole });
-      log.push(record);
-      metrics.completed(record);
-      metrics.shadows.inc({ route: call.route, result: "completed" });
+      const about = { exchanged: once(exchanged), upstream, twin: served.twin, checkWhole };
+      const record = recorder.record(call, () => recordOf(call, assignment, about));
+      metrics.shadows.inc({ route: call.route, result: record === null ? "failed" : "completed" });
+    } catch (error) {
+      // Nobody waits for a mirror: what goes wrong in it must not reach further than here.
+      log.error({ err: error, requestId: call.requestId }, "a mirrored call failed in the gateway itself");
+      metrics.shadows.inc({ route: call.route, result: "failed" });
     } finally {
       this.#running.delete(running);
     }

@@ -9,9 +9,9 @@ import type { GatewayConfig } from "../config.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
 import { callerHeaders, headerOf, upstreamHeaders } from "../http/headers.ts";
+import { isTooDeep, MOST_LEVELS } from "../http/json-depth.ts";
 import { readBody } from "../http/read-body.ts";
 import type { EventClock } from "../log/event-clock.ts";
-import type { CallLog } from "../log/request-log.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { type AccessLog, accessLog, noAccessLog } from "./access-log.ts";
@@ -23,7 +23,8 @@ import type { InFlight, Room } from "./in-flight.ts";
 import { KeyedHash } from "./keyed-hash.ts";
 import type { Mirror } from "./mirror.ts";
 import { outcomeTokenHeader } from "./outcome-token.ts";
-import { type Call, type CallRecord, recordOf, twinOf } from "./record.ts";
+import { type Call, type RecordAbout, recordOf, twinOf } from "./record.ts";
+import type { Recorder } from "./recorder.ts";
 import { uuidv7 } from "./request-id.ts";
 import { slicesOf, subjectOf, traceIdOf, traceStateOf } from "./subject.ts";
 import type { Upstream } from "./upstream.ts";
@@ -37,7 +38,7 @@ export interface ServeDeps {
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly routes: LiveRoutes;
   readonly inFlight: InFlight;
-  readonly records: CallLog;
+  readonly recorder: Recorder;
   readonly mirror: Mirror;
   readonly checkWhole: CheckWhole;
   readonly clock: EventClock;
@@ -60,6 +61,7 @@ type Parsed =
 
 function parse(bytes: Buffer): Parsed {
   const text = bytes.toString("utf8");
+  if (isTooDeep(text)) return { kind: "wrong", error: apiErrors.tooDeep(MOST_LEVELS) };
   let request: unknown;
   try {
     request = JSON.parse(text);
@@ -333,17 +335,16 @@ export class Serve {
 
   /** One record of the version that was assigned, and one of the baseline when it answered in its place. */
   #record(call: Call, { assigned, shield }: Answered): void {
-    const { records, metrics, clock, checkWhole } = this.#deps;
+    const { recorder, metrics, clock, checkWhole } = this.#deps;
     this.#remember(call, assigned);
-    const push = (record: CallRecord) => {
-      records.push(record);
-      metrics.completed(record);
-      this.#access.completed(record);
+    const push = (of: Call, { assignment }: Served, about: RecordAbout) => {
+      const record = recorder.record(of, () => recordOf(of, assignment, about));
+      if (record !== null) this.#access.completed(record);
     };
-    push(recordOf(call, assigned.assignment, { ...assigned, twin: null, checkWhole, shieldedBy: shield?.assignment.version.name ?? "" }));
+    push(call, assigned, { ...assigned, twin: null, checkWhole, shieldedBy: shield?.assignment.version.name ?? "" });
     if (shield === null) return;
     metrics.shielded.inc({ route: call.route, version: assigned.assignment.version.name });
-    push(recordOf({ ...call, requestId: uuidv7(clock.nowMs()) }, shield.assignment, { ...shield, twin: null, checkWhole }));
+    push({ ...call, requestId: uuidv7(clock.nowMs()) }, shield, { ...shield, twin: null, checkWhole });
   }
 
   /** Tells the caller of a call that has no whole answer: in OpenAI's form before the first byte, by a broken connection after it. */

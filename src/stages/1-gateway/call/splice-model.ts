@@ -1,17 +1,6 @@
-const BACKSLASH = 0x5c;
-const NAME = '"model"';
+import { endOfString } from "../http/json-depth.ts";
 
-/** Index of the quote that ends the string whose opening quote stands at `from`. */
-function endOfString(json: string, from: number): number {
-  let end = from;
-  for (;;) {
-    end = json.indexOf('"', end + 1);
-    if (end < 0) return json.length;
-    let escapes = 0;
-    while (json.charCodeAt(end - 1 - escapes) === BACKSLASH) escapes++;
-    if (escapes % 2 === 0) return end;
-  }
-}
+const NAME = '"model"';
 
 /** Positions of the opening and closing quotes of every key of the outermost object. */
 function topLevelKeys(json: string): [number, number][] {

@@ -19,6 +19,13 @@ export const apiErrors = {
     param: null,
     code: "invalid_json",
   }),
+  tooDeep: (levels: number): ApiError => ({
+    status: 400,
+    message: `The body of your request nests arrays and objects deeper than the ${levels} levels that are accepted here`,
+    type: "invalid_request_error",
+    param: null,
+    code: "json_too_deep",
+  }),
   badBody: (param: string | null, message: string): ApiError => ({ status: 400, message, type: "invalid_request_error", param, code: "invalid_body" }),
   unsupported: (param: string): ApiError => ({
     status: 400,
@@ -148,10 +155,10 @@ export const apiErrors = {
   }),
 } as const;
 
-/** Sends an error when nothing was sent yet; otherwise breaks the connection, because a half answer must not look whole. */
+/** Sends an error when nothing was sent yet; otherwise breaks the connection, because a half answer must not look whole. What is whole stays. */
 export function sendError(response: ServerResponse, error: ApiError, headers: Readonly<Record<string, string>> = {}): void {
   if (response.headersSent) {
-    response.destroy();
+    if (!response.writableEnded) response.destroy();
     return;
   }
   const { message, type, param, code } = error;

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import type { Serve } from "../call/serve.ts";
 import { endpoints } from "../endpoints/endpoints.ts";
@@ -15,6 +16,7 @@ export interface ServerDeps {
   readonly readiness: () => { readonly ready: boolean; readonly [key: string]: unknown };
   readonly isStopping: () => boolean;
   readonly startedAtMs: number;
+  readonly log: Logger;
 }
 
 /** Where callers tell what became of earlier calls. */
@@ -67,14 +69,21 @@ export function gatewayServer(deps: ServerDeps): Server {
         sendJson(response, state.ready ? 200 : 503, state);
       };
     }
-    if (path === "/metrics") return (response) => void answerMetrics(response, deps.metrics);
+    if (path === "/metrics") return (response) => guarded(answerMetrics(response, deps.metrics), response);
     if (path === "/v1/models" || path.startsWith("/v1/models/")) return (response) => answerModels(request, response, { path, deps });
     return null;
   };
+  // Whatever a request does, it may not end the process.
+  const guarded = (work: Promise<void>, response: ServerResponse): void => {
+    void work.catch((error: unknown) => {
+      deps.log.error({ err: error }, "a request failed in the gateway itself");
+      response.destroy();
+    });
+  };
   const post = (path: string): ((request: IncomingMessage, response: ServerResponse) => void) | null => {
-    if (path === OUTCOMES) return (request, response) => void deps.intake.handle(request, response);
+    if (path === OUTCOMES) return (request, response) => guarded(deps.intake.handle(request, response), response);
     const endpoint = endpoints.get(path);
-    return endpoint === undefined ? null : (request, response) => void deps.serve.handle(request, response, endpoint);
+    return endpoint === undefined ? null : (request, response) => guarded(deps.serve.handle(request, response, endpoint), response);
   };
   return createServer({ keepAliveTimeout: 75_000, requestTimeout: 300_000, headersTimeout: 60_000 }, (request: IncomingMessage, response: ServerResponse) => {
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";

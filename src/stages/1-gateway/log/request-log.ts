@@ -14,13 +14,15 @@ import type { Spool } from "./spool/spool.ts";
 export interface CallLog {
   /** Takes the record of a call that ended just now. Never waits and never throws. */
   push(call: CallRecord): void;
+  /** The record of a call that ended just now could not be made: it is lost, and readers see its gap. */
+  lose(subject: string): void;
 }
 
 /** For `log: off`. */
-export const noCallLog: CallLog = { push: () => undefined };
+export const noCallLog: CallLog = { push: () => undefined, lose: () => undefined };
 
 /** Why records were lost; a label of the metric. */
-export type DropReason = "buffer_full" | "refused" | "shutdown" | "spool_damaged";
+export type DropReason = "buffer_full" | "refused" | "shutdown" | "spool_damaged" | "unrecordable";
 
 export interface RequestLogOptions {
   readonly instance: string;
@@ -140,11 +142,19 @@ export class RequestLog {
     const partition = this.#destination?.partitionOf(value.subject) ?? -1;
     const bytes = bytesOf(value);
     if (this.#stopped || !this.#queue.hasRoomFor(bytes)) {
-      this.#queue.lose(partition);
-      this.#drop("buffer_full", 1);
+      this.#lose(partition, "buffer_full");
       return;
     }
     this.#add({ kind: "record", partition, value, bytes });
+  }
+
+  lose(subject: string): void {
+    this.#lose(this.#destination?.partitionOf(subject) ?? -1, "unrecordable");
+  }
+
+  #lose(partition: number, reason: DropReason): void {
+    this.#queue.lose(partition);
+    this.#drop(reason, 1);
   }
 
   /** The log is reachable: writing begins. */

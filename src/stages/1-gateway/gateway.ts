@@ -85,7 +85,7 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
     nowMs: Date.now,
     onRefusal: (route) => metrics.refusedTables.inc({ route }),
   });
-  const snapshot = new SnapshotKeeper({ directory: config.data, routes, log, onFailure: () => metrics.snapshotFailures.inc() });
+  const snapshot = new SnapshotKeeper({ directory: config.data, instance: options.instance, routes, log, onFailure: () => metrics.snapshotFailures.inc() });
   snapshot.restore(startedAtMs);
   const recorder = new Recorder({ records: config.log.off ? noCallLog : records, metrics, log });
   const checkWhole = wholeChecker(
@@ -180,7 +180,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     admin?.close();
     clearInterval(ticks);
     unwatchSecrets();
-    await Promise.all([settle(connection, { records, intake, disk, fleet, links, deadlineMs: beganAtMs + FLUSH_MS }), snapshot.flush()]);
+    await Promise.all([settle(connection, { records, intake, disk, fleet, links, deadlineMs: beganAtMs + FLUSH_MS }), snapshot.close()]);
     await Promise.allSettled([...upstreams.values()].map((upstream) => upstream.close()));
   };
   let stopped: Promise<void> | null = null;

@@ -158,8 +158,8 @@ export class GatewayMetrics {
     gauge("headgate_gateway_snapshot_written_seconds", "When routing and brakes were last kept on disk, epoch seconds; 0: never by this process.", () => {
       return state.snapshot().writtenAtMs / 1000;
     });
-    gauge("headgate_gateway_snapshot_refused", "1 when the snapshot found at start was damaged and is not used.", () =>
-      Number(state.snapshot().found === "refused"),
+    gauge("headgate_gateway_snapshot_refused", "1 when a snapshot found at start was damaged and is not used.", () =>
+      Number(state.snapshot().problem !== null),
     );
     new Gauge({
       name: "headgate_gateway_epoch",

@@ -48,7 +48,7 @@ export function remarksOf(condition: Condition): Remark[] {
         "headgate export static writes the current baselines",
       ),
     ),
-    ...when(snapshot.found === "refused", () =>
+    ...when(snapshot.problem !== null, () =>
       error("snapshot_refused", snapshot.problem ?? "the routing snapshot was refused", "docs/errors.md, SNAPSHOT_INVALID"),
     ),
     ...routes.flatMap(({ route, refusal }) =>

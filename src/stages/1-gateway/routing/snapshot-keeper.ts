@@ -1,19 +1,18 @@
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import type { Logger } from "pino";
-import { writeAtomically } from "../disk/write-atomically.ts";
 import type { LiveRoutes } from "./live-routes.ts";
-import { encodeSnapshot, type FoundSnapshot, findSnapshot, restoredFreshness } from "./snapshot.ts";
+import { encodeSnapshot, type FoundSnapshot } from "./snapshot.ts";
+import { type Kept, SnapshotDirectory } from "./snapshot-directory.ts";
+import { uniteSnapshots } from "./unite-snapshots.ts";
 
-const FILE = "routing.snapshot";
 const DEBOUNCE_MS = 100;
 /** How often the time of the last fetch is brought up to date: a restart then loses at most so much of its staleness limit. */
 const FRESHNESS_MS = 5_000;
 
 /** How the snapshot stands, for `/readyz` and metrics. */
 export interface SnapshotState {
-  /** `off`: no directory is configured. */
+  /** `off`: no directory is configured; `refused`: files were there, and none could be used. */
   readonly found: FoundSnapshot["kind"] | "off";
+  /** What is wrong with the files that could not be used, also when others could; null: nothing. */
   readonly problem: string | null;
   /** Last successful write, epoch ms; 0: none yet. */
   readonly writtenAtMs: number;
@@ -23,6 +22,7 @@ export interface SnapshotState {
 export interface SnapshotKeeperOptions {
   /** null: nothing is kept. */
   readonly directory: string | null;
+  readonly instance: string;
   readonly routes: LiveRoutes;
   readonly log: Logger;
   readonly onFailure: () => void;
@@ -31,50 +31,62 @@ export interface SnapshotKeeperOptions {
 /** Keeps what a gateway knows of routing and brakes on disk, off the request path, and brings it back at start. */
 export class SnapshotKeeper {
   readonly #options: SnapshotKeeperOptions;
-  readonly #path: string | null;
-  #found: FoundSnapshot | { readonly kind: "off" } = { kind: "off" };
+  readonly #directory: SnapshotDirectory | null;
+  #found: SnapshotState["found"] = "off";
+  #problem: string | null = null;
   #due: NodeJS.Timeout | null = null;
   #writing: Promise<boolean> | null = null;
   #isDirty = false;
+  #isClosed = false;
   #savedFreshAtMs = 0;
   #writtenAtMs = 0;
   #failures = 0;
 
   constructor(options: SnapshotKeeperOptions) {
     this.#options = options;
-    this.#path = options.directory === null ? null : join(options.directory, FILE);
+    this.#directory = options.directory === null ? null : new SnapshotDirectory(options.directory, options.instance);
   }
 
   get state(): SnapshotState {
-    const problem = this.#found.kind === "refused" ? this.#found.problem : null;
-    return { found: this.#found.kind, problem, writtenAtMs: this.#writtenAtMs, failures: this.#failures };
+    return { found: this.#found, problem: this.#problem, writtenAtMs: this.#writtenAtMs, failures: this.#failures };
   }
 
   /** Brings back what was kept; to be called once, before calls are served and before any table arrives. */
   restore(nowMs: number): void {
-    const { log, routes, directory } = this.#options;
-    if (this.#path === null || directory === null) {
+    const { log, routes } = this.#options;
+    if (this.#directory === null) {
       log.warn("no data directory (HEADGATE_GATEWAY_DATA): after a restart without Kafka this gateway knows no routing and no brakes");
       return;
     }
+    const { snapshots, problems } = this.#read(this.#directory);
+    for (const problem of problems) log.error({ problem }, "a routing snapshot is refused: what only it knew is not restored");
+    this.#problem = problems.length === 0 ? null : problems.join("; ");
+    this.#found = snapshots.length > 0 ? "restored" : problems.length > 0 ? "refused" : "none";
+    if (snapshots.length === 0) return;
+    const { freshAtMs, ...saved } = uniteSnapshots(snapshots, nowMs);
+    routes.restore(saved, freshAtMs);
+    log.info({ path: this.#directory.path, snapshots: snapshots.length, tables: saved.tables.length }, "routing restored from disk");
+    this.changed();
+  }
+
+  #read(directory: SnapshotDirectory): Kept {
+    const { log } = this.#options;
     try {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      directory.open();
     } catch (error) {
       // Told again with each write: a broken disk is no reason not to serve.
-      log.error({ err: error, directory }, "the data directory cannot be made");
+      log.error({ err: error, path: directory.path }, "the directory of routing snapshots cannot be opened");
     }
-    this.#found = findSnapshot(this.#path);
-    if (this.#found.kind === "refused")
-      log.error({ problem: this.#found.problem }, "the routing snapshot is refused: routes are served from the configuration");
-    if (this.#found.kind !== "restored") return;
-    const { snapshot } = this.#found;
-    routes.restore(snapshot, restoredFreshness(snapshot, nowMs));
-    log.info({ path: this.#path, writtenAtMs: snapshot.writtenAtMs, tables: snapshot.tables.length }, "routing restored from disk");
+    try {
+      return directory.read();
+    } catch (error) {
+      return { snapshots: [], problems: [`${directory.path} cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`] };
+    }
   }
 
   /** Something that is kept has changed; several changes within 100 ms make one write. */
   changed(): void {
-    if (this.#path === null) return;
+    if (this.#directory === null || this.#isClosed) return;
     this.#isDirty = true;
     this.#due ??= setTimeout(() => void this.flush(), DEBOUNCE_MS);
   }
@@ -90,28 +102,36 @@ export class SnapshotKeeper {
   async flush(): Promise<boolean> {
     if (this.#due !== null) clearTimeout(this.#due);
     this.#due = null;
-    await this.#writing;
-    if (this.#path === null || !this.#isDirty) return this.#path !== null;
-    this.#writing ??= this.#write(this.#path).finally(() => {
+    // What a write that is under way holds is on disk only when it has ended, and another caller may have begun the next one meanwhile.
+    while (this.#writing !== null) await this.#writing;
+    if (this.#directory === null || this.#isClosed || !this.#isDirty) return this.#directory !== null;
+    this.#writing = this.#write(this.#directory).finally(() => {
       this.#writing = null;
     });
     return await this.#writing;
   }
 
-  async #write(path: string): Promise<boolean> {
+  /** Writes what has changed, and nothing from then on. */
+  async close(): Promise<void> {
+    await this.flush();
+    this.#isClosed = true;
+    this.#directory?.close();
+  }
+
+  async #write(directory: SnapshotDirectory): Promise<boolean> {
     const { routes, log, onFailure } = this.#options;
     this.#isDirty = false;
     const nowMs = Date.now();
     const freshAtMs = routes.freshAtMs();
     try {
-      await writeAtomically(path, encodeSnapshot({ ...routes.saved(), writtenAtMs: nowMs, freshAtMs }));
+      await directory.write(encodeSnapshot({ ...routes.saved(), writtenAtMs: nowMs, freshAtMs }));
       this.#savedFreshAtMs = freshAtMs;
       this.#writtenAtMs = nowMs;
       return true;
     } catch (error) {
       this.#isDirty = true;
       if (this.#failures++ === 0)
-        log.error({ err: error, path }, "the routing snapshot cannot be written: a restart without Kafka would not know this routing");
+        log.error({ err: error, path: directory.path }, "the routing snapshot cannot be written: a restart without Kafka would not know this routing");
       onFailure();
       return false;
     }

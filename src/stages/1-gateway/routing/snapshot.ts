@@ -70,10 +70,10 @@ export function findSnapshot(path: string): FoundSnapshot {
 }
 
 /**
- * When the restored tables were last known to be the newest, epoch ms: their staleness limit goes on counting where it was. A time that lies in the
+ * When the tables of a snapshot were last known to be the newest, epoch ms: their staleness limit goes on counting where it was. A time that lies in the
  * future, because the clock was set back, proves nothing.
  */
-export function restoredFreshness({ freshAtMs, writtenAtMs }: Snapshot, nowMs: number): number {
+export function trustedFreshness({ freshAtMs, writtenAtMs }: Snapshot, nowMs: number): number {
   return Math.max(freshAtMs, writtenAtMs) > nowMs ? 0 : freshAtMs;
 }
 

@@ -1,6 +1,7 @@
 import type { Brake } from "../../../../topics/index.ts";
 
-const isSame = (a: Brake, b: Brake): boolean =>
+/** Whether two records are of the same order to stop. */
+export const isSameBrake = (a: Brake, b: Brake): boolean =>
   a.route === b.route && a.rollout === b.rollout && a.attempt === b.attempt && a.atMs === b.atMs && a.actor === b.actor;
 
 /**
@@ -20,16 +21,16 @@ export class UnwrittenBrakes {
   }
 
   add(brake: Brake): void {
-    if (!this.#list.some((known) => isSame(known, brake))) this.#list = [...this.#list, brake];
+    if (!this.#list.some((known) => isSameBrake(known, brake))) this.#list = [...this.#list, brake];
   }
 
   /** Takes note of a record of the topic: one of ours has arrived there, or somebody cleared all routes after ours was set. */
   take(record: Brake): void {
-    const isOver = (own: Brake) => isSame(own, record) || (record.cleared && own.route === "*" && record.atMs > own.atMs);
+    const isOver = (own: Brake) => isSameBrake(own, record) || (record.cleared && own.route === "*" && record.atMs > own.atMs);
     if (this.#list.some(isOver)) this.#list = this.#list.filter((own) => !isOver(own));
   }
 
   forget(brake: Brake): void {
-    this.#list = this.#list.filter((own) => !isSame(own, brake));
+    this.#list = this.#list.filter((own) => !isSameBrake(own, brake));
   }
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
 import type { LogClient } from "../../../../src/runtime/port.ts";
-import { decodeSnapshot, encodeSnapshot, restoredFreshness, type Snapshot } from "../../../../src/stages/1-gateway/routing/snapshot.ts";
+import { decodeSnapshot, encodeSnapshot, type Snapshot, trustedFreshness } from "../../../../src/stages/1-gateway/routing/snapshot.ts";
 import type { Brake, RoutingTable } from "../../../../topics/index.ts";
 import { tableWith } from "../../domain/routing/table-fixture.ts";
 import { answerJson, ask, completion, fileFor, type TestGateway, testGateway, testUpstream, until } from "./harness.ts";
@@ -29,9 +29,14 @@ async function world(t: TestContext) {
   t.after(() => rmSync(data, { recursive: true, force: true }));
   const [one, two] = [await testUpstream(t), await testUpstream(t)];
   two.answer = (_, response) => answerJson(response, completion("from b"));
-  const file = join(data, "routing.snapshot");
-  const start = (connect?: () => Promise<LogClient>) =>
-    testGateway(t, `data: ${JSON.stringify(data)}\n${fileFor(one, two)}`, connect === undefined ? {} : { connect });
+  /** Of the one gateway that has written. */
+  const file = () => {
+    const [name, ...others] = readdirSync(join(data, "routing")).filter((each) => each.endsWith(".snapshot"));
+    assert.ok(name !== undefined && others.length === 0);
+    return join(data, "routing", name);
+  };
+  const start = (connect?: () => Promise<LogClient>, options: Parameters<typeof testGateway>[2] = {}) =>
+    testGateway(t, `data: ${JSON.stringify(data)}\n${fileFor(one, two)}`, connect === undefined ? options : { ...options, connect });
   /** Runs a gateway with Kafka until it has stopped, having received these. */
   const ran = async (give: (gateway: TestGateway) => void) => {
     const gateway = await start();
@@ -52,11 +57,11 @@ describe("the routing snapshot of a gateway", () => {
   it("brings the last table back at a start without Kafka", async (t) => {
     const { start, ran, file } = await world(t);
     await ran((gateway) => gateway.log.tables.routing.put("support-answer", onCandidate()));
+    assert.equal(statSync(file()).mode & 0o077, 0);
     const gateway = await start(unreachable);
     assert.equal(await contentOf(gateway), "from b");
     const { snapshot, routes } = await readyz(gateway);
     assert.deepEqual([snapshot.found, routes[0]?.epoch, routes[0]?.hold], ["restored", 7, null]);
-    assert.equal(statSync(file).mode & 0o077, 0);
   });
 
   it("keeps brakes, of one attempt and of all routes", async (t) => {
@@ -77,8 +82,8 @@ describe("the routing snapshot of a gateway", () => {
   it("goes on counting the staleness limit where it was, and obeys again when the head of routing is confirmed", async (t) => {
     const { start, ran, file } = await world(t);
     await ran((gateway) => gateway.log.tables.routing.put("support-answer", onCandidate({ staleAfterMs: 60_000 })));
-    const kept = decodeSnapshot(file, readFileSync(file, "utf8"));
-    writeFileSync(file, encodeSnapshot({ ...kept, freshAtMs: Date.now() - 61_000 }));
+    const kept = decodeSnapshot(file(), readFileSync(file(), "utf8"));
+    writeFileSync(file(), encodeSnapshot({ ...kept, freshAtMs: Date.now() - 61_000 }));
     const stale = await start(unreachable);
     assert.equal(await contentOf(stale), "hello");
     assert.equal((await readyz(stale)).routes[0]?.hold, "stale");
@@ -90,7 +95,8 @@ describe("the routing snapshot of a gateway", () => {
   it("that is damaged anywhere is refused as a whole with what is wrong, and the configuration serves", async (t) => {
     const { start, ran, file } = await world(t);
     await ran((gateway) => gateway.log.tables.routing.put("support-answer", onCandidate()));
-    const good = readFileSync(file, "utf8");
+    const path = file();
+    const good = readFileSync(path, "utf8");
     const cases: readonly [string, RegExp][] = [
       [good.replace('"epoch":7', '"epoch":9'), /checksum does not fit/],
       [good.slice(0, -10), /bytes after its head instead of/],
@@ -98,7 +104,7 @@ describe("the routing snapshot of a gateway", () => {
       ["", /does not begin with/],
     ];
     for (const [text, problem] of cases) {
-      writeFileSync(file, text);
+      writeFileSync(path, text);
       const gateway = await start(unreachable);
       assert.equal(await contentOf(gateway), "hello");
       const { snapshot, routes } = await readyz(gateway);
@@ -112,19 +118,19 @@ describe("the routing snapshot of a gateway", () => {
     const { start, data } = await world(t);
     const gateway = await start();
     gateway.log.tables.routing.put("support-answer", onCandidate());
-    await until("it is written", () => readdirSync(data).includes("routing.snapshot"));
+    await until("it is written", () => readdirSync(join(data, "routing")).some((name) => name.endsWith(".snapshot")));
     assert.deepEqual(
-      readdirSync(data).filter((name) => name.endsWith(".tmp")),
+      readdirSync(join(data, "routing")).filter((name) => name.endsWith(".tmp")),
       [],
     );
     if (process.getuid?.() === 0) rmSync(data, { recursive: true });
-    else chmodSync(data, 0o500);
+    else chmodSync(join(data, "routing"), 0o500);
     gateway.log.tables.routing.put("support-answer", onCandidate({ epoch: 8 }));
     const failures = async () => Number(/snapshot_failures_total (\d+)/.exec(await gateway.registry.metrics())?.[1]);
     for (let tries = 0; (await failures()) === 0 && tries < 1_000; tries++) await new Promise((resolve) => setTimeout(resolve, 5));
     assert.ok((await failures()) > 0);
     assert.equal(await contentOf(gateway), "from b");
-    if (process.getuid?.() !== 0) chmodSync(data, 0o700);
+    if (process.getuid?.() !== 0) chmodSync(join(data, "routing"), 0o700);
   });
 
   it("without a directory nothing is kept, and /readyz says so", async (t) => {
@@ -135,6 +141,6 @@ describe("the routing snapshot of a gateway", () => {
 
   it("a clock that was set back makes no restored table fresh", () => {
     const kept = { freshAtMs: 1_000, writtenAtMs: 2_000 } as Snapshot;
-    assert.deepEqual([restoredFreshness(kept, 2_000), restoredFreshness(kept, 1_999)], [1_000, 0]);
+    assert.deepEqual([trustedFreshness(kept, 2_000), trustedFreshness(kept, 1_999)], [1_000, 0]);
   });
 });

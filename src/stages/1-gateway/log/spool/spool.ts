@@ -1,8 +1,8 @@
 import { type FileHandle, mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { type Lock, tryLock } from "../../disk/lock.ts";
 import { writeAtomically } from "../../disk/write-atomically.ts";
 import { decodeFrame, encodeFrame, FRAME_HEAD, type Frame, type Spooled } from "./frames.ts";
-import { type Lock, tryLock } from "./lock.ts";
 
 /** Bytes that all spools of a directory may have together. */
 export class SpoolSpace {

@@ -113,7 +113,7 @@ export class LogAppender implements Appender {
       const sending = producer.send(records);
       sending.catch(() => undefined);
       await Promise.race([sending, deadline.promise]);
-      for (const { topic } of records) this.#deps.metrics.appended.inc({ topic: topic.slice(this.#deps.prefix.length) });
+      for (const [topic, count] of countByTopic(records)) this.#deps.metrics.appended.inc({ topic: topic.slice(this.#deps.prefix.length) }, count);
     } catch (error) {
       isOver = true;
       producer?.kill();
@@ -136,4 +136,10 @@ export class LogAppender implements Appender {
     await this.#producer?.close();
     this.#producer = null;
   }
+}
+
+function countByTopic(records: readonly WireRecord[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { topic } of records) counts.set(topic, (counts.get(topic) ?? 0) + 1);
+  return counts;
 }

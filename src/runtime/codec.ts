@@ -1,5 +1,5 @@
 import { promisify } from "node:util";
-import { zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from "node:zlib";
+import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from "node:zlib";
 import kafkajs from "kafkajs";
 import { repairFetch } from "./kafka/repair-kafkajs.ts";
 
@@ -7,16 +7,18 @@ import { repairFetch } from "./kafka/repair-kafkajs.ts";
 const { CompressionCodecs, CompressionTypes } = kafkajs;
 const compressLater = promisify(zstdCompress);
 const decompressLater = promisify(zstdDecompress);
-/** Below this a call on the spot costs less than a trip to the thread pool. */
-const inlineBytes = 16 * 1024;
+/** Up to this a call on the spot, at most a fifth of a millisecond, costs less than a trip to the thread pool and back. */
+const inlineBytes = 128 * 1024;
+/** Level 1 takes half the time of the usual 3; records of one topic are so alike that it finds nearly as much. */
+const fast = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
 /** What kafkajs asks of a codec: it hands its encoder to `compress` and expects bytes. */
 export const zstdCodec = {
   async compress(encoder: { readonly buffer: Buffer }): Promise<Buffer> {
-    return encoder.buffer.length <= inlineBytes ? zstdCompressSync(encoder.buffer) : compressLater(encoder.buffer);
+    return encoder.buffer.length <= inlineBytes ? zstdCompressSync(encoder.buffer, fast) : compressLater(encoder.buffer, fast);
   },
   async decompress(bytes: Buffer): Promise<Buffer> {
-    return bytes.length <= inlineBytes / 4 ? zstdDecompressSync(bytes) : decompressLater(bytes);
+    return bytes.length <= inlineBytes / 16 ? zstdDecompressSync(bytes) : decompressLater(bytes);
   },
 };
 

@@ -39,7 +39,7 @@ export interface RequestLogOptions {
   readonly spillAfterMs?: number;
   readonly onSpoolFailure?: () => void;
   readonly onReplay?: (records: number) => void;
-  /** How long a first record waits for others, ms. */
+  /** How long a first record waits for others, ms; a full batch waits for nothing. */
   readonly lingerMs?: number;
   /** First and longest pause after a failed append, ms. */
   readonly backoffMs?: { readonly first: number; readonly longest: number };
@@ -60,6 +60,8 @@ interface Partition {
 }
 
 const MAX_BATCH_RECORDS = 500;
+/** Small batches cost several times the processor time per record: each is compressed, sent and acknowledged by itself. */
+const LINGER_MS = 50;
 const MAX_BATCH_BYTES = 1024 * 1024;
 /** Estimated size of a record without its texts. */
 const RECORD_BYTES = 1024;
@@ -262,7 +264,9 @@ export class RequestLog {
 
   #schedule(): void {
     if (this.#draining !== null || this.#linger !== null || this.#destination === null || !this.#hasWork) return;
-    this.#linger = setTimeout(() => this.#flush(), this.#options.lingerMs ?? 10);
+    const isFull = this.#queue.records >= MAX_BATCH_RECORDS || this.#queue.bytes >= MAX_BATCH_BYTES;
+    if (isFull || this.#stopped || this.#overflow?.isOn === true) this.#flush();
+    else this.#linger = setTimeout(() => this.#flush(), this.#options.lingerMs ?? LINGER_MS);
   }
 
   #flush(): void {
@@ -275,13 +279,12 @@ export class RequestLog {
     });
   }
 
+  /** Writes one batch, or what the spool has of one. */
   async #drain(): Promise<void> {
-    while (this.#hasWork) {
-      const [destination, delivery, numbers] = [this.#destination, this.#delivery, this.#numbers];
-      if (destination === null || delivery === null || numbers === null) return;
-      if (this.#overflow?.isOn === true) await this.#overflow.replay({ delivery, numbers, ...destination });
-      else await this.#write(delivery, numbers);
-    }
+    const [destination, delivery, numbers] = [this.#destination, this.#delivery, this.#numbers];
+    if (destination === null || delivery === null || numbers === null || !this.#hasWork) return;
+    if (this.#overflow?.isOn === true) await this.#overflow.replay({ delivery, numbers, ...destination });
+    else await this.#write(delivery, numbers);
   }
 
   async #write(delivery: Delivery, numbers: Numbers): Promise<void> {

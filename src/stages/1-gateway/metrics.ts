@@ -1,13 +1,10 @@
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "prom-client";
 import type { CallRecord } from "./call/record.ts";
+import { CallMetrics } from "./call-metrics.ts";
 import type { DiskLog } from "./log/disk-log.ts";
 import type { RequestLog } from "./log/request-log.ts";
 import type { LiveRoutes } from "./routing/live-routes.ts";
 import type { SnapshotState } from "./routing/snapshot-keeper.ts";
-
-const seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
-/** Bounds that the OpenTelemetry conventions recommend. */
-const tokens = Array.from({ length: 14 }, (_, i) => 4 ** i);
 
 /** What the gateway counts. Labels are names of routes, versions and arms; never subjects, bodies or keys. */
 export class GatewayMetrics {
@@ -24,38 +21,13 @@ export class GatewayMetrics {
   readonly spoolFailures: Counter;
   readonly spoolDamages: Counter<"kind">;
   readonly replayed: Counter;
-  readonly #calls: Counter<"route" | "version" | "arm" | "exposure" | "status">;
-  readonly #duration: Histogram<"route" | "version" | "arm" | "exposure">;
-  readonly #ttft: Histogram<"route" | "version" | "arm" | "exposure">;
-  readonly #tokens: Histogram<"route" | "version" | "arm" | "exposure" | "gen_ai_token_type">;
+  readonly #calls: CallMetrics;
   readonly #registers: [Registry];
 
   constructor(registry: Registry) {
     const registers: [Registry] = [registry];
     this.#registers = registers;
-    const attribution = ["route", "version", "arm", "exposure"] as const;
-    this.#calls = new Counter({ name: "headgate_gateway_calls_total", help: "Completed calls.", labelNames: [...attribution, "status"], registers });
-    this.#duration = new Histogram({
-      name: "gen_ai_client_operation_duration_seconds",
-      help: "Start of a call to its last byte.",
-      labelNames: attribution,
-      buckets: seconds,
-      registers,
-    });
-    this.#ttft = new Histogram({
-      name: "gen_ai_client_operation_time_to_first_chunk_seconds",
-      help: "Start of a streamed call to its first content.",
-      labelNames: attribution,
-      buckets: seconds,
-      registers,
-    });
-    this.#tokens = new Histogram({
-      name: "gen_ai_client_token_usage",
-      help: "Tokens of a call as its upstream reported them.",
-      labelNames: [...attribution, "gen_ai_token_type"],
-      buckets: tokens,
-      registers,
-    });
+    this.#calls = new CallMetrics(registry);
     this.rejected = new Counter({
       name: "headgate_gateway_rejected_total",
       help: "Requests that the gateway answered with an error of its own.",
@@ -116,13 +88,8 @@ export class GatewayMetrics {
   }
 
   completed(record: CallRecord): void {
-    const { route, version, arm, exposure } = record;
-    this.#calls.inc({ route, version, arm, exposure, status: record.status });
-    this.#duration.observe({ route, version, arm, exposure }, record.latencyMs / 1000);
-    if (record.attempts > 1) this.#retries.inc({ route, version }, record.attempts - 1);
-    if (record.ttftMs !== null) this.#ttft.observe({ route, version, arm, exposure }, record.ttftMs / 1000);
-    if (record.inputTokens !== null) this.#tokens.observe({ route, version, arm, exposure, gen_ai_token_type: "input" }, record.inputTokens);
-    if (record.outputTokens !== null) this.#tokens.observe({ route, version, arm, exposure, gen_ai_token_type: "output" }, record.outputTokens);
+    this.#calls.completed(record);
+    if (record.attempts > 1) this.#retries.inc({ route: record.route, version: record.version }, record.attempts - 1);
   }
 
   /** Gauges that are read when somebody asks. */

@@ -48,7 +48,10 @@ export interface InConversation {
   readonly continues: boolean;
 }
 
-/** The least recently used are forgotten first: a Map keeps the order in which it was filled. */
+/** For so long an entry that is used again keeps its place, ms: putting it last each time costs more than all else that is done for a conversation. */
+const KEEPS_PLACE_MS = 60_000;
+
+/** The ones not used for longest are forgotten first, to a minute: a Map keeps the order in which it was filled. */
 class Recent<V> {
   readonly #max: number;
   readonly #values = new Map<string, V>();
@@ -78,7 +81,7 @@ class Recent<V> {
  */
 export class Conversations {
   readonly #options: ConversationsOptions;
-  readonly #versions: Recent<{ readonly version: string; readonly atMs: number }>;
+  readonly #versions: Recent<{ version: string; atMs: number; readonly placedAtMs: number }>;
   readonly #responses: Recent<Remembered>;
 
   constructor(options: ConversationsOptions) {
@@ -122,7 +125,12 @@ export class Conversations {
   ): void {
     if (this.#options.max === 0) return;
     const { version, subject, responseId, nowMs } = about;
-    this.#versions.set(key, { version, atMs: nowMs });
+    const known = this.#versions.get(key);
+    if (known === undefined || nowMs - known.placedAtMs >= KEEPS_PLACE_MS) this.#versions.set(key, { version, atMs: nowMs, placedAtMs: nowMs });
+    else {
+      known.version = version;
+      known.atMs = nowMs;
+    }
     if (responseId !== null) this.#responses.set(responseId, { subject, conversation: key });
   }
 }

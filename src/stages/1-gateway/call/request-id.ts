@@ -2,7 +2,7 @@ import { randomFillSync } from "node:crypto";
 
 const pool = new Uint8Array(10 * 256);
 let used = pool.length;
-const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const bytes = Buffer.alloc(16);
 
 /**
  * A UUID of version 7: 48 bits of epoch milliseconds, then 74 random bits.
@@ -14,11 +14,15 @@ export function uuidv7(nowMs: number): string {
     randomFillSync(pool);
     used = 0;
   }
-  const at = (i: number): number => pool[used + i] ?? 0;
-  const time = Math.floor(nowMs).toString(16).padStart(12, "0");
-  const a = `${hex[0x70 | (at(0) & 0x0f)]}${hex[at(1)]}`;
-  const b = `${hex[0x80 | (at(2) & 0x3f)]}${hex[at(3)]}`;
-  const node = `${hex[at(4)]}${hex[at(5)]}${hex[at(6)]}${hex[at(7)]}${hex[at(8)]}${hex[at(9)]}`;
+  const ms = Math.floor(nowMs);
+  bytes.writeUIntBE(ms, 0, 6);
+  bytes.set(pool.subarray(used, used + 10), 6);
+  bytes[6] = 0x70 | ((bytes[6] ?? 0) & 0x0f);
+  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
   used += 10;
-  return `${time.slice(0, 8)}-${time.slice(8)}-${a}-${b}-${node}`;
+  const hex = bytes.toString("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
+
+/** The 32 hex digits of a UUID. */
+export const hexOf = (uuid: string): string => uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(14, 18) + uuid.slice(19, 23) + uuid.slice(24);

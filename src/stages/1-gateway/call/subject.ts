@@ -5,6 +5,7 @@ import type { GatewayConfig } from "../config.ts";
 import { headerOf } from "../http/headers.ts";
 import { namedConversation } from "./conversations.ts";
 import type { KeyedHash } from "./keyed-hash.ts";
+import { hexOf } from "./request-id.ts";
 
 const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 
@@ -70,7 +71,7 @@ const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 export function traceIdOf(headers: IncomingHttpHeaders, requestId: string): string {
   const header = headerOf(headers, "traceparent");
   const given = header === undefined ? undefined : traceparent.exec(header)?.[1];
-  return given === undefined || /^0+$/.test(given) ? requestId.replaceAll("-", "") : given;
+  return given === undefined || /^0+$/.test(given) ? hexOf(requestId) : given;
 }
 
 /** Longest tracestate that is kept: what W3C's recommendation asks every participant to pass on. */

@@ -55,7 +55,7 @@ export function upstreamHeaders(
  */
 export function addTrace(headers: OutgoingHttpHeaders, call: { readonly traceId: string; readonly requestId: string }): OutgoingHttpHeaders {
   if (String(headers.traceparent ?? "").includes(call.traceId)) return headers;
-  headers.traceparent = `00-${call.traceId}-${call.requestId.replaceAll("-", "").slice(16)}-00`;
+  headers.traceparent = `00-${call.traceId}-${call.requestId.slice(19, 23)}${call.requestId.slice(24)}-00`;
   delete headers.tracestate;
   return headers;
 }

@@ -90,13 +90,17 @@ describe("a running conversation", () => {
       [conversations.versionOf(of("q1"), 1_000), conversations.versionOf(of("q1"), 1_001), conversations.versionOf(of("q1", 0), 1)],
       ["a@1", undefined, undefined],
     );
+    const minuteMs = 60_000;
     serve("q2", 1);
-    serve("q1", 2);
-    serve("q3", 3);
+    serve("q1", minuteMs);
+    serve("q3", minuteMs + 1);
     assert.deepEqual(
-      ["q1", "q2", "q3"].map((question) => conversations.versionOf(of(question), 4)),
+      ["q1", "q2", "q3"].map((question) => conversations.versionOf(of(question), minuteMs + 2)),
       ["a@1", undefined, "a@1"],
     );
+    // Used again within the minute in which it keeps its place, a conversation goes on all the same.
+    serve("q1", minuteMs + 900);
+    assert.equal(conversations.versionOf(of("q1"), minuteMs + 1_900), "a@1");
   });
 });
 

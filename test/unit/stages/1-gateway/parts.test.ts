@@ -98,9 +98,10 @@ describe("the subject of a call", () => {
 
   it("its trace is that of traceparent, else the request's; its turn counts the model's answers so far", () => {
     const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    assert.equal(traceIdOf({ traceparent: `00-${trace}-00f067aa0ba902b7-01` }, "a-b"), trace);
-    assert.equal(traceIdOf({ traceparent: `00-${"0".repeat(32)}-00f067aa0ba902b7-01` }, "a-b"), "ab");
-    assert.equal(traceIdOf({}, "a-b"), "ab");
+    const requestId = uuidv7(Date.now());
+    assert.equal(traceIdOf({ traceparent: `00-${trace}-00f067aa0ba902b7-01` }, requestId), trace);
+    assert.equal(traceIdOf({ traceparent: `00-${"0".repeat(32)}-00f067aa0ba902b7-01` }, requestId), requestId.replaceAll("-", ""));
+    assert.equal(traceIdOf({}, requestId), requestId.replaceAll("-", ""));
   });
 });
 

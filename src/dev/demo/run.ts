@@ -150,12 +150,14 @@ async function startRoles(
     LOG_LEVEL: "info",
   };
   const role = (name: string, env: Readonly<Record<string, string>> = {}) => children.start(name, "src/cli/main.ts", [name], { ...shared, ...env });
-  role("gateway", { HEADGATE_GATEWAY_CONFIG: gatewayConfig, HEADGATE_GATEWAY_PORT: String(gatewayPort), HEADGATE_SUBJECT_KEY: "demo" });
+  // As in an installation: answers carry outcome tokens, which the aggregator can open.
+  const tokens = { HEADGATE_TOKEN_KEY: randomBytes(32).toString("hex") };
+  role("gateway", { ...tokens, HEADGATE_GATEWAY_CONFIG: gatewayConfig, HEADGATE_GATEWAY_PORT: String(gatewayPort), HEADGATE_SUBJECT_KEY: "demo" });
   role("sampler");
   // The noisy judge must err anew in each call: its answers are not remembered.
   const localJudge = { HEADGATE_JUDGE_BASE_URL: judge ?? "", HEADGATE_JUDGE_API_KEY: "none", HEADGATE_JUDGE_MODEL: "demo-judge", HEADGATE_JUDGE_CACHE: "0" };
   role("judge", options.realJudge ?? localJudge);
-  role("aggregator");
+  role("aggregator", tokens);
   role("decider");
   role("control", { HEADGATE_CONTROL_PORT: String(controlPort) });
   if (options.stories.some(({ spec }) => spec.golden !== undefined)) {

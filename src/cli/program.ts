@@ -5,7 +5,7 @@ import { backtestCommand } from "./backtest/backtest.ts";
 import { brakeCommand } from "./brake.ts";
 import { callerKeyCommand } from "./caller-key.ts";
 import { act, type Cli } from "./cli.ts";
-import { doctorCommand } from "./doctor.ts";
+import { doctorCommand } from "./doctor/doctor.ts";
 import { ejectCommand } from "./eject/eject.ts";
 import { exitCode } from "./exit-code.ts";
 import { explainCommand } from "./explain/explain.ts";

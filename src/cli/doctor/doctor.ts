@@ -1,0 +1,111 @@
+import type { Command } from "commander";
+import { fleet, type RoutingTable, routing } from "../../../topics/index.ts";
+import { KnownError } from "../../errors/known-error.ts";
+import { type Examination, examine } from "../../runtime/examine.ts";
+import { securityOf } from "../../runtime/kafka/security.ts";
+import { diffTopics } from "../../runtime/topic-admin.ts";
+import { act, type Cli } from "../cli.ts";
+import { connectionOf } from "../connection.ts";
+import { type ExitCode, exitCode } from "../exit-code.ts";
+import { collected, GatewayAdmin, type GatewayStatus } from "../gateway-admin.ts";
+import { kafkaConnection } from "../kafka-connection.ts";
+import { plain } from "../terminal.ts";
+import { clusterRemarks, differenceRemarks, fleetRemarks, type InstallationRemark } from "./installation-remarks.ts";
+
+interface DoctorOptions {
+  readonly gateway?: readonly string[];
+  readonly output?: "json";
+}
+
+/** What was found of the installation that KAFKA_BROKERS and HEADGATE_PREFIX name. */
+interface Installation {
+  readonly prefix: string;
+  /** null: the brokers did not answer. */
+  readonly examination: Examination | null;
+  readonly remarks: readonly InstallationRemark[];
+}
+
+/** `headgate doctor` */
+export function doctorCommand(command: Command, cli: Cli): Command {
+  command
+    .description("say what is wrong with an installation and its gateways, or would be in the next outage; exit code 1 when something is")
+    .option("--gateway <url>", "a gateway's admin port; may be repeated (token: HEADGATE_GATEWAY_ADMIN_TOKEN or _TOKEN_FILE)", collected)
+    .option("-o, --output <format>", "json: for machines");
+  return act(command, cli, (_args, options) => doctor(cli, options as DoctorOptions));
+}
+
+/** With a gateway and no KAFKA_BROKERS only that gateway is asked: it answers with Kafka gone. */
+async function doctor(cli: Cli, { gateway = [], output }: DoctorOptions): Promise<ExitCode> {
+  const installation = gateway.length > 0 && cli.env.KAFKA_BROKERS === undefined ? null : await lookAt(cli);
+  const gateways: GatewayStatus[] = [];
+  for (const url of gateway) gateways.push(await (await GatewayAdmin.of(cli, url)).call<GatewayStatus>("GET", "/v1/status"));
+  if (output === "json") cli.terminal.out(JSON.stringify({ installation, gateways }));
+  else {
+    if (installation !== null) cli.terminal.out(shownInstallation(installation));
+    for (const status of gateways) cli.terminal.out(shown(status));
+  }
+  const remarks = [...(installation?.remarks ?? []), ...gateways.flatMap((status) => status.remarks)];
+  return remarks.some(({ level }) => level === "error") ? exitCode.failed : exitCode.ok;
+}
+
+/** @throws {KnownError} CONFIG_INVALID */
+async function lookAt(cli: Cli): Promise<Installation> {
+  const config = connectionOf("doctor", cli);
+  const { HEADGATE_PREFIX: prefix, SCHEMA_REGISTRY_URL: registryUrl } = config;
+  const where = { brokers: config.KAFKA_BROKERS.split(","), registryUrl, prefix, security: securityOf(config) };
+  const remarks: InstallationRemark[] = [];
+  const examination = await tried(remarks, () => examine(where));
+  if (examination === null) return { prefix, examination, remarks };
+  const differences = await tried(remarks, () => diffTopics(where));
+  remarks.push(...differenceRemarks(differences ?? []), ...clusterRemarks(examination));
+  const isReadable = differences?.every(({ setting }) => setting !== "topic" && setting !== "schema") ?? false;
+  if (isReadable) remarks.push(...((await tried(remarks, () => askFleet(cli))) ?? []));
+  return { prefix, examination, remarks: remarks.toSorted((a, b) => (a.level < b.level ? -1 : Number(a.level > b.level))) };
+}
+
+/** What an answer says, or null with a remark of why there is none: one part that fails hides no other. */
+async function tried<T>(remarks: InstallationRemark[], ask: () => Promise<T>): Promise<T | null> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!(error instanceof KnownError)) throw error;
+    const code = error.code.toLowerCase();
+    if (remarks.every((remark) => remark.code !== code)) remarks.push({ level: "error", code, message: error.message, fix: error.fix });
+    return null;
+  }
+}
+
+async function askFleet(cli: Cli): Promise<InstallationRemark[]> {
+  const log = await kafkaConnection(cli, "doctor").connect();
+  try {
+    const [reports, tables] = [log.openTable(fleet), log.openTable(routing)];
+    await Promise.all([reports.ready, tables.ready]);
+    return fleetRemarks(
+      [...reports.entries()].map(([, report]) => report),
+      new Map<string, RoutingTable>(tables.entries()),
+      Date.now(),
+    );
+  } finally {
+    await log.close();
+  }
+}
+
+type Shown = Pick<InstallationRemark, "level" | "code" | "message" | "fix">;
+
+function lines(remarks: readonly Shown[]): string[] {
+  if (remarks.length === 0) return ["  nothing to remark"];
+  return remarks.map(({ level, code, message, fix }) => `  ${level} ${code}: ${plain(message)}\n    fix: ${plain(fix)}`);
+}
+
+function shownInstallation({ prefix, examination, remarks }: Installation): string {
+  const roles = examination?.groups.filter(({ members }) => members > 0).map(({ role, members, lag }) => `${role} (${members}, ${lag ?? 0} behind)`) ?? [];
+  const head =
+    examination === null ? "Kafka NOT reached" : `${examination.brokers} broker${examination.brokers === 1 ? "" : "s"}; ${roles.join(", ") || "no roles"}`;
+  return [`${plain(prefix)}  ${head}`, ...lines(remarks)].join("\n");
+}
+
+function shown({ instance, connected, routes, remarks }: GatewayStatus): string {
+  const served = routes.map(({ route, epoch, braked, hold }) => `${plain(route)} at epoch ${epoch}${braked ? ", braked" : hold === null ? "" : `, ${hold}`}`);
+  const head = `${plain(instance)}  ${connected ? "connected" : "NOT connected"}; ${served.join("; ") || "no routes"}`;
+  return [head, ...lines(remarks)].join("\n");
+}

@@ -15,18 +15,30 @@ import type { Upstream } from "./upstream.ts";
 import { asksForUsage, upstreamBody } from "./upstream-request.ts";
 import type { CheckWhole } from "./whole-checks.ts";
 
-/** A served call, as far as its mirror needs it. */
+/** A call that is being answered, as far as its mirror needs it. */
 export interface Served {
   readonly call: Call;
   readonly headers: IncomingHttpHeaders;
   readonly assignment: Assignment;
   readonly effective: EffectiveTable;
-  readonly twin: Twin;
 }
+
+/** The mirror of one call. */
+export interface Mirroring {
+  /** The caller has the first byte of its answer: the candidate may be asked. Does nothing the second time. */
+  begin(): void;
+  /** The call is over, and this is the served side. Whoever was shown nothing is mirrored now: without the calls that fail so, the baseline would look better in pairs than it is. */
+  settle(twin: Twin): void;
+  /** Nobody knows how the call ended: its mirror is stopped and leaves no record. */
+  abandon(): void;
+}
+
 interface Running {
   readonly route: string;
   readonly assignment: Assignment;
   readonly abort: AbortController;
+  /** The served side, once it is known; null: there will be no record. */
+  readonly twin: PromiseWithResolvers<Twin | null>;
 }
 
 export interface MirrorDeps {
@@ -41,8 +53,9 @@ export interface MirrorDeps {
 }
 
 /**
- * Sends served requests a second time, to the candidate, after the caller has its answer. Nobody sees what comes back; it is logged
- * together with what was served. Bounded: when too many run, a mirror is dropped and counted, never queued.
+ * Sends requests a second time, to the candidate, once the caller's answer has begun. Nobody sees what comes back; when both are over it is logged together
+ * with what was served: how the served side ended (a stream that broke, a retry that hid a failure) is half of a pair. Bounded: a mirror that waits for
+ * its twin counts as running, and when too many run, a mirror is dropped and counted, never queued.
  */
 export class Mirror {
   readonly #deps: MirrorDeps;
@@ -57,37 +70,64 @@ export class Mirror {
     return this.#running.size;
   }
 
-  /** Mirrors a served call if its table and its request id say so. Call it when the caller's answer is complete. */
-  offer(served: Served): void {
-    const { call, effective } = served;
-    const assignment = assignShadow(effective, served.assignment, call.requestId);
-    // The twin of a call that its caller gave up on says nothing.
-    if (assignment === null || served.twin.status === "cancelled" || this.#stopped || !this.#isWanted(call.route, assignment)) return;
-    const upstream = this.#deps.upstreams.get(assignment.version.upstream);
-    if (upstream === undefined) return;
+  /** The mirror of a call that is about to be answered; null when its table or its request id say that it has none. */
+  of(served: Served): Mirroring | null {
+    const assignment = assignShadow(served.effective, served.assignment, served.call.requestId);
+    if (assignment === null) return null;
+    let running: Running | null = null;
+    let isBegun = false;
+    const begin = () => {
+      if (!isBegun) running = this.#begin(served, assignment);
+      isBegun = true;
+    };
+    const abandon = () => {
+      isBegun = true;
+      if (running !== null) this.#cancel(running);
+    };
+    const settle = (twin: Twin) => {
+      // The twin of a call that its caller gave up on says nothing.
+      if (twin.status === "cancelled") return abandon();
+      begin();
+      running?.twin.resolve(twin);
+    };
+    return { begin, settle, abandon };
+  }
+
+  #begin(served: Served, assignment: Assignment): Running | null {
+    const { call } = served;
+    const { metrics, upstreams, maxInFlight } = this.#deps;
+    if (this.#stopped || !this.#isWanted(call.route, assignment)) return null;
+    const upstream = upstreams.get(assignment.version.upstream);
+    if (upstream === undefined) return null;
     // The candidate does not have what the request continues, and a stored conversation would get a second answer.
     if (call.endpoint.statefulBy(call.request) !== null) {
-      this.#deps.metrics.shadows.inc({ route: call.route, result: "stateful" });
-      return;
+      metrics.shadows.inc({ route: call.route, result: "stateful" });
+      return null;
     }
-    if (this.#running.size >= this.#deps.maxInFlight) {
-      this.#deps.metrics.shadows.inc({ route: call.route, result: "dropped" });
-      return;
+    if (this.#running.size >= maxInFlight) {
+      metrics.shadows.inc({ route: call.route, result: "dropped" });
+      return null;
     }
-    const running = { route: call.route, assignment, abort: new AbortController() };
+    const running = { route: call.route, assignment, abort: new AbortController(), twin: Promise.withResolvers<Twin | null>() };
     this.#running.add(running);
-    // Not in the turn in which the answer was completed: its last bytes go out first.
+    // Not in the turn in which the caller gets its bytes: they go out first.
     setImmediate(() => void this.#send(served, running, upstream));
+    return running;
+  }
+
+  #cancel({ abort, twin }: Running): void {
+    twin.resolve(null);
+    abort.abort();
   }
 
   /** Stops mirrors that the newest table, brake or staleness no longer allows. */
   review(): void {
-    for (const { route, assignment, abort } of this.#running) if (!this.#isWanted(route, assignment)) abort.abort();
+    for (const running of this.#running) if (!this.#isWanted(running.route, running.assignment)) this.#cancel(running);
   }
 
   stop(): void {
     this.#stopped = true;
-    for (const { abort } of this.#running) abort.abort();
+    for (const running of this.#running) this.#cancel(running);
   }
 
   #isWanted(route: string, assignment: Assignment): boolean {
@@ -108,11 +148,12 @@ export class Mirror {
       const headers = addTrace(upstreamHeaders(served.headers, upstream), call);
       // Nobody waits for it, so that a failure is not repeated: it is what there is to learn.
       const exchanged = await exchange(upstream, { endpoint, headers, body, hidesUsage: false, signal: abort.signal, sink: nowhere });
-      if (exchanged.status === "cancelled") {
+      const twin = exchanged.status === "cancelled" ? null : await running.twin.promise;
+      if (twin === null) {
         metrics.shadows.inc({ route: call.route, result: "stopped" });
         return;
       }
-      const about = { exchanged: once(exchanged), upstream, twin: served.twin, checkWhole };
+      const about = { exchanged: once(exchanged), upstream, twin, checkWhole };
       const record = recorder.record(call, () => recordOf(call, assignment, about));
       metrics.shadows.inc({ route: call.route, result: record === null ? "failed" : "completed" });
     } catch (error) {

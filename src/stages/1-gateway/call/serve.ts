@@ -22,6 +22,7 @@ import type { Exchanged, Sink } from "./exchange.ts";
 import type { InFlight, Room } from "./in-flight.ts";
 import { KeyedHash } from "./keyed-hash.ts";
 import type { Mirror } from "./mirror.ts";
+import { MirroredSink } from "./mirrored-sink.ts";
 import { outcomeTokenHeader } from "./outcome-token.ts";
 import { type Call, type RecordAbout, recordOf, twinOf } from "./record.ts";
 import type { Recorder } from "./recorder.ts";
@@ -276,16 +277,22 @@ export class Serve {
     const own = { "x-headgate-request-id": call.requestId, "x-headgate-route": call.route, ...tokenFor(assignment) };
     // What becomes of the baseline's answer says nothing of the candidate that failed.
     const onShield = (instead: Assignment) => void Object.assign(own, tokenFor(instead));
-    const sink = new CallerSink(response, own);
-    const answered = await this.#whileWanted(response, (signal) =>
-      answer(this.#answering, call, { assignment, headers: request.headers, signal, sink, onShield }),
-    );
-    this.#answerFailure(response, (answered.shield ?? answered.assigned).exchanged, own);
-
-    const { exchanged, upstream } = answered.assigned;
-    this.#record(call, answered);
-    if (effective !== null && effective.routeTable.table.shadowPpm > 0)
-      mirror.offer({ call, headers: request.headers, assignment, effective, twin: twinOf(assignment, exchanged, upstream) });
+    const isMirrored = effective !== null && effective.routeTable.table.shadowPpm > 0;
+    const mirroring = isMirrored ? mirror.of({ call, headers: request.headers, assignment, effective }) : null;
+    const caller = new CallerSink(response, own);
+    const sink = mirroring === null ? caller : new MirroredSink(caller, mirroring);
+    try {
+      const answered = await this.#whileWanted(response, (signal) =>
+        answer(this.#answering, call, { assignment, headers: request.headers, signal, sink, onShield }),
+      );
+      this.#answerFailure(response, (answered.shield ?? answered.assigned).exchanged, own);
+      const { exchanged, upstream } = answered.assigned;
+      this.#record(call, answered);
+      mirroring?.settle(twinOf(assignment, exchanged, upstream));
+    } catch (error) {
+      mirroring?.abandon();
+      throw error;
+    }
   }
 
   /** Runs what has to stop when its caller leaves, or when the gateway may not wait any longer. */

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import type { ServerResponse } from "node:http";
+import { describe, it, type TestContext } from "node:test";
+import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
+import type { RoutingTable } from "../../../../topics/index.ts";
+import { tableWith } from "../../domain/routing/table-fixture.ts";
+import { answerJson, ask, completion, fileFor, testGateway, testUpstream, until } from "./harness.ts";
+
+const chunk = (content: string, finish: string | null = null) =>
+  `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content }, finish_reason: finish }] })}\n\n`;
+const done = `${chunk("", "stop")}data: [DONE]\n\n`;
+const everybodyOnBaseline = rangesFor({ baseline: "a@1", candidate: "b@2", candidateBuckets: 0, holdbackBuckets: 0 });
+
+/** A route that mirrors everything, whose served upstream holds its stream open behind the first token until the test goes on. */
+async function held(t: TestContext, about: { readonly extra?: string; readonly table?: Partial<RoutingTable> } = {}) {
+  const [one, two] = [await testUpstream(t), await testUpstream(t)];
+  const served: ServerResponse[] = [];
+  one.answer = (_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(chunk("A"));
+    served.push(response);
+  };
+  two.answer = (_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.end(`${chunk("B")}${done}`);
+  };
+  const gateway = await testGateway(t, fileFor(one, two, about.extra));
+  gateway.log.tables.routing.put("support-answer", tableWith({ ranges: everybodyOnBaseline, shadowPpm: 1_000_000, phase: "shadow", step: -1, ...about.table }));
+  const result = async (name: string) =>
+    Number(new RegExp(`shadow_calls_total\\{route="support-answer",result="${name}"\\} (\\d+)`).exec(await gateway.registry.metrics())?.[1] ?? 0);
+  const inFlight = async () => Number(/shadows_in_flight (\d+)/.exec(await gateway.registry.metrics())?.[1]);
+  const stream = (signal?: AbortSignal) => gateway.chat(ask("hi", { stream: true }), signal === undefined ? {} : { signal });
+  return { one, two, served, gateway, result, inFlight, stream };
+}
+
+describe("the mirror of a stream", () => {
+  it("is asked while the caller's stream still runs, and is recorded with how that ended", async (t) => {
+    const { two, served, gateway, result, inFlight, stream } = await held(t);
+    const response = await stream();
+    await until("the candidate is asked", () => two.asked.length === 1);
+    assert.equal(served[0]?.writableEnded, false, "the caller's stream has not ended");
+    // The candidate has answered: the record waits for its twin, and counts as running.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual([gateway.log.calls().length, await inFlight(), await result("completed")], [0, 1, 0]);
+    served[0]?.end(done);
+    assert.match(await response.text(), /"A"/);
+    await until("both are recorded", () => gateway.log.calls().length === 2);
+    const [own, shadow] = gateway.log.calls();
+    assert.deepEqual([own?.exposure, shadow?.exposure, shadow?.twin?.status, shadow?.twin?.responseBody], ["served", "shadow", "ok", own?.responseBody]);
+    assert.ok((shadow?.latencyMs ?? 0) < (own?.latencyMs ?? 0), "its latency is its own");
+    assert.deepEqual([await inFlight(), await result("completed")], [0, 1]);
+  });
+
+  it("carries that the served stream broke after it had begun", async (t) => {
+    const { two, served, gateway, stream } = await held(t);
+    const response = await stream();
+    await until("the candidate is asked", () => two.asked.length === 1);
+    served[0]?.destroy();
+    await response.text().catch(() => "");
+    await until("both are recorded", () => gateway.log.calls().length === 2);
+    assert.deepEqual([gateway.log.calls()[1]?.status, gateway.log.calls()[1]?.twin?.status], ["ok", "error"]);
+  });
+
+  it("is stopped when the caller leaves, and leaves no record", async (t) => {
+    const { two, gateway, result, inFlight, stream } = await held(t);
+    let hasClosed = false;
+    two.answer = (_, response) => void response.on("close", () => (hasClosed = true));
+    const abort = new AbortController();
+    await stream(abort.signal);
+    await until("the candidate is asked", () => two.asked.length === 1);
+    abort.abort();
+    await until("the mirror is cancelled", () => hasClosed);
+    await until("the served call is recorded", () => gateway.log.calls().length === 1);
+    assert.equal(gateway.log.calls()[0]?.status, "cancelled");
+    assert.deepEqual([await inFlight(), await result("stopped")], [0, 1]);
+  });
+
+  it("that has answered is forgotten when a newer table no longer wants it, and its caller notices nothing", async (t) => {
+    const { two, served, gateway, result, inFlight, stream } = await held(t);
+    const response = await stream();
+    await until("the candidate is asked", () => two.asked.length === 1);
+    gateway.log.tables.routing.put("support-answer", tableWith({ epoch: 8, ranges: everybodyOnBaseline, shadowPpm: 0 }));
+    served[0]?.end(done);
+    assert.match(await response.text(), /"A".*\[DONE\]/s);
+    await until("the served call is recorded", () => gateway.log.calls().length === 1);
+    assert.deepEqual([gateway.log.calls()[0]?.exposure, await inFlight(), await result("stopped")], ["served", 0, 1]);
+  });
+
+  it("takes a place until its twin is known, so that streams that never end hold no more than the limit", async (t) => {
+    const { two, served, gateway, result, stream } = await held(t, { extra: "shadow: { maxInFlight: 2 }\n" });
+    const responses = [];
+    for (let i = 0; i < 4; i++) responses.push(await stream());
+    await until("all are served", () => served.length === 4);
+    await until("two are mirrored", () => two.asked.length === 2);
+    assert.equal(await result("dropped"), 2);
+    for (const response of served) response.end(done);
+    for (const response of responses) await response.text();
+    await until("all are recorded", () => gateway.log.calls().length === 6);
+    assert.equal(two.asked.length, 2);
+  });
+});
+
+describe("the mirror of a plain answer", () => {
+  it("is asked too where the served version gave no answer at all: such calls are pairs like others", async (t) => {
+    const { one, two, gateway } = await held(t);
+    one.answer = (_, response) => void response.destroy();
+    two.answer = (_, response) => answerJson(response, completion("from b"));
+    assert.equal((await gateway.chat(ask())).status, 502);
+    await until("both are recorded", () => gateway.log.calls().length === 2);
+    const shadow = gateway.log.calls()[1];
+    assert.deepEqual([shadow?.status, shadow?.twin?.status, shadow?.twin?.responseBody], ["ok", "error", null]);
+  });
+
+  it("is not begun by an attempt that is repeated: one call, one mirror, with the failure that the retry hid", async (t) => {
+    const [one, two] = [await testUpstream(t), await testUpstream(t)];
+    const gateway = await testGateway(t, fileFor(one, two).replace("prices:", "retries: { max: 1, on: ['429'] }, prices:"));
+    gateway.log.tables.routing.put("support-answer", tableWith({ ranges: everybodyOnBaseline, shadowPpm: 1_000_000, phase: "shadow", step: -1 }));
+    let tries = 0;
+    one.answer = (_, response) => (++tries === 1 ? answerJson(response, { error: { message: "busy" } }, 429) : answerJson(response, completion("hello")));
+    two.answer = (_, response) => answerJson(response, completion("from b"));
+    assert.equal((await gateway.chat(ask())).status, 200);
+    await until("both are recorded", () => gateway.log.calls().length === 2);
+    assert.deepEqual([two.asked.length, gateway.log.calls()[1]?.twin?.status, gateway.log.calls()[1]?.twin?.firstErrorType], [1, "ok", "429"]);
+  });
+});

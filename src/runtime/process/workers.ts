@@ -2,6 +2,7 @@ import cluster, { type Worker } from "node:cluster";
 import type { Logger } from "pino";
 import { AggregatorRegistry } from "prom-client";
 import type { ExitCode } from "../run-program.ts";
+import { SharedRates } from "./shared-rate.ts";
 
 export interface WorkersOptions {
   /** How many processes share the work. */
@@ -38,6 +39,7 @@ export class Workers {
   readonly #options: WorkersOptions;
   readonly #slots: Slot[];
   readonly #metrics = new AggregatorRegistry();
+  readonly #rates = new SharedRates();
   readonly #ended = Promise.withResolvers<ExitCode>();
   #isStopping = false;
   #code: ExitCode = 0;
@@ -95,6 +97,7 @@ export class Workers {
     slot.startedAtMs = Date.now();
     const worker = cluster.fork({ ...env, HEADGATE_WORKER: String(slot.index) });
     slot.worker = worker;
+    this.#rates.serve(worker);
     worker.on("listening", () => {
       slot.isListening = true;
     });

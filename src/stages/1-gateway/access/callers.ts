@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
+import { sharedRate } from "../../../runtime/process/shared-rate.ts";
 import { headerOf } from "../http/headers.ts";
-import { RateLimit } from "./rate-limit.ts";
 
 /** A caller as the gateway's file lists it. */
 export interface CallerConfig {
@@ -20,8 +20,8 @@ export interface Caller {
   readonly name: string;
   readonly mayPin: boolean;
   mayCall(route: string): boolean;
-  /** @returns 0 when the call is within the caller's rate, and is then counted; else seconds until one is */
-  take(): number;
+  /** @returns 0 when the call is within the caller's rate, and is then counted; else seconds until one is; a promise where several processes share the rate */
+  take(): number | Promise<number>;
 }
 
 interface Listed {
@@ -42,7 +42,7 @@ function keyOf(headers: IncomingHttpHeaders): string | undefined {
 
 function listed({ name, keyHash, routes, ratePerMinute, mayPin }: CallerConfig): Listed {
   const allowed = routes === null ? null : new Set(routes);
-  const limit = ratePerMinute === null ? null : new RateLimit(ratePerMinute);
+  const limit = ratePerMinute === null ? null : sharedRate(name, ratePerMinute);
   const caller = { name, mayPin, mayCall: (route: string) => allowed === null || allowed.has(route), take: () => limit?.take() ?? 0 };
   return { hash: Buffer.from(keyHash, "hex"), caller };
 }

@@ -215,7 +215,7 @@ export class Serve {
     if (!isRoute && direct === null) return reject(apiErrors.unknownRoute(route));
     const policy = routes.policy(route);
     if (body.bytes.length > policy.maxBodyBytes) return reject(apiErrors.tooLarge(policy.maxBodyBytes));
-    const waitS = about.caller.take();
+    const waitS = await about.caller.take();
     if (waitS > 0) return reject(apiErrors.tooFast(waitS));
     if (!inFlight.enterRoute(limited, policy.maxInFlight)) return reject(apiErrors.routeBusy(limited, policy.maxInFlight));
     try {

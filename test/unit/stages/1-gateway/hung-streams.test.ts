@@ -5,7 +5,6 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { freePort } from "../../../../src/dev/demo/processes.ts";
 import { ask, completion, fileFor, type TestGateway, testGateway, testUpstream, until } from "./harness.ts";
 
 const deadlineMs = 60_000;
@@ -94,7 +93,7 @@ describe("an upstream that is dead or hangs", () => {
     const yaml = `
 upstreams:
   one: { baseUrl: "${one.url}" }
-  dead: { baseUrl: "http://127.0.0.1:${await freePort()}/v1", retries: { max: 0 } }
+  dead: { baseUrl: "http://127.0.0.1:1/v1", retries: { max: 0 } }
   silent: { baseUrl: "http://127.0.0.1:${silent.port}/v1" }
   handshake: { baseUrl: "https://127.0.0.1:${silent.port}/v1", timeouts: { connectMs: 100 }, retries: { max: 0 } }
 routes:

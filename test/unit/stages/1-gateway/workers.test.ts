@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +19,7 @@ interface Running {
   listened(): number[];
   /** How many times a worker said that it stops. */
   stopping(): number;
-  chat(): Promise<Response>;
+  chat(headers?: Readonly<Record<string, string>>): Promise<Response>;
 }
 
 /** `headgate gateway --workers 2` as a process of its own, with a Kafka that is not there. */
@@ -55,7 +56,8 @@ async function running(t: TestContext, yaml: string): Promise<Running> {
     healthUrl: `http://127.0.0.1:${health}`,
     listened,
     stopping: () => output.split('"msg":"stopping"').length - 1,
-    chat: () => fetch(`${url}/v1/chat/completions`, { method: "POST", headers: { connection: "close" }, body: JSON.stringify(ask("hi", { user: "u" })) }),
+    chat: (headers = {}) =>
+      fetch(`${url}/v1/chat/completions`, { method: "POST", headers: { connection: "close", ...headers }, body: JSON.stringify(ask("hi", { user: "u" })) }),
   };
 }
 
@@ -87,6 +89,30 @@ describe("a gateway of several processes", () => {
     await until("all workers are stopping", () => gateway.stopping() >= 2, deadlineMs);
     answer();
     assert.equal((await late).status, 200);
+    assert.deepEqual(await ended, [0, null]);
+  });
+
+  it("holds a caller's rate over all of its processes, also when one of them has died and is back", async (t) => {
+    const upstream = await testUpstream(t);
+    const keyHash = createHash("sha256").update("sk-caller").digest("hex");
+    const gateway = await running(t, fileFor(upstream, upstream, `callers: [{ name: ann, keyHash: ${keyHash}, ratePerMinute: 4 }]\n`));
+    await until("both workers listen", () => gateway.listened().length === 2, deadlineMs);
+    const startedAtMs = performance.now();
+    const statuses: number[] = [];
+    // Each on a connection of its own: they come to both workers.
+    const calls = async (count: number) => {
+      for (let i = 0; i < count; i++) statuses.push((await gateway.chat({ authorization: "Bearer sk-caller" })).status);
+    };
+    await calls(20);
+    process.kill(gateway.listened()[0] ?? 0, "SIGKILL");
+    await until("a new worker listens", () => gateway.listened().length === 3, deadlineMs);
+    await calls(20);
+    const refilled = Math.floor((performance.now() - startedAtMs) / 15_000);
+    const served = statuses.filter((status) => status === 200).length;
+    assert.ok(served >= 4 && served <= 4 + refilled, `${served} calls served`);
+    assert.deepEqual(new Set(statuses), new Set([200, 429]));
+    const ended = once(gateway.process, "exit");
+    gateway.process.kill("SIGTERM");
     assert.deepEqual(await ended, [0, null]);
   });
 

@@ -34,9 +34,11 @@ export const UNREADABLE = "unreadable_answer";
 
 const asItIs = { shown: (chunk: Buffer): Buffer => chunk, end: () => null };
 
-/** Why an answer in JSON is none although its status says so: the Responses API tells failures in the body. */
-const failureIn = (body: JsonObject): string =>
-  body.object === "response" && body.status === "failed" ? errorTypeOf(isJsonObject(body.error) ? body.error : {}) : "";
+/** Why an answer in JSON is none although its status says so: the Responses API tells failures in the body, and so do some proxies and servers. */
+function failureIn(body: JsonObject): string {
+  if (isJsonObject(body.error)) return errorTypeOf(body.error, "answer_error");
+  return body.object === "response" && body.status === "failed" ? errorTypeOf({}) : "";
+}
 
 class JsonCollector implements Collector {
   readonly #chunks: Buffer[] = [];
@@ -86,11 +88,22 @@ class UsageCollector implements Collector {
   finish(): Collected {
     const tail = this.#tail.toString("latin1");
     const isWhole = tail.trimEnd().endsWith("}");
+    const failure = isWhole && this.#size <= KEPT_END ? failureOf(tail) : "";
     const usage = tailUsage(tail) ?? (this.#size > KEPT_END ? tailUsage(this.#head.toString("latin1")) : null);
     const answer = answerOf({ usage });
     // There is no output that could have tokens: nobody reports that, and a price asks for it.
     const outputTokens = answer.inputTokens === null ? null : (answer.outputTokens ?? 0);
-    return { ...answer, outputTokens, body: null, isCut: false, errorType: isWhole ? "" : "invalid_json" };
+    return { ...answer, outputTokens, body: null, isCut: false, errorType: isWhole ? failure : "invalid_json" };
+  }
+}
+
+/** The same for a short text of which only the usage is of interest. */
+function failureOf(text: string): string {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isJsonObject(value) ? failureIn(value) : "";
+  } catch {
+    return "";
   }
 }
 
@@ -173,9 +186,9 @@ class OpaqueCollector implements Collector {
   }
 }
 
-function errorTypeOf(error: { readonly [key: string]: unknown }): string {
+function errorTypeOf(error: JsonObject, otherwise = "stream_error"): string {
   for (const value of [error.code, error.type]) if (typeof value === "string" && /^[\w.-]{1,64}$/.test(value)) return value;
-  return "stream_error";
+  return otherwise;
 }
 
 /** What has to be known of a response before its body comes. */
@@ -185,9 +198,12 @@ export interface ResponseHead {
   readonly contentEncoding: string;
 }
 
+/** Names of media types have no case. */
+export const isEventStream = (contentType: unknown): boolean => /^\s*text\/event-stream\b/i.test(String(contentType ?? ""));
+
 /** Whether a response is a stream of events that can be read. */
 export const isReadableStream = ({ contentType, contentEncoding }: ResponseHead): boolean =>
-  contentType.startsWith("text/event-stream") && (contentEncoding === "" || contentEncoding === "identity");
+  isEventStream(contentType) && (contentEncoding === "" || contentEncoding === "identity");
 
 /** @param hidesUsage the caller did not ask for the usage of its stream: it is read and not shown */
 export function collectorFor(endpoint: Endpoint, head: ResponseHead, hidesUsage: boolean): Collector {

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { hash32 } from "../../../domain/hash/hash32.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 
@@ -16,6 +17,9 @@ interface Remembered {
 /** Characters of the first question that tell one conversation of a subject from another. */
 const QUESTION_CHARS = 1_024;
 const SECOND_SEED = 0x9e37_79b9;
+
+/** What is kept of an id that a caller or an upstream has chosen, at any length: 132 bits, so that none can be made to meet another's. */
+const keyOf = (id: string): string => hash("sha256", id, "base64url").slice(0, 22);
 
 /** The conversation that a request names: `metadata.conversation_id`, or the Responses API's `conversation`. */
 export function namedConversation({ metadata, conversation }: JsonObject): string | undefined {
@@ -77,7 +81,7 @@ class Recent<V> {
 
 /**
  * Which version each running conversation was served by, and whose response each stored one was: what keeps a conversation on its version when a step up
- * adds its subject to the candidate. In the memory of this gateway, bounded; subjects are hashed before they come here, and texts are kept as hashes.
+ * adds its subject to the candidate. In the memory of this gateway, bounded; subjects are hashed before they come here, and texts and ids are kept as hashes.
  */
 export class Conversations {
   readonly #options: ConversationsOptions;
@@ -92,7 +96,12 @@ export class Conversations {
 
   /** The subject of the call whose response a request goes on with; undefined when that is not remembered. */
   subjectOf(request: JsonObject): string | undefined {
-    return this.#responses.get(previousResponse(request) ?? "")?.subject;
+    return this.#continued(request)?.subject;
+  }
+
+  #continued(request: JsonObject): Remembered | undefined {
+    const previous = previousResponse(request);
+    return previous === undefined ? undefined : this.#responses.get(keyOf(previous));
   }
 
   /** @param turn answers that the request's own history holds */
@@ -105,9 +114,8 @@ export class Conversations {
   }): InConversation {
     const { route, request, subject, turn, requestId } = call;
     const named = namedConversation(request);
-    if (named !== undefined) return { key: `${route}\n${subject}\n${named}`, continues: true };
-    const previous = previousResponse(request);
-    if (previous !== undefined) return { key: this.#responses.get(previous)?.conversation ?? requestId, continues: true };
+    if (named !== undefined) return { key: `${route}\n${subject}\n${keyOf(named)}`, continues: true };
+    if (previousResponse(request) !== undefined) return { key: this.#continued(request)?.conversation ?? requestId, continues: true };
     const question = firstQuestion(request);
     return { key: `${route}\n${subject}\n${hash32(question)}${hash32(question, SECOND_SEED)}`, continues: turn > 0 };
   }
@@ -131,7 +139,7 @@ export class Conversations {
       known.version = version;
       known.atMs = nowMs;
     }
-    if (responseId !== null) this.#responses.set(responseId, { subject, conversation: key });
+    if (responseId !== null) this.#responses.set(keyOf(responseId), { subject, conversation: key });
   }
 }
 

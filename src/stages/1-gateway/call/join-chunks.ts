@@ -1,5 +1,6 @@
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { Joiner } from "../endpoints/endpoint.ts";
+import { charsOf, VALUE_CHARS } from "./json-size.ts";
 
 /** What was joined of one choice of a streamed completion. */
 interface Choice {
@@ -16,6 +17,9 @@ interface ToolCall {
   name: string;
   arguments: string;
 }
+
+/** Beside its text an answer may have so many characters of names and lists more, so that few choices and fields never cut it. */
+const FREE_CHARS = 4_096;
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 const indexOf = (value: unknown, fallback: number): number => (typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : fallback);
@@ -36,6 +40,7 @@ export class ChunkJoiner implements Joiner {
   #usage: unknown = null;
   #error: JsonObject | null = null;
   #chars = 0;
+  #valueChars = 0;
   #done = false;
   #hasContent = false;
 
@@ -60,8 +65,8 @@ export class ChunkJoiner implements Joiner {
 
   #joinChoice(from: JsonObject, position: number): void {
     const index = indexOf(from.index, position);
-    const choice: Choice = this.#choices.get(index) ?? { message: { role: "assistant", content: null }, toolCalls: new Map(), text: "", finishReason: null };
-    this.#choices.set(index, choice);
+    const choice = this.#choices.get(index) ?? this.#newChoice(index);
+    if (choice === null) return;
     if (typeof from.finish_reason === "string") choice.finishReason = from.finish_reason;
     if (typeof from.text === "string" && from.text !== "") {
       choice.text += this.#kept(from.text);
@@ -72,23 +77,43 @@ export class ChunkJoiner implements Joiner {
       if (value === null || value === undefined) continue;
       if (name === "tool_calls") for (const [i, call] of objectsOf(value)) this.#joinToolCall(choice, call, i);
       else if (name === "role") choice.message.role = value;
-      else choice.message[name] = this.#joined(choice.message[name], value);
+      else this.#joinField(choice.message, name, value);
       this.#hasContent ||= name !== "role" && has(value);
     }
   }
 
-  /** A field of a delta put behind what there is of it: texts and lists are continued, objects field by field, anything else replaces. */
+  #newChoice(index: number): Choice | null {
+    if (!this.#hasRoomFor(VALUE_CHARS)) return null;
+    const choice: Choice = { message: { role: "assistant", content: null }, toolCalls: new Map(), text: "", finishReason: null };
+    this.#choices.set(index, choice);
+    return choice;
+  }
+
+  /**
+   * A field of a delta put behind what there is of it: texts and lists are continued, objects field by field, anything else replaces. What there is was made
+   * here, so that it is continued in place: copied for each chunk it would take time that grows with the square of the answer.
+   */
   #joined(before: unknown, value: unknown): unknown {
     if (typeof value === "string") return textOf(before) + this.#kept(value);
-    if (Array.isArray(value)) return Array.isArray(before) ? [...before, ...value] : value;
+    if (Array.isArray(value)) {
+      const list: unknown[] = Array.isArray(before) ? before : [];
+      for (const item of value) if (this.#hasRoomFor(charsOf(item))) list.push(item);
+      return list;
+    }
     if (!isJsonObject(value)) return value;
-    const object: Record<string, unknown> = isJsonObject(before) ? { ...before } : {};
-    for (const [name, field] of Object.entries(value)) object[name] = name === "id" ? field : this.#joined(object[name], field);
+    const object = isJsonObject(before) ? (before as Record<string, unknown>) : {};
+    for (const [name, field] of Object.entries(value)) this.#joinField(object, name, field);
     return object;
+  }
+
+  #joinField(object: Record<string, unknown>, name: string, value: unknown): void {
+    if (object[name] === undefined && !this.#hasRoomFor(VALUE_CHARS + name.length)) return;
+    object[name] = name === "id" ? value : this.#joined(object[name], value);
   }
 
   #joinToolCall(choice: Choice, from: JsonObject, position: number): void {
     const index = indexOf(from.index, position);
+    if (!choice.toolCalls.has(index) && !this.#hasRoomFor(VALUE_CHARS)) return;
     const call = choice.toolCalls.get(index) ?? { id: "", type: "function", name: "", arguments: "" };
     choice.toolCalls.set(index, call);
     if (typeof from.id === "string" && from.id !== "") call.id = from.id;
@@ -97,6 +122,12 @@ export class ChunkJoiner implements Joiner {
     if (!isJsonObject(body)) return;
     call.name += this.#kept(textOf(body.name));
     call.arguments += this.#kept(textOf(body.arguments ?? body.input));
+  }
+
+  /** Takes room for a value that is kept whole or not at all. */
+  #hasRoomFor(chars: number): boolean {
+    this.#valueChars += chars;
+    return this.#valueChars <= this.#maxChars + FREE_CHARS;
   }
 
   #kept(text: string): string {
@@ -110,7 +141,7 @@ export class ChunkJoiner implements Joiner {
   }
 
   get isCut(): boolean {
-    return this.#chars > this.#maxChars;
+    return this.#chars > this.#maxChars || this.#valueChars > this.#maxChars + FREE_CHARS;
   }
 
   /** Whether the stream said that it was complete: `[DONE]`, or a finish reason for each choice. */

@@ -1,5 +1,6 @@
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { Joiner } from "../endpoints/endpoint.ts";
+import { charsOf } from "./json-size.ts";
 
 /** One item of `output` as far as it has arrived. */
 type Item = Record<string, unknown>;
@@ -24,17 +25,21 @@ const deltas: Readonly<Record<string, { readonly part: string | null; readonly f
  */
 export class ResponseJoiner implements Joiner {
   readonly #maxChars: number;
+  /** Each item may come twice: when it begins and when it is whole. */
+  readonly #maxItemChars: number;
   readonly #items = new Map<number, Item>();
   #head: JsonObject | null = null;
   #final: JsonObject | null = null;
   #error: JsonObject | null = null;
   #chars = 0;
+  #itemChars = 0;
   #done = false;
   #hasContent = false;
 
   /** @param maxChars how much text of deltas is kept; more is left out and `isCut` tells */
   constructor(maxChars: number) {
     this.#maxChars = maxChars;
+    this.#maxItemChars = 2 * maxChars;
   }
 
   push(event: JsonObject): void {
@@ -43,11 +48,16 @@ export class ResponseJoiner implements Joiner {
     if (delta !== undefined) this.#continue(event, delta);
     else if (type === "response.output_item.added" || type === "response.output_item.done") {
       // Copied: deltas change it.
-      if (isJsonObject(event.item)) this.#items.set(positionIn(event.output_index), structuredClone(event.item) as Item);
+      if (isJsonObject(event.item)) this.#keepItem(positionIn(event.output_index), event.item);
       if (type === "response.output_item.done") this.#hasContent = true;
     } else if (type === "error" || isJsonObject(event.error)) this.#error ??= isJsonObject(event.error) ? event.error : event;
     else if (isJsonObject(event.response)) this.#whole(event.response, type);
     if (type.endsWith(".delta")) this.#hasContent = true;
+  }
+
+  #keepItem(position: number, item: JsonObject): void {
+    this.#itemChars += charsOf(item);
+    if (this.#itemChars <= this.#maxItemChars) this.#items.set(position, structuredClone(item) as Item);
   }
 
   #whole(response: JsonObject, type: string): void {
@@ -81,7 +91,7 @@ export class ResponseJoiner implements Joiner {
   }
 
   get isCut(): boolean {
-    return this.#final === null && this.#chars > this.#maxChars;
+    return this.#final === null && (this.#chars > this.#maxChars || this.#itemChars > this.#maxItemChars);
   }
 
   get isComplete(): boolean {

@@ -16,6 +16,7 @@ import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { type AccessLog, accessLog, noAccessLog } from "./access-log.ts";
 import { type AnswerDeps, type Answered, answer, type Served } from "./answer.ts";
+import { isEventStream } from "./collect.ts";
 import { Conversations, responseIdOf } from "./conversations.ts";
 import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged, Sink } from "./exchange.ts";
@@ -94,7 +95,7 @@ class CallerSink implements Sink {
   }
 
   head(status: number, headers: IncomingHttpHeaders): void {
-    this.#isStream = String(headers["content-type"] ?? "").startsWith("text/event-stream");
+    this.#isStream = isEventStream(headers["content-type"]);
     this.#response.writeHead(status, callerHeaders(headers, this.#own));
     if (this.#isStream) this.#response.flushHeaders();
   }

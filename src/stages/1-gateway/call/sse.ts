@@ -1,7 +1,9 @@
 import { StringDecoder } from "node:string_decoder";
 
-/** Longest line kept, in characters: an endless line must not fill memory. */
-const MAX_LINE = 32 * 1024 * 1024;
+/** Longest line and longest event kept, in characters: endless ones must not fill memory. */
+const MOST_CHARS = 32 * 1024 * 1024;
+/** The same where whoever asked for the text waits until an event is complete. */
+const MOST_HELD_CHARS = 8 * 1024 * 1024;
 
 /**
  * What a stream consists of: the data of an event (its `data` lines joined by newlines; null for blocks without data: comments, lone fields)
@@ -21,18 +23,26 @@ export class SseReader {
   readonly #decoder = new StringDecoder("utf8");
   readonly #onEvent: OnEvent;
   readonly #keepsText: boolean;
+  readonly #mostChars: number;
   #rest = "";
   #lines: string[] = [];
   #text = "";
   #overflowed = false;
+  /** Characters of the event that is being read. */
+  #size = 0;
+  /** The event that is being read was too long: what is left of it is passed over. */
+  #isSkipping = false;
+  /** The line that is being read was too long: what comes until its end is no line. */
+  #isWithinLine = false;
 
   /** @param keepsText whether `onEvent` gets the text of events; it is kept in memory until the event is complete */
   constructor(onEvent: OnEvent, keepsText = false) {
     this.#onEvent = onEvent;
     this.#keepsText = keepsText;
+    this.#mostChars = keepsText ? MOST_HELD_CHARS : MOST_CHARS;
   }
 
-  /** Whether a line was too long to be kept: events are missing. */
+  /** Whether a line or an event was too long to be kept: events are missing. */
   get overflowed(): boolean {
     return this.#overflowed;
   }
@@ -66,24 +76,44 @@ export class SseReader {
       from = next;
     }
     this.#rest = from === 0 ? buffer : buffer.slice(from);
-    if (this.#rest.length > MAX_LINE) this.#overflow();
-  }
-
-  #overflow(): void {
-    this.#overflowed = true;
+    if (this.#rest.length <= this.#mostChars) return;
     if (this.#keepsText) this.#text += this.#rest;
     this.#rest = "";
+    this.#isWithinLine = true;
+    this.#overflow();
+  }
+
+  /** What there is of the event is not kept: it is passed on, and the rest of it as it comes. */
+  #overflow(): void {
+    this.#overflowed = true;
+    this.#isSkipping = true;
+    this.#lines = [];
     this.#flushText();
   }
 
   #line(line: string, text: string): void {
     if (this.#keepsText) this.#text += text;
-    if (line === "") this.#dispatch();
+    this.#size += line.length;
+    if (this.#isWithinLine) {
+      this.#isWithinLine = false;
+      this.#flushText();
+    } else if (line === "") this.#dispatch();
+    else if (this.#isSkipping) this.#flushText();
+    else if (this.#size > this.#mostChars) this.#outgrown(line);
     else if (line.startsWith("data:")) this.#lines.push(line.slice(line.charAt(5) === " " ? 6 : 5));
     else if (line === "data") this.#lines.push("");
   }
 
+  /** Comments without end are none of an event: only they are passed on. */
+  #outgrown(line: string): void {
+    if (this.#lines.length > 0 || line.startsWith("data")) this.#overflow();
+    else this.#flushText();
+    this.#size = 0;
+  }
+
   #dispatch(): void {
+    this.#size = 0;
+    this.#isSkipping = false;
     if (this.#lines.length === 0) {
       this.#flushText();
       return;

@@ -135,3 +135,19 @@ describe("a chain of stored responses", () => {
     assert.deepEqual([responseIdOf(null), responseIdOf("{"), responseIdOf("[]")], [null, null, null]);
   });
 });
+
+describe("the ids of conversations and responses", () => {
+  it("are kept as hashes of one short length, whatever callers and upstreams choose", () => {
+    const conversations = new Conversations({ max: 10, idleMs: 1_000 });
+    const of = (request: object) => conversations.of({ route: "r", request: { ...request }, subject: "s", turn: 1, requestId: "q" });
+    const long = "private ".repeat(100_000);
+    const named = of({ metadata: { conversation_id: long } });
+    assert.ok(named.key.length < 64 && !named.key.includes("private"));
+    assert.notEqual(named.key, of({ metadata: { conversation_id: `${long}.` } }).key);
+    conversations.served(named, { version: "a@1", subject: "s", responseId: long, nowMs: 0 });
+    assert.equal(conversations.subjectOf({ previous_response_id: long }), "s");
+    assert.equal(of({ previous_response_id: long }).key, named.key);
+    assert.equal(conversations.versionOf(of({ metadata: { conversation_id: long } }), 1), "a@1");
+    assert.equal(conversations.subjectOf({ previous_response_id: long.slice(1) }), undefined);
+  });
+});

@@ -4,7 +4,10 @@ import fc from "fast-check";
 import { collectorFor } from "../../../../src/stages/1-gateway/call/collect.ts";
 import { SseReader } from "../../../../src/stages/1-gateway/call/sse.ts";
 import { chat } from "../../../../src/stages/1-gateway/endpoints/chat.ts";
+import { completions } from "../../../../src/stages/1-gateway/endpoints/completions.ts";
+import { embeddings } from "../../../../src/stages/1-gateway/endpoints/embeddings.ts";
 import type { Joiner } from "../../../../src/stages/1-gateway/endpoints/endpoint.ts";
+import { responses } from "../../../../src/stages/1-gateway/endpoints/responses.ts";
 
 const head = (contentType: string, contentEncoding = "") => ({ status: 200, contentType, contentEncoding });
 function joinerOf(maxChars: number): Joiner {
@@ -41,6 +44,26 @@ describe("reading server-sent events", () => {
         );
       }),
     );
+  });
+
+  it("passes an event on that is longer than is held, in one line or in many, and reads the next one", () => {
+    const many = "data: xxxxxxxxxxxxxxxx\n".repeat(400_000);
+    for (const long of [many, `data: ${"x".repeat(9_000_000)}\ndata: rest\n`, ": nothing\n".repeat(900_000)]) {
+      const seen: (string | null)[] = [];
+      let shown = 0;
+      let longest = 0;
+      const reader = new SseReader((data, text) => {
+        seen.push(data);
+        shown += text.length;
+        longest = Math.max(longest, text.length);
+      }, true);
+      const text = `${long}\ndata: next\n\n`;
+      for (let from = 0; from < text.length; from += 65_536) reader.push(Buffer.from(text.slice(from, from + 65_536)));
+      reader.end();
+      assert.deepEqual([seen.filter((data) => data !== null), shown], [["next"], text.length]);
+      assert.ok(longest < 9 * 1024 * 1024);
+      assert.equal(reader.overflowed, long.startsWith("data"));
+    }
   });
 
   it("delivers a last event whose blank line is missing, and ignores what is no data", () => {
@@ -127,6 +150,77 @@ describe("joining a streamed completion", () => {
     for (const part of ["abc", "def", "ghi"]) joiner.push(delta(part));
     assert.equal((joiner.answer() as { choices: [{ message: { content: string } }] }).choices[0].message.content, "abcde");
     assert.equal(joiner.isCut, true);
+  });
+
+  it("joins lists in place, and bounds what is neither text nor counted elsewhere", () => {
+    const details = (text: string) => ({ choices: [{ index: 0, delta: { reasoning_details: [{ type: "text", text }] } }] });
+    const joiner = joinerOf(100);
+    const [first, second] = [details("a"), details("b")];
+    for (const chunk of [first, second]) joiner.push(chunk);
+    assert.deepEqual(joiner.answer()?.choices, [
+      {
+        index: 0,
+        message: {
+          role: "assistant",
+          content: null,
+          reasoning_details: [
+            { type: "text", text: "a" },
+            { type: "text", text: "b" },
+          ],
+        },
+        finish_reason: null,
+      },
+    ]);
+    assert.equal(joiner.isCut, false);
+    // What came is not changed by what comes.
+    assert.deepEqual(first, details("a"));
+    const flood = (chunkOf: (i: number) => object) => {
+      const flooded = joinerOf(1_000);
+      for (let i = 0; i < 20_000; i++) flooded.push({ choices: [{ index: 0, delta: {}, ...chunkOf(i) }] });
+      return [flooded.isCut, JSON.stringify(flooded.answer()).length < 40_000];
+    };
+    assert.deepEqual(
+      flood(() => ({ delta: { list: [{}] } })),
+      [true, true],
+    );
+    assert.deepEqual(
+      flood((i) => ({ delta: { [`field ${i}`]: 1 } })),
+      [true, true],
+    );
+    assert.deepEqual(
+      flood((i) => ({ delta: { object: { [`field ${i}`]: 1 } } })),
+      [true, true],
+    );
+    assert.deepEqual(
+      flood((i) => ({ index: i, delta: { content: "" } })),
+      [true, true],
+    );
+    assert.deepEqual(
+      flood((i) => ({ delta: { tool_calls: [{ index: i }] } })),
+      [true, true],
+    );
+  });
+
+  it("bounds the items of a response that never ends", () => {
+    assert.ok(responses.joiner !== null);
+    const joiner = responses.joiner(1_000);
+    for (let i = 0; i < 1_000; i++) joiner.push({ type: "response.output_item.added", output_index: i, item: { type: "message", text: "x".repeat(100) } });
+    assert.deepEqual([joiner.isCut, JSON.stringify(joiner.answer()).length < 10_000], [true, true]);
+  });
+
+  it("reads an error object of a successful answer as a failure, and types of media without regard to case", () => {
+    const error = '{"error":{"message":"secret","type":"server_error","code":"overloaded"}}';
+    for (const endpoint of [chat, completions, embeddings]) {
+      const collector = collectorFor(endpoint, head("application/json"), false);
+      collector.push(Buffer.from(error));
+      assert.equal(collector.finish().errorType, "overloaded", endpoint.endpoint);
+      const well = collectorFor(endpoint, head("application/json"), false);
+      well.push(Buffer.from('{"error":null,"choices":[]}'));
+      assert.equal(well.finish().errorType, "");
+    }
+    const stream = collectorFor(chat, head("Text/Event-Stream; charset=UTF-8"), false);
+    stream.push(Buffer.from(events(delta("a"))));
+    assert.deepEqual([stream.finish().errorType, JSON.parse(stream.finish().body ?? "").choices[0].message.content], ["", "a"]);
   });
 
   it("an answer that is no JSON is an error, one in an unasked encoding is passed over", () => {

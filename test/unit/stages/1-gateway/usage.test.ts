@@ -125,6 +125,6 @@ describe("the usage of an answer that is not logged", () => {
     };
     assert.deepEqual(collect(200, '{"data":[]}'), [null, null, null, ""]);
     assert.deepEqual(collect(200, '{"data":[0.1,'), [null, null, null, "invalid_json"]);
-    assert.deepEqual(collect(400, '{"error":{}}'), [null, null, '{"error":{}}', ""]);
+    assert.deepEqual(collect(400, '{"error":{}}'), [null, null, '{"error":{}}', "answer_error"]);
   });
 });

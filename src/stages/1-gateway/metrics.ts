@@ -122,11 +122,17 @@ export class GatewayMetrics {
     gauge("headgate_gateway_spooled_records", "Records of this process that wait on disk.", () => state.disk.spool?.unreadFrames ?? 0);
     gauge("headgate_gateway_spooled_bytes", "Bytes on disk, of earlier processes too.", () => state.disk.usedBytes());
     gauge("headgate_gateway_connected", "1 once the log and the routing tables have been reached.", () => Number(state.isConnected()), "min");
-    gauge("headgate_gateway_snapshot_written_seconds", "When routing and brakes were last kept on disk, epoch seconds; 0: never by this process.", () => {
-      return state.snapshot().writtenAtMs / 1000;
-    });
-    gauge("headgate_gateway_snapshot_refused", "1 when a snapshot found at start was damaged and is not used.", () =>
-      Number(state.snapshot().problem !== null),
+    gauge(
+      "headgate_gateway_snapshot_written_seconds",
+      "When routing and brakes were last kept on disk, epoch seconds; 0: never by this process.",
+      () => state.snapshot().writtenAtMs / 1000,
+      "min",
+    );
+    gauge(
+      "headgate_gateway_snapshot_refused",
+      "1 when a snapshot found at start was damaged and is not used.",
+      () => Number(state.snapshot().problem !== null),
+      "max",
     );
     new Gauge({
       name: "headgate_gateway_epoch",
@@ -140,6 +146,7 @@ export class GatewayMetrics {
     });
     new Gauge({
       name: "headgate_gateway_static_outdated",
+      aggregator: "max",
       help: "1 when the configuration's baseline of a route is another one than that of its newest routing table.",
       labelNames: ["route"],
       registers,

@@ -42,7 +42,7 @@ function keyOf(headers: IncomingHttpHeaders): string | undefined {
 
 function listed({ name, keyHash, routes, ratePerMinute, mayPin }: CallerConfig): Listed {
   const allowed = routes === null ? null : new Set(routes);
-  const limit = ratePerMinute === null ? null : sharedRate(name, ratePerMinute);
+  const limit = ratePerMinute === null ? null : sharedRate(keyHash, ratePerMinute);
   const caller = { name, mayPin, mayCall: (route: string) => allowed === null || allowed.has(route), take: () => limit?.take() ?? 0 };
   return { hash: Buffer.from(keyHash, "hex"), caller };
 }

@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { it, type TestContext } from "node:test";
+import { freePort } from "../../src/dev/demo/processes.ts";
+import { type FleetReport, fleet, type Request, requests } from "../../topics/index.ts";
+import { callsOf, collected, deadlineMs, eventually, gatewayAt, gatewayWorld, numbers, publish, subjectKey } from "../fixtures/gateway-world.ts";
+import { tableWith } from "../unit/domain/routing/table-fixture.ts";
+import { until } from "../unit/stages/1-gateway/harness.ts";
+
+/** `headgate gateway --workers 2`, as an operator starts it. */
+async function startWorkers(t: TestContext, { connection, data, file }: Awaited<ReturnType<typeof gatewayWorld>>) {
+  const [port, health] = [await freePort(), await freePort()];
+  const env = {
+    PATH: process.env.PATH,
+    KAFKA_BROKERS: connection.brokers.join(","),
+    SCHEMA_REGISTRY_URL: connection.registryUrl,
+    HEADGATE_PREFIX: connection.prefix,
+    HEADGATE_PORT: String(health),
+    HEADGATE_GATEWAY_PORT: String(port),
+    HEADGATE_GATEWAY_CONFIG: file,
+    HEADGATE_GATEWAY_DATA: data,
+    HEADGATE_SUBJECT_KEY: subjectKey,
+    NODE_NO_WARNINGS: "1",
+  };
+  const child = spawn(process.execPath, ["src/cli/main.ts", "gateway", "--workers", "2"], { env, stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  child.stdout.on("data", (chunk) => (output += String(chunk)));
+  t.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  });
+  return {
+    ...gatewayAt(port, 0),
+    child,
+    /** Process ids of workers, in the order in which they listened. */
+    pids: () => [...output.matchAll(/"pid":(\d+)[^\n]*"gateway listens"/g)].map(([, pid]) => Number(pid)),
+    together: async () => await (await fetch(`http://127.0.0.1:${health}/metrics`)).text(),
+  };
+}
+
+it("two processes are one gateway: each reports and records, their metrics are one, one that is killed comes back, and a stop loses no call", async (t) => {
+  const world = await gatewayWorld(t);
+  const seen = collected(t, world.client, requests) as Request[];
+  const reports = collected(t, world.client, fleet) as FleetReport[];
+  await publish(world.client, tableWith({ epoch: 1, staleAfterMs: 600_000, atMs: Date.now() }));
+  const gateway = await startWorkers(t, world);
+  const value = async (name: string) => Number(new RegExp(`^headgate_gateway_${name} (\\S+)$`, "m").exec(await gateway.together())?.[1]);
+  const summed = async () =>
+    [...(await gateway.together()).matchAll(/^headgate_gateway_calls_total\{.*\} (\d+)$/gm)].reduce((sum, [, n]) => sum + Number(n), 0);
+  const obeyed = () => eventually("both obey", async () => (await value('epoch\\{route="support-answer"\\}')) === 1 && (await value("connected")) === 1);
+  /** Instances that serve the newest table by their last report. */
+  const onFleet = () => new Set(reports.filter(({ routes, stopping }) => !stopping && routes[0]?.epoch === 1).map(({ instance }) => instance));
+  await until("both listen", () => gateway.pids().length === 2, deadlineMs);
+  await obeyed();
+  await until("both are on the fleet", () => onFleet().size === 2, deadlineMs);
+
+  let sent = 0;
+  const calls = (count: number) => Promise.all(Array.from({ length: count }, () => gateway.chat(String(sent++), `u${sent % 9}`)));
+  for (let i = 0; i < 10; i++) await calls(20);
+  assert.equal(await summed(), 200);
+  await eventually("the snapshots are written", async () => (await value("snapshot_written_seconds")) > 0);
+  // Not a sum of two times.
+  assert.ok((await value("snapshot_written_seconds")) < Date.now() / 1000 + 60);
+  await until("every call is in the topic", () => callsOf(seen).length === sent, deadlineMs);
+
+  process.kill(gateway.pids()[0] ?? 0, "SIGKILL");
+  await until("a new one listens", () => gateway.pids().length === 3, deadlineMs);
+  await obeyed();
+  await until("it is on the fleet", () => onFleet().size === 3, deadlineMs);
+  await calls(20);
+  const ended = once(gateway.child, "exit");
+  gateway.child.kill("SIGTERM");
+  assert.deepEqual(await ended, [0, null]);
+  await until("every call is in the topic", () => callsOf(seen).length === sent, deadlineMs);
+  assert.deepEqual(callsOf(seen), numbers(sent));
+  await until("who stopped has said so", () => new Set(reports.filter(({ stopping }) => stopping).map(({ instance }) => instance)).size === 2, deadlineMs);
+});

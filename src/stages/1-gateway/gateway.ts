@@ -6,6 +6,7 @@ import { schemaForms } from "../../domain/checks/schema-check.ts";
 import type { LogClient } from "../../runtime/port.ts";
 import type { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import type { AdminConfig } from "./admin/admin-config.ts";
+import { upstreamRemarks } from "./admin/probe-upstreams.ts";
 import { remarksOf } from "./admin/remarks.ts";
 import { startAdmin } from "./admin/start-admin.ts";
 import { InFlight } from "./call/in-flight.ts";
@@ -145,10 +146,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     fleet.changed();
     snapshot.changed();
   });
-  const admin =
-    options.admin === null
-      ? null
-      : await startAdmin(options.admin, { instance, routes, snapshot, writer, log, status: () => ({ instance, url, ...status() }) });
+  // Only a person who asks has upstreams probed: `/readyz` is asked all the time.
+  const statusForAdmin = async () => {
+    const now = status();
+    return { instance, url, ...now, remarks: [...now.remarks, ...(await upstreamRemarks(config.upstreams.values()))] };
+  };
+  const admin = options.admin === null ? null : await startAdmin(options.admin, { instance, routes, snapshot, writer, log, status: statusForAdmin });
   const ticks = setInterval(() => {
     records.tick();
     writer.tick();

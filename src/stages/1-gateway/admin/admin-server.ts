@@ -16,7 +16,7 @@ export type BrakeRequest = z.output<typeof brakeRequest>;
 
 export interface AdminDeps {
   readonly token: string;
-  readonly status: () => unknown;
+  readonly status: () => Promise<object>;
   /** @throws {KnownError} NOT_FOUND, CONFLICT */
   readonly brake: (asked: BrakeRequest) => Promise<unknown>;
 }
@@ -42,7 +42,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, deps: 
     throw new KnownError("FORBIDDEN", "the admin port needs its token", { fix: "send Authorization: Bearer with the token of HEADGATE_GATEWAY_ADMIN_TOKEN" });
   }
   const asked = `${request.method} ${(request.url ?? "/").split("?", 1)[0]}`;
-  if (asked === "GET /v1/status") sendJson(response, 200, deps.status());
+  if (asked === "GET /v1/status") sendJson(response, 200, await deps.status());
   else if (asked === "POST /v1/brakes") {
     if (body.kind !== "read") throw invalid(`the body is larger than ${MAX_BODY} bytes`);
     sendJson(response, 200, await deps.brake(parsed(body.bytes)));

@@ -12,7 +12,8 @@ export interface Remark {
     | "table_refused"
     | "records_dropped"
     | "records_on_disk"
-    | "no_admin_port";
+    | "no_admin_port"
+    | "upstream_unreachable";
   readonly message: string;
   readonly fix: string;
 }

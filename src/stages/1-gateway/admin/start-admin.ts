@@ -14,7 +14,7 @@ export interface AdminParts {
   readonly snapshot: SnapshotKeeper;
   readonly writer: BrakeWriter;
   /** What `GET /v1/status` shows. */
-  readonly status: () => object;
+  readonly status: () => Promise<object>;
   readonly log: Logger;
 }
 

@@ -133,6 +133,20 @@ describe("the admin port of a gateway", () => {
     assert.deepEqual([body.instance, body.connected, (body.routes as { epoch: number }[])[0]?.epoch], ["gateway-1", true, 8]);
   });
 
+  it("tells which upstream takes no connection, and /readyz does not ask them", async (t) => {
+    const one = await testUpstream(t);
+    const yaml = `upstreams: { one: { baseUrl: "${one.url}" }, dead: { baseUrl: "http://127.0.0.1:1/v1" } }`;
+    const gateway = await testGateway(t, yaml, { adminToken: token });
+    const { remarks } = (await admin(gateway, "GET", "/v1/status")).body as { remarks: { code: string; level: string; message: string }[] };
+    const told = remarks.filter(({ code }) => code === "upstream_unreachable");
+    assert.deepEqual(
+      told.map(({ level, message }) => `${level}: ${message}`),
+      ["error: upstream dead: 127.0.0.1:1 takes no connection from here (ECONNREFUSED)"],
+    );
+    assert.doesNotMatch(await (await fetch(`${gateway.url}/readyz`)).text(), /upstream_unreachable/);
+    assert.equal(one.asked.length, 0);
+  });
+
   it("is never opened without a token", () => {
     const problem = (env: Parameters<typeof adminConfigOf>[0], file?: Parameters<typeof adminConfigOf>[1]) => {
       try {

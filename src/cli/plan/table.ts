@@ -63,8 +63,13 @@ function stepRows(step: StepForecast, isLast: boolean): (Cell | string)[][] {
 function signalRow(name: string, signal: SignalForecast, step: StepForecast): (Cell | string)[] {
   const [limit, twice] = signal.freeze;
   const isAsked = signal.isRequired || step.phase === "observing";
+  const ofLag = signal.lagMinutes > 0 && step.phase !== "shadow" ? `, its outcomes come after ${showMinutes(signal.lagMinutes)}` : "";
   const note =
-    signal.never !== null && isAsked ? signal.never : signal.signal === step.limiting ? `slowest${signal.slowestTest === "floor" ? ", its floor" : ""}` : "";
+    signal.never !== null && isAsked
+      ? signal.never
+      : signal.signal === step.limiting
+        ? `slowest${signal.slowestTest === "floor" ? ", its floor" : ""}${ofLag}`
+        : ofLag.slice(2);
   return [
     name,
     "",

@@ -1,6 +1,6 @@
 import { type PlannedSignal, type RolloutPlan, WITHOUT_PROOF_REQUESTS } from "../rollout/spec/plan.ts";
 import { blockMinutes } from "./growth.ts";
-import { isRequired, limitToAdvance, ratesOf, testsOf } from "./signal-tests.ts";
+import { isRequired, lagOf, limitToAdvance, ratesOf, testsOf } from "./signal-tests.ts";
 import { type PlannedTraffic, stepsOf, type TrafficAssumption } from "./traffic.ts";
 
 /**
@@ -45,6 +45,8 @@ export interface SignalForecast {
   /** Records per minute and arm; in shadow pairs. */
   readonly perMinute: { readonly candidate: number; readonly baseline: number };
   readonly blockMinutes: number | null;
+  /** Minutes that its evidence comes after its calls: the maturity of an outcome, else 0. Part of all times. */
+  readonly lagMinutes: number;
   readonly freeze: readonly FreezeForecast[];
   /** Until it is proven within the limit: of a candidate without harm, and of one at the tolerated boundary. */
   readonly advance: { readonly noHarm: number | null; readonly atTolerated: number | null };
@@ -104,6 +106,8 @@ export function planRollout(plan: RolloutPlan, traffic: TrafficAssumption, optio
   };
 }
 
+/** A time of which only what lies behind the lag varies: a maturity is waited for once, and takes as long as it takes. */
+const stretched = (minutes: number | null, by: number, lag: number): number | null => (minutes === null ? null : lag + by * Math.max(0, minutes - lag));
 const times = (minutes: number | null, by: number): number | null => (minutes === null ? null : minutes * by);
 const sum = (all: readonly (number | null)[]): number | null =>
   all.reduce<number | null>((total, one) => (total === null || one === null ? null : total + one), 0);
@@ -113,9 +117,10 @@ export function forecastStep(plan: RolloutPlan, traffic: TrafficAssumption, step
   const guardrails = plan.signals.filter(({ tier }) => tier === "guardrail");
   const signals = guardrails.map((signal) => forecastSignal(signal, { plan, traffic, step }, options.effects?.[signal.name] ?? []));
   const required = signals.filter((signal) => signal.isRequired);
-  const limiting = slowest(required, ({ advance }) => advance.noHarm);
+  const stepOf = ({ advance, lagMinutes }: SignalForecast, by = WHOLE_STEP) => stretched(advance.noHarm, by, lagMinutes);
+  const limiting = slowest(required, (signal) => stepOf(signal));
   const proofMinutes = limiting === null ? 0 : limiting.advance.noHarm;
-  const minutes = wholeStep(plan, step, proofMinutes);
+  const minutes = wholeStep(plan, step, limiting === null ? 0 : stepOf(limiting));
   // A pair is judged on both sides.
   const judgedPerMinute = plan.rubrics.length === 0 ? 0 : (step.judged.candidate + step.judged.baseline) * plan.rubrics.length;
   const judgeCalls = times(minutes, judgedPerMinute);
@@ -130,7 +135,7 @@ export function forecastStep(plan: RolloutPlan, traffic: TrafficAssumption, step
     limiting: limiting?.signal ?? null,
     proofMinutes,
     minutes,
-    p90Minutes: minutes === null ? null : Math.max(minutes, step.phase === "observing" ? 0 : (times(proofMinutes, P90 * WHOLE_STEP) ?? 0)),
+    p90Minutes: minutes === null ? null : Math.max(minutes, step.phase === "observing" || limiting === null ? 0 : (stepOf(limiting, P90 * WHOLE_STEP) ?? 0)),
     decides: minutes !== null && minutes <= step.dwell.maxMinutes,
     judgeCalls,
     judgeCostUsd: options.judgeCostUsd === undefined ? null : times(judgeCalls, options.judgeCostUsd),
@@ -147,15 +152,15 @@ function slowest<V>(all: readonly V[], minutesOf: (one: V) => number | null): V 
   return all.reduce<V | null>((found, one) => (found === null || size(one) > size(found) ? one : found), null);
 }
 
-function wholeStep(plan: RolloutPlan, step: PlannedTraffic, proofMinutes: number | null): number | null {
+function wholeStep(plan: RolloutPlan, step: PlannedTraffic, provenMinutes: number | null): number | null {
   if (step.phase === "observing") return step.dwell.minMinutes;
   const isUnproven = step.phase === "shadow" && !plan.signals.some((signal) => isRequired(signal, step));
   const needed = step.isWithoutProof || isUnproven ? WITHOUT_PROOF_REQUESTS : plan.minSamples;
   const judged = plan.signals.some((signal) => signal.group === "judge" && signal.gate === "confidence" && isRequired(signal, step));
   const rates = [step.calls.candidate, ...(judged && !step.isWithoutProof ? [step.judged.candidate, step.judged.baseline] : [])];
   const samples = needed / Math.min(...rates);
-  if (proofMinutes === null || !Number.isFinite(samples)) return null;
-  return Math.max(step.dwell.minMinutes, WHOLE_STEP * proofMinutes, samples);
+  if (provenMinutes === null || !Number.isFinite(samples)) return null;
+  return Math.max(step.dwell.minMinutes, provenMinutes, samples);
 }
 
 interface About {
@@ -168,6 +173,7 @@ function forecastSignal(signal: PlannedSignal, about: About, effects: readonly n
   const { plan, step, traffic } = about;
   const rates = ratesOf(signal, step);
   const tests = testsOf(signal, about);
+  const lag = lagOf(signal);
   const block = Math.min(rates.candidate, rates.baseline) > 0 ? blockMinutes(rates, plan.paneMs / 60_000) : null;
   const advanceOf = (harm: number) => tests.map((test) => ({ test: test.name, minutes: test.advance(harm) }));
   const noHarm = slowest(advanceOf(0), ({ minutes }) => minutes);
@@ -181,6 +187,7 @@ function forecastSignal(signal: PlannedSignal, about: About, effects: readonly n
     isRequired: isRequired(signal, step),
     perMinute: rates,
     blockMinutes: block,
+    lagMinutes: lag,
     freeze:
       tests.length === 0
         ? []
@@ -191,15 +198,18 @@ function forecastSignal(signal: PlannedSignal, about: About, effects: readonly n
                 tests.map((test) => test.freeze(effect)),
                 block,
               ),
-              { step, perMinute: rates.candidate },
+              { step, perMinute: rates.candidate, lag },
             ),
           ),
     advance: { noHarm: noHarm?.minutes ?? null, atTolerated: atTolerated?.minutes ?? null },
-    advanceSamples: times(noHarm?.minutes ?? null, rates.candidate),
+    advanceSamples: recordsIn(noHarm?.minutes ?? null, rates.candidate, lag),
     slowestTest: noHarm?.test ?? null,
     never: noHarm?.minutes === null ? whyNever(signal, rates, traffic) : null,
   };
 }
+
+/** Records that have come by then. */
+const recordsIn = (minutes: number | null, perMinute: number, lag: number): number | null => (minutes === null ? null : Math.max(0, minutes - lag) * perMinute);
 
 /** Nothing is decided before the first block has closed. */
 function fastest(all: readonly (number | null)[], block: number | null): number | null {
@@ -207,13 +217,19 @@ function fastest(all: readonly (number | null)[], block: number | null): number 
   return found.length === 0 ? null : Math.max(Math.min(...found), block ?? 0);
 }
 
-function freezeForecast(effect: number, minutes: number | null, about: { readonly step: PlannedTraffic; readonly perMinute: number }): FreezeForecast {
+function freezeForecast(
+  effect: number,
+  minutes: number | null,
+  about: { readonly step: PlannedTraffic; readonly perMinute: number; readonly lag: number },
+): FreezeForecast {
+  const { lag } = about;
+  const [from, to] = [ROLLBACK.from, ROLLBACK.to].map((by) => stretched(minutes, by, lag)) as [number | null, number | null];
   return {
     effect,
     minutes,
-    p90Minutes: times(minutes, P90),
-    rollbackMinutes: minutes === null ? null : { from: minutes * ROLLBACK.from, to: minutes * ROLLBACK.to },
-    samples: times(minutes, about.perMinute),
+    p90Minutes: stretched(minutes, P90, lag),
+    rollbackMinutes: from === null || to === null ? null : { from, to },
+    samples: recordsIn(minutes, about.perMinute, lag),
     exposedRequests: about.step.phase === "shadow" ? 0 : times(minutes, about.step.calls.candidate),
   };
 }

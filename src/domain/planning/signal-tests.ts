@@ -29,6 +29,9 @@ export function ratesOf(signal: PlannedSignal, step: PlannedTraffic): ArmRates {
   return signal.group === "judge" ? step.judged : step.calls;
 }
 
+/** Minutes from a call to its evidence: outcomes are counted when their maturity is over, not before. Without one they come when they come, which is not planned. */
+export const lagOf = ({ maturityMs }: Pick<PlannedSignal, "maturityMs">): number => (maturityMs ?? 0) / MINUTE_MS;
+
 /** Whether a step cannot be left before this signal is proven safe. */
 export function isRequired(signal: PlannedSignal, step: PlannedTraffic): boolean {
   if (step.phase === "observing" || signal.tier !== "guardrail" || !canProve(signal)) return false;
@@ -39,6 +42,8 @@ export function isRequired(signal: PlannedSignal, step: PlannedTraffic): boolean
 /** The tests of a guardrail in a step. */
 export function testsOf(signal: PlannedSignal, about: About): SignalTest[] {
   const { plan, step, traffic } = about;
+  // Nobody saw a mirrored answer: nothing comes of it.
+  if (step.phase === "shadow" && signal.source === "outcome") return [];
   const known = traffic.baseline?.[signal.name] ?? {};
   const shape = shapeOf(signal, known);
   const unscored = signal.source === "judge" ? (known.unscored ?? 0) : 0;
@@ -55,9 +60,10 @@ export function testsOf(signal: PlannedSignal, about: About): SignalTest[] {
   const floor = floorTest(signal, shape, about, { ...relative, freeze: { ...common, alpha: share(FLOOR_SHARE) } });
   // Without proof only floors must be safe.
   const isRelativeAsked = !(step.isWithoutProof && step.phase === "canary");
-  const compared = step.phase === "shadow" ? shadowTests(signal, shape, step, relative) : servedTests(signal, shape, step, relative);
+  const all = step.phase === "shadow" ? shadowTests(signal, shape, step, relative) : servedTests(signal, shape, step, relative);
+  const compared = all.map((test) => matured(test, lagOf(signal)));
   const asked = isRelativeAsked ? compared : compared.map((test) => ({ ...test, advance: () => 0 }));
-  return [...asked, ...floor];
+  return [...asked, ...floor.map((test) => matured(test, lagOf(signal)))];
 }
 
 interface TestAsked {
@@ -69,6 +75,13 @@ interface TestAsked {
 }
 
 const later = (minutes: number | null, warmUp: number): number | null => (minutes === null ? null : minutes + warmUp);
+
+/** A test whose records come later than their calls. */
+const matured = ({ name, freeze, advance }: SignalTest, lag: number): SignalTest => ({
+  name,
+  freeze: (harm) => later(freeze(harm), lag),
+  advance: (harm) => later(advance(harm), lag),
+});
 
 /** A percentile needs a threshold and a mean a cap, both from the baseline's earlier records; after shadow they are there. */
 function warmUpOf({ kind }: PlannedSignal, { plan, step }: About): number {

@@ -47,6 +47,50 @@ describe("plan of a rollout", () => {
     assert.equal(planRollout(planOf(), at(3)).judgeCostUsd, null);
   });
 
+  it("waits for the maturity of an outcome, once, before each of its times, and has none of it in shadow", () => {
+    const signals = (maturity: string) => ["error_rate", { name: "task_completion", source: "outcome", maturity }];
+    const planned = (maturity: string) => planRollout(planOf({ signals: signals(maturity), judge: undefined, ladder: [10, 50, 100] }), at(30)).steps;
+    const [soon, late] = [planned("1m"), planned("91m")];
+    const of = (steps: typeof soon, percent: number) => {
+      const step = steps.find((one) => one.phase === "canary" && one.percent === percent);
+      return { step, outcome: step?.signals.find(({ signal }) => signal === "task_completion") };
+    };
+    for (const percent of [10, 50]) {
+      const [a, b] = [of(soon, percent), of(late, percent)];
+      const longer = (minutes: (of_: typeof a) => number | null | undefined) =>
+        Math.round(((minutes(b) ?? Number.NaN) - (minutes(a) ?? Number.NaN)) * 1e6) / 1e6 || 0;
+      assert.equal(b.outcome?.lagMinutes, 91);
+      assert.equal(
+        longer(({ outcome }) => outcome?.freeze[0]?.minutes),
+        90,
+      );
+      assert.equal(
+        longer(({ outcome }) => outcome?.freeze[0]?.p90Minutes),
+        90,
+      );
+      assert.equal(
+        longer(({ outcome }) => outcome?.freeze[0]?.rollbackMinutes?.to),
+        90,
+      );
+      assert.equal(
+        longer(({ outcome }) => outcome?.advance.noHarm),
+        90,
+      );
+      assert.equal(
+        longer(({ outcome }) => outcome?.advanceSamples),
+        0,
+      );
+      assert.equal(
+        longer(({ outcome }) => outcome?.freeze[0]?.exposedRequests),
+        90 * (a.step?.calls.candidate ?? 0),
+      );
+      assert.equal(b.step?.limiting, "task_completion");
+      assert.ok((b.step?.minutes ?? 0) >= (b.step?.proofMinutes ?? Number.NaN));
+    }
+    const shadow = late.find(({ phase }) => phase === "shadow")?.signals.find(({ signal }) => signal === "task_completion");
+    assert.deepEqual([shadow?.freeze, shadow?.isRequired], [[], false]);
+  });
+
   it("is quicker with more calls, larger harm and independent subjects", () => {
     const freeze = (rps: number, deff = 1) =>
       planRollout(planOf(), { ...at(rps), deff: { error_rate: deff } })

@@ -22,7 +22,7 @@ export interface ProgramContext {
 export interface RunningProgram {
   /** Rejects when the program cannot go on; the process then exits with 3. */
   readonly finished: Promise<void>;
-  /** Graceful: within 10 s. */
+  /** Graceful: within 10 s, or what the program's `stopMs` says. */
   stop(): Promise<void>;
 }
 
@@ -31,5 +31,7 @@ export interface Program {
   readonly name: string;
   /** Environment variables of the role, each with a description; the README's table is tested against it. */
   readonly configuration: z.ZodObject;
+  /** Longest time that a graceful stop may take under this environment, ms; absent: 10 s. */
+  stopMs?(env: ProgramContext["env"]): number;
   start(context: ProgramContext): Promise<RunningProgram>;
 }

@@ -21,8 +21,8 @@ export type ExitCode = 0 | 2 | 3;
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** Budget of a graceful stop; after it the process ends as it is, which costs nothing but repeated work. */
-const stopMs = 10_000;
+/** Budget of a graceful stop, if no program asks for more; after it the process ends as it is, which costs nothing but repeated work. */
+export const USUAL_STOP_MS = 10_000;
 const SAME_WISH_MS = 1_000;
 const lasting: ReadonlySet<ErrorCode> = new Set(["CONFIG_INVALID", "SPEC_INVALID", "RUBRIC_INVALID", "TOPIC_MISSING", "LAYOUT_MISMATCH", "LAYOUT_UNKNOWN"]);
 
@@ -105,6 +105,7 @@ class Host {
       this.#report(error);
     }
     this.#isStopping = true;
+    const stopMs = Math.max(USUAL_STOP_MS, ...this.#programs.map((program) => program.stopMs?.(this.#env) ?? 0));
     const stopped = new AbortController(); // or the timer would keep the process for the rest of its time
     const isDone = await Promise.race([this.#stopAll().then(() => true), pause(stopMs, stopped.signal).then(() => false)]);
     stopped.abort();

@@ -8,7 +8,7 @@ import { processLogger } from "./process/logger.ts";
 import { readSecretFiles } from "./process/secret-files.ts";
 import { Workers } from "./process/workers.ts";
 import type { Program } from "./program.ts";
-import { type ExitCode, exitCodeOf } from "./run-program.ts";
+import { type ExitCode, exitCodeOf, USUAL_STOP_MS } from "./run-program.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -31,7 +31,7 @@ export async function runWorkers(
     parseConfig(program.name, program.configuration, read);
     const log = processLogger(config.LOG_LEVEL).child({ role: program.name, workers: count });
     const drawn = shared.filter((name) => read[name] === undefined || read[name] === "").map((name) => [name, randomBytes(32).toString("hex")]);
-    const workers = new Workers({ count, args, env: Object.fromEntries(drawn), log });
+    const workers = new Workers({ count, args, env: Object.fromEntries(drawn), log, stopMs: program.stopMs?.(read) ?? USUAL_STOP_MS });
     const ended = workers.run();
     const stop = () => workers.stop();
     process.on("SIGTERM", stop);

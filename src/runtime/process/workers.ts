@@ -12,14 +12,16 @@ export interface WorkersOptions {
   /** Added to the environment of each worker. */
   readonly env: Readonly<Record<string, string>>;
   readonly log: Logger;
+  /** Longest time that a worker may take to stop, ms. */
+  readonly stopMs: number;
   /** Pauses before a worker that died is started again: the first, and the longest, ms. */
   readonly backoffMs?: { readonly first: number; readonly longest: number };
 }
 
 /** A worker that lived for so long had no trouble starting: its next end is paused for as a first one. */
 const STEADY_MS = 10_000;
-/** A worker stops by itself within 10 s; one that does not is killed. */
-const KILL_AFTER_MS = 12_000;
+/** For so long after the time that a worker may take to stop it is left alone; then it is killed, ms. */
+const KILL_RESERVE_MS = 2_000;
 const BROKEN_CONFIGURATION = 2;
 
 interface Slot {
@@ -77,6 +79,7 @@ export class Workers {
   stop(): void {
     if (this.#isStopping) return;
     this.#isStopping = true;
+    const killAfterMs = this.#options.stopMs + KILL_RESERVE_MS;
     for (const slot of this.#slots) {
       clearTimeout(slot.restart);
       const running = slot.worker;
@@ -84,10 +87,10 @@ export class Workers {
       running.process.kill("SIGTERM");
       setTimeout(() => {
         if (slot.worker !== running) return;
-        this.#options.log.error({ worker: slot.index }, `a worker has not stopped within ${KILL_AFTER_MS / 1000} s: it is killed`);
+        this.#options.log.error({ worker: slot.index }, `a worker has not stopped within ${killAfterMs / 1000} s: it is killed`);
         this.#code = 3;
         running.process.kill("SIGKILL");
-      }, KILL_AFTER_MS).unref();
+      }, killAfterMs).unref();
     }
     this.#look();
   }

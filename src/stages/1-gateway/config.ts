@@ -33,6 +33,20 @@ export const configuration = z.object({
     .describe("Port of the gateway's own admin API (brakes, status); absent: `admin.port` of the file, or none."),
   HEADGATE_GATEWAY_ADMIN_HOST: z.string().min(1).optional().describe("Address of the admin port; absent: `admin.host` of the file, or 127.0.0.1."),
   HEADGATE_GATEWAY_ADMIN_TOKEN: z.string().min(16).optional().describe("Bearer token that the admin port asks for, 16 characters or more."),
+  HEADGATE_GATEWAY_LAME_DUCK_MS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(600_000)
+    .default(0)
+    .describe("After SIGTERM, how long new calls are still served while readiness is down, so that a load balancer can turn away first, ms."),
+  HEADGATE_GATEWAY_DRAIN_MS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(3_600_000)
+    .default(8_000)
+    .describe("After that, how long running calls and streams may take to finish before they are cut, ms."),
   HEADGATE_SUBJECT_KEY: z
     .string()
     .min(1)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import { requests } from "../../../topics/index.ts";
@@ -41,6 +42,8 @@ export interface GatewayOptions {
   readonly instance: string;
   readonly host: string;
   readonly port: number;
+  /** How a stop goes, ms: new calls are served on while readiness is down, then running ones may finish; absent: 0 and 8 s. */
+  readonly drain?: { readonly lameDuckMs: number; readonly finishMs: number };
   readonly log: Logger;
   readonly metrics: Registry;
   readonly connect: () => Promise<LogClient>;
@@ -60,9 +63,11 @@ export interface Gateway {
 /** How long a starting gateway is not ready while it waits for its routing tables; then it serves from its configuration. */
 const RESTORE_WAIT_MS = 5_000;
 const TICK_MS = 200;
-/** Of the 10 s that a stop may take: for calls to finish, and for records to be written. */
-const DRAIN_MS = 8_000;
-const FLUSH_MS = 9_500;
+/** What a stop takes after its calls have finished or were cut, at most: their records are written, and connections closed, ms. */
+export const AFTER_DRAIN_MS = 2_000;
+/** Of that, for the records. */
+const FLUSH_MS = 1_500;
+const USUAL_DRAIN = { lameDuckMs: 0, finishMs: 8_000 };
 
 interface Links {
   client: LogClient | null;
@@ -107,16 +112,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, log, instance } = options;
   const startedAtMs = Date.now();
   const links: Links = { client: null, unfollow: async () => undefined };
+  let leaving = false;
   let stopping = false;
   let restored = false;
   const parts = await partsOf(options, startedAtMs);
   const { metrics, upstreams, unwatchSecrets, inFlight, records, disk, routes, snapshot, mirror, serve, writer } = parts;
-  const isReady = () => !stopping && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
+  const isReady = () => !leaving && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
   const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log });
   const status = () => ({
     ready: isReady(),
     connected: restored,
-    stopping,
+    stopping: leaving,
     ...statusOf(parts, { connected: restored, hasAdminPort: options.admin !== null }),
   });
   const server = gatewayServer({
@@ -125,6 +131,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     metrics: options.metrics,
     routes: () => routes.names(),
     readiness: status,
+    isLeaving: () => leaving,
     isStopping: () => stopping,
     startedAtMs,
     log,
@@ -140,7 +147,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     snapshot: () => snapshot.state,
   });
 
-  const fleet = fleetReporter(options, { url, routes, records, upstreams: [...upstreams.keys()], isStopping: () => stopping });
+  const fleet = fleetReporter(options, { url, routes, records, upstreams: [...upstreams.keys()], isStopping: () => leaving });
   routes.onChange(() => {
     mirror.review();
     fleet.changed();
@@ -169,21 +176,24 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   log.info({ url, routes: routes.names(), upstreams: [...upstreams.keys()] }, "gateway listens");
 
   const stop = async (): Promise<void> => {
-    const beganAtMs = Date.now();
-    stopping = true;
+    const { lameDuckMs, finishMs } = options.drain ?? USUAL_DRAIN;
+    leaving = true;
     fleet.changed();
+    if (lameDuckMs > 0) await sleep(lameDuckMs);
+    stopping = true;
     mirror.stop();
     server.close();
     server.closeIdleConnections();
-    await inFlight.idle(beganAtMs + DRAIN_MS);
+    const cutAtMs = Date.now() + finishMs;
+    await inFlight.idle(cutAtMs);
     serve.abortAll();
     // What was cut off is recorded by its own call, a moment later.
-    await inFlight.idle(beganAtMs + DRAIN_MS + 500);
+    await inFlight.idle(cutAtMs + 500);
     server.closeAllConnections();
     admin?.close();
     clearInterval(ticks);
     unwatchSecrets();
-    await Promise.all([settle(connection, { records, intake, disk, fleet, links, deadlineMs: beganAtMs + FLUSH_MS }), snapshot.close()]);
+    await Promise.all([settle(connection, { records, intake, disk, fleet, links, deadlineMs: cutAtMs + FLUSH_MS }), snapshot.close()]);
     await Promise.allSettled([...upstreams.values()].map((upstream) => upstream.close()));
   };
   let stopped: Promise<void> | null = null;

@@ -4,7 +4,7 @@ import type { Program } from "../../runtime/program.ts";
 import { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import { adminConfigOf } from "./admin/admin-config.ts";
 import { configuration, readGatewayFile } from "./config.ts";
-import { startGateway } from "./gateway.ts";
+import { AFTER_DRAIN_MS, startGateway } from "./gateway.ts";
 
 const SAFE_KEY_LENGTH = 16;
 
@@ -12,6 +12,10 @@ const SAFE_KEY_LENGTH = 16;
 export const program: Program = {
   name: "gateway",
   configuration,
+  stopMs(given) {
+    const { HEADGATE_GATEWAY_LAME_DUCK_MS: lameDuckMs, HEADGATE_GATEWAY_DRAIN_MS: drainMs } = parseConfig("gateway", configuration, given);
+    return lameDuckMs + drainMs + AFTER_DRAIN_MS;
+  },
   async start(context) {
     const env = parseConfig("gateway", configuration, context.env);
     const file = readGatewayFile(env.HEADGATE_GATEWAY_CONFIG, context.env);
@@ -33,6 +37,7 @@ export const program: Program = {
       instance: context.instance,
       host: env.HEADGATE_GATEWAY_HOST,
       port: env.HEADGATE_GATEWAY_PORT,
+      drain: { lameDuckMs: env.HEADGATE_GATEWAY_LAME_DUCK_MS, finishMs: env.HEADGATE_GATEWAY_DRAIN_MS },
       log: context.log,
       metrics: context.metrics,
       connect: () => context.connect(),

@@ -14,6 +14,9 @@ export interface ServerDeps {
   readonly routes: () => readonly string[];
   /** Whether callers should be sent here, and what to show to people who ask. */
   readonly readiness: () => { readonly ready: boolean; readonly [key: string]: unknown };
+  /** Whether callers should go elsewhere: connections are not kept. */
+  readonly isLeaving: () => boolean;
+  /** Whether no new call is taken any more. */
   readonly isStopping: () => boolean;
   readonly startedAtMs: number;
   readonly log: Logger;
@@ -88,7 +91,7 @@ export function gatewayServer(deps: ServerDeps): Server {
   return createServer({ keepAliveTimeout: 75_000, requestTimeout: 300_000, headersTimeout: 60_000 }, (request: IncomingMessage, response: ServerResponse) => {
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     const method = request.method ?? "GET";
-    if (deps.isStopping()) response.setHeader("connection", "close");
+    if (deps.isLeaving()) response.setHeader("connection", "close");
     // A caller that goes away in the middle of an answer is no error of ours.
     response.on("error", () => undefined);
     const posted = post(path);

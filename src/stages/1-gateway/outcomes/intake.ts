@@ -13,6 +13,10 @@ import { type GivenOutcome, parseOutcomes, wrongFields } from "./parse-outcomes.
 
 /** Largest body of outcomes, bytes: 500 of them have room. */
 const MOST_BYTES = 1024 * 1024;
+/** Requests that are handled at the same time; more are answered 503. With their bodies they hold at most so many MiB. */
+const MOST_RUNNING = 64;
+/** Outcomes that are remembered as written, so that a token that is sent again and again fills no topic. */
+const MOST_REMEMBERED = 100_000;
 /** How long a caller waits for Kafka's acknowledgement, ms. */
 const APPEND_BUDGET_MS = 5_000;
 
@@ -30,6 +34,28 @@ interface Verified {
   readonly call: TokenCall;
 }
 
+const keyOf = ({ given, call }: Verified): string => `${call.requestId}\n${given.signal}`;
+
+/** Keys that came lately: when it is full the older half is forgotten. */
+class RecentKeys {
+  readonly #max: number;
+  #young = new Set<string>();
+  #old = new Set<string>();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  has(key: string): boolean {
+    return this.#young.has(key) || this.#old.has(key);
+  }
+
+  add(key: string): void {
+    if (this.#young.size >= this.#max / 2) [this.#old, this.#young] = [this.#young, new Set()];
+    this.#young.add(key);
+  }
+}
+
 /**
  * `POST /v1/outcomes`: checks the tokens and writes to `outcomes`, acknowledged by Kafka before the caller is answered. A repeat does no harm: of a call and
  * signal the aggregator counts the first outcome.
@@ -38,6 +64,9 @@ export class OutcomeIntake {
   readonly #deps: IntakeDeps;
   #client: LogClient | null = null;
   #appender: Appender | null = null;
+  #running = 0;
+  /** What was written lately, by call and signal. */
+  readonly #written = new RecentKeys(MOST_REMEMBERED);
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps;
@@ -54,6 +83,15 @@ export class OutcomeIntake {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#running++;
+    try {
+      await this.#handle(request, response);
+    } finally {
+      this.#running--;
+    }
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const reject = (error: ApiError) => {
       this.#deps.metrics.rejected.inc({ code: error.code });
       const unread = !request.complete;
@@ -62,6 +100,7 @@ export class OutcomeIntake {
     };
     const { tokens } = this.#deps;
     if (tokens === null) return reject(apiErrors.outcomesOff());
+    if (this.#running > MOST_RUNNING) return reject(apiErrors.gatewayBusy(MOST_RUNNING));
     const body = await readBody(request, MOST_BYTES);
     if (body.kind === "aborted") return;
     if (body.kind !== "read") return reject(apiErrors.tooLarge(MOST_BYTES));
@@ -69,9 +108,13 @@ export class OutcomeIntake {
     if (parsed.kind === "wrong") return reject(parsed.error);
     const verified = this.#verify(tokens, parsed.outcomes);
     if (verified.kind === "wrong") return reject(verified.error);
-    const failed = await this.#write(verified.outcomes);
+    const fresh = this.#fresh(verified.outcomes);
+    const failed = fresh.length === 0 ? null : await this.#write(fresh);
     if (failed !== null) return reject(failed);
-    for (const { call } of verified.outcomes) this.#deps.metrics.outcomes.inc({ route: call.route });
+    for (const outcome of fresh) {
+      this.#written.add(keyOf(outcome));
+      this.#deps.metrics.outcomes.inc({ route: outcome.call.route });
+    }
     sendJson(response, 202, { accepted: verified.outcomes.length, notCounted: this.#notCounted(verified.outcomes) });
   }
 
@@ -88,6 +131,17 @@ export class OutcomeIntake {
       else problems.push({ path: `${outcome.path}token`, message: tokenProblem(read.why) });
     }
     return problems.length > 0 ? { kind: "wrong", error: wrongFields(problems) } : { kind: "verified", outcomes: verified };
+  }
+
+  /** Those that were not written lately, each call and signal once: the first is the one that counts. */
+  #fresh(verified: readonly Verified[]): Verified[] {
+    const seen = new Set<string>();
+    return verified.filter((outcome) => {
+      const key = keyOf(outcome);
+      if (seen.has(key) || this.#written.has(key)) return false;
+      seen.add(key);
+      return true;
+    });
   }
 
   async #write(verified: readonly Verified[]): Promise<ApiError | null> {

@@ -170,6 +170,7 @@ export async function testGateway(
     instance?: string;
     tokens?: SealedTokens;
     adminToken?: string;
+    drain?: { readonly lameDuckMs: number; readonly finishMs: number };
   } = {},
 ): Promise<TestGateway> {
   const log = new MemoryLog();
@@ -185,6 +186,7 @@ export async function testGateway(
     log: options.logger ?? silentLog,
     metrics: registry,
     connect: options.connect ?? (() => Promise.resolve(log.client())),
+    ...(options.drain === undefined ? {} : { drain: options.drain }),
   });
   t.after(() => gateway.stop());
   if (options.connect === undefined) await until("the gateway is ready", () => gateway.isReady());

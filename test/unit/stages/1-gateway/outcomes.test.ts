@@ -4,7 +4,7 @@ import { encodeToken, type TokenCall } from "../../../../src/domain/outcomes/tok
 import { SealedTokens } from "../../../../src/runtime/sealed-tokens.ts";
 import type { Outcome } from "../../../../topics/index.ts";
 import { tableWith } from "../../domain/routing/table-fixture.ts";
-import { ask, fileFor, type TestGateway, testGateway, testUpstream } from "./harness.ts";
+import { ask, fileFor, type TestGateway, testGateway, testUpstream, until } from "./harness.ts";
 
 const tokens = new SealedTokens(["a key of tests, 32 letters or so"]);
 const dayMs = 86_400_000;
@@ -66,6 +66,41 @@ describe("POST /v1/outcomes", () => {
     );
     const appended = gateway.log.appended.filter(({ topic }) => topic.name === "outcomes");
     assert.equal(new Set(appended.map(({ partition, key }) => `${partition} ${key}`)).size, 1);
+  });
+
+  it("writes a call's outcome of a signal once, however often it is sent, and again when the first was not acknowledged", async (t) => {
+    const gateway = await gatewayFor(t);
+    const mine = token();
+    const outcome = (value: number) => ({ token: mine, signal: "s", value });
+    gateway.log.beforeAppend = async (records) => {
+      if (records.some(({ topic }) => topic.name === "outcomes")) throw new Error("Kafka is away");
+    };
+    assert.equal((await post(gateway, outcome(1))).status, 503);
+    gateway.log.beforeAppend = async () => undefined;
+    for (let i = 0; i < 3; i++) assert.equal((await post(gateway, { outcomes: [outcome(1), outcome(0)] })).status, 202);
+    assert.deepEqual(
+      written(gateway).map(({ value }) => value),
+      [1],
+    );
+    await post(gateway, { ...outcome(0), signal: "another" });
+    assert.equal(written(gateway).length, 2);
+  });
+
+  it("handles so many requests at once and no more", async (t) => {
+    const gateway = await gatewayFor(t);
+    const answers = Promise.withResolvers<void>();
+    gateway.log.beforeAppend = async (records) => {
+      if (records.some(({ topic }) => topic.name === "outcomes")) await answers.promise;
+    };
+    const all = Array.from({ length: 80 }, (_, i) => post(gateway, { token: token(), signal: `s${i}`, value: 1 }));
+    const refused: Response[] = [];
+    for (const each of all) void each.then((response) => response.status === 503 && refused.push(response));
+    await until("all that are too many are answered", () => refused.length === 16);
+    assert.notEqual(refused[0]?.headers.get("retry-after"), null);
+    answers.resolve();
+    const statuses = (await Promise.all(all)).map(({ status }) => status);
+    assert.equal(statuses.filter((status) => status === 503).length, 16);
+    assert.equal(statuses.filter((status) => status === 202).length, 64);
   });
 
   it("refuses tokens that are forged, foreign, expired or none, naming the field, and then takes nothing of the request", async (t) => {

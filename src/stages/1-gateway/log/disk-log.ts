@@ -39,7 +39,7 @@ export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
   const onDamage: ConstructorParameters<typeof Leftovers>[0]["onDamage"] = (damage) => {
     metrics.spoolDamages.inc({ kind: damage.isTorn ? "torn" : "damaged" });
     if (damage.isTorn) log.warn(damage, "the spool ends in the middle of a record, as a killed process leaves it: it is cut there");
-    else log.error(damage, "the spool is damaged: the rest of this file is passed over, and its records are counted as lost");
+    else log.error(damage, "the spool is damaged: it is read on from the next whole record, and what is missing is counted as lost");
   };
   try {
     const spool = await Spool.open({ directory: join(root, own), space, onDamage });

@@ -47,6 +47,8 @@ export class Overflow {
   /** Goes before the first items: what the numbers were. */
   #preface: Spooled[] = [];
   #failures = 0;
+  /** The disk refused to be written; tried again only then, ms of the monotonic clock. */
+  #refusedUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: OverflowOptions) {
     this.#options = options;
@@ -54,6 +56,11 @@ export class Overflow {
 
   get isOn(): boolean {
     return this.#isOn;
+  }
+
+  /** Whether the disk refused a moment ago. */
+  get isRefused(): boolean {
+    return performance.now() < this.#refusedUntilMs;
   }
 
   /** @param last the numbers given so far, per partition; null while partitions are not known */
@@ -68,9 +75,14 @@ export class Overflow {
     return this.spill();
   }
 
+  /** Tries the disk once more, also when it has just refused: the process ends. */
+  lastChance(): void {
+    this.#refusedUntilMs = Number.NEGATIVE_INFINITY;
+  }
+
   /** Moves what is in memory to disk, as long as there is room. */
   spill(): Promise<void> {
-    if (this.#isLeaving || this.#isCatchingUp) return Promise.resolve();
+    if (this.#isLeaving || this.#isCatchingUp || this.isRefused) return Promise.resolve();
     this.#spilling ??= this.#spill().finally(() => {
       this.#spilling = null;
     });
@@ -87,10 +99,10 @@ export class Overflow {
         await this.#leave();
         return;
       }
-      if (chunk.frames.length >= spool.unreadFrames) this.#isCatchingUp = true;
-      if (chunk.lost > 0) this.#options.onLost(chunk.lost);
+      if (chunk.frames.length + chunk.lost >= spool.unreadFrames) this.#isCatchingUp = true;
       const records = recordsOf(chunk, numbers, { ...places, leaveOut: this.numberedAreDone });
       if (records.length > 0 && !(await delivery.deliver(records))) return;
+      if (chunk.lost > 0) this.#options.onLost(chunk.lost);
       this.#options.onReplay(records.length);
       await spool.ack(numbers.last);
     } catch (error) {
@@ -113,6 +125,7 @@ export class Overflow {
       try {
         if (!(await spool.append(frames))) return;
       } catch (error) {
+        this.#refusedUntilMs = performance.now() + RETRY_MS;
         this.#failed(error, "the spool cannot be written: records wait in memory");
         return;
       }

@@ -212,6 +212,7 @@ export class RequestLog {
     const reserveMs = this.#overflow === null ? 0 : SPILL_RESERVE_MS;
     // What does not get on now would not in a few seconds either.
     if (!isSpilling || this.#delivery?.isWorking === true) await by(deadlineMs - reserveMs, this.#draining);
+    this.#overflow?.lastChance();
     if (!this.#queue.isEmpty) await by(deadlineMs, this.#spill());
     this.#delivery?.end();
     const left = [...this.#queue.all()].filter((item) => item.kind === "record" && item.value.kind === "call").length;
@@ -302,7 +303,8 @@ export class RequestLog {
 
   /** After a failed append: memory is kept free for what comes. */
   #beginsToSpill(): boolean {
-    if (this.#overflow === null || this.#stopped) return false;
+    // Without the disk memory is all there is, and what is under way waits as long as it must.
+    if (this.#overflow === null || this.#overflow.isRefused || this.#stopped) return false;
     void this.#spill();
     return true;
   }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -139,6 +139,32 @@ describe("records while the log is away", () => {
     await until("what was left is written", () => back.log.calls().length === 3);
     assert.deepEqual([...new Set(back.log.calls().map(({ instance }) => instance))], ["gateway-1"]);
     await until("nothing is left on disk", () => readdirSync(join(data, "spool")).length === 1);
+  });
+
+  it("that a dead process left and that are damaged, the last one too, are counted and leave a gap that readers see", async (t) => {
+    const data = temporary(t);
+    const directory = join(data, "spool", "dead");
+    const dead = await Spool.open({ directory, space: new SpoolSpace(1e9), onDamage: () => undefined });
+    const values = ["1", "2", "3", "4"].map((id): Request => ({ ...markRecord("dead", 0, 1_000), ...call("s", id), kind: "call" }));
+    await dead?.append(values.map((value) => ({ kind: "record", partition: 0, value })));
+    await dead?.close();
+    const file = join(directory, readdirSync(directory).find((name) => name.endsWith(".frames")) ?? "");
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 3] = 0;
+    bytes[Math.floor(bytes.length * 0.4)] = 0;
+    writeFileSync(file, bytes);
+    const gateway = await testGateway(t, `data: ${JSON.stringify(data)}\n${fileFor(await testUpstream(t))}`);
+    const left = () => asRead(gateway.log).find(([record]) => record?.instance === "dead") ?? [];
+    await until("the rest is written", () => left().length === 3);
+    assert.deepEqual(
+      left().map(({ kind, requestId, seq, markMs }) => [kind, requestId, seq, markMs]),
+      [
+        ["call", "1", 1, 1_000],
+        ["call", "3", 3, 1_000],
+        ["mark", "", 5, 1_000],
+      ],
+    );
+    assert.match(await gateway.registry.metrics(), /dropped_records_total\{reason="spool_damaged"\} 2/);
   });
 
   it("survive kill -9 in the middle of an outage: every call that was on disk is written, once, in order, by the next process", async (t) => {

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { promisify } from "node:util";
 import fc from "fast-check";
 import { markRecord } from "../../../../src/stages/1-gateway/log/mark-record.ts";
 import type { Spooled } from "../../../../src/stages/1-gateway/log/spool/frames.ts";
@@ -101,7 +103,7 @@ describe("the spool of records on disk", () => {
     for (let length = whole; length < bytes.length; length += 7) {
       writeFileSync(file, bytes);
       truncateSync(file, length);
-      rmSync(join(path, "checkpoint.json"), { force: true });
+      rmSync(join(path, "notes"), { force: true });
       const torn = await opened(path);
       assert.deepEqual((await readAll(torn.spool)).ids, [1, 2], `cut at ${length}`);
       assert.deepEqual(
@@ -112,21 +114,75 @@ describe("the spool of records on disk", () => {
     }
   });
 
-  it("passes over the rest of a damaged segment, says where and why, and counts what is missing", async (t) => {
+  it("damaged anywhere, reads on from the next whole frame and counts exactly what is missing, also at the very end", async (t) => {
+    const root = directory(t);
+    const place = fc.record({ at: fc.double({ min: 0, max: 0.999_999, noNaN: true }), bit: fc.nat(7), length: fc.constantFrom(1, 1, 1, 700) });
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(place, fc.constantFrom(2_000, 1e6), async ({ at, bit, length }, segmentBytes) => {
+        const path = `${root}-${run++}`;
+        const { spool } = await opened(path, { segmentBytes });
+        for (let id = 1; id <= 20; id += 4) await spool.append([record(id), record(id + 1), record(id + 2), record(id + 3)]);
+        await spool.close();
+        const files = segmentsOf(path);
+        const file = files[Math.floor(at * files.length)] ?? "";
+        const bytes = readFileSync(file);
+        const start = Math.floor(((at * files.length) % 1) * bytes.length);
+        for (let i = start; i < Math.min(bytes.length, start + length); i++) bytes[i] = (bytes[i] ?? 0) ^ (1 << bit);
+        writeFileSync(file, bytes);
+        const damaged = await opened(path);
+        const { ids, lost } = await readAll(damaged.spool);
+        assert.ok(damaged.damages.length > 0 && lost > 0);
+        assert.equal(ids.length + lost, 20, `${ids} and ${lost} lost`);
+        assert.ok(lost <= (length === 1 ? 1 : 3), `${lost} lost of one damage`);
+        assert.deepEqual(
+          ids,
+          [...new Set(ids)].sort((a, b) => a - b),
+        );
+        assert.equal(await damaged.spool.next(3), null);
+        await damaged.spool.close();
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it("counts one frame for a damaged end when even the note of how many were written is lost", async (t) => {
     const path = directory(t);
-    const { spool } = await opened(path, { segmentBytes: 3_000 });
-    for (let id = 1; id <= 12; id++) await spool.append([record(id)]);
+    const { spool } = await opened(path);
+    await spool.append([record(1), record(2)]);
     await spool.close();
-    const files = segmentsOf(path);
-    assert.ok(files.length >= 3);
-    const bytes = readFileSync(files[1] ?? "");
-    bytes[100] = (bytes[100] ?? 0) ^ 0xff;
-    writeFileSync(files[1] ?? "", bytes);
+    const [file = ""] = segmentsOf(path);
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 5] = 0;
+    writeFileSync(file, bytes);
+    rmSync(join(path, "notes"));
     const damaged = await opened(path);
-    const { ids, lost } = await readAll(damaged.spool);
-    assert.deepEqual(damaged.damages, [{ problem: "a checksum that does not fit", isTorn: false }]);
-    assert.ok(lost > 0 && ids.length + lost === 12 && ids[0] === 1 && ids.at(-1) === 12, `${ids} and ${lost} lost`);
+    assert.deepEqual(await readAll(damaged.spool), { ids: [1], lost: 1 });
     await damaged.spool.close();
+  });
+
+  it("takes a file that became shorter under it for damage, and goes on", { timeout: 20_000 }, async (t) => {
+    const path = directory(t);
+    const { spool, damages } = await opened(path, { segmentBytes: 1e6 });
+    for (let id = 1; id <= 5; id++) await spool.append([record(id, "x".repeat(1_000))]);
+    truncateSync(segmentsOf(path)[0] ?? "", 4_000);
+    const { ids, lost } = await readAll(spool);
+    assert.deepEqual([ids, lost], [[1, 2], 3]);
+    assert.match(damages.at(-1)?.problem ?? "", /^a file that ends \d+ bytes early$/);
+    assert.equal(spool.unreadFrames, 0);
+    await spool.clear();
+    assert.equal(await spool.append([record(6)]), true);
+    assert.deepEqual(await readAll(spool), { ids: [6], lost: 0 });
+    await spool.close();
+  });
+
+  it("on a disk that takes a part of a write keeps what was there before it, and takes smaller ones", async () => {
+    // Beyond `ulimit -f` the system writes what fits and refuses the rest, as a full disk does.
+    const run = ["-c", 'ulimit -f 400 && exec "$0" test/fixtures/worker-fills-spool.ts', process.execPath];
+    const { stdout } = await promisify(execFile)("sh", run, { env: { NODE_NO_WARNINGS: "1" } });
+    const { whole, refusals, read, lost, damages } = JSON.parse(stdout) as Record<string, number>;
+    assert.ok(whole !== undefined && whole > 3 && refusals === 2, stdout);
+    assert.deepEqual([read, lost, damages], [whole, 0, 0]);
   });
 
   it("is bounded, and has room again when a segment was read", async (t) => {

@@ -19,6 +19,8 @@ export interface Frame {
 
 /** Length and CRC-32 of the payload, each four bytes, little endian; then the payload, JSON in UTF-8. */
 export const FRAME_HEAD = 8;
+/** How each payload begins. */
+export const FRAME_START = '{"ordinal":';
 /** Longest payload that is believed: longer ones are a damaged length. */
 const MAX_PAYLOAD = 64 * 1024 * 1024;
 

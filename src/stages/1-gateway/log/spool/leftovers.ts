@@ -2,7 +2,9 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
-import { Delivery } from "../delivery.ts";
+import { type Request, requests } from "../../../../../topics/index.ts";
+import { Delivery, type RequestRecord } from "../delivery.ts";
+import { markRecord } from "../mark-record.ts";
 import { Numbers } from "../numbers.ts";
 import type { Destination, DropReason } from "../request-log.ts";
 import { recordsOf } from "./replay.ts";
@@ -73,11 +75,15 @@ export class Leftovers {
     const numbers = new Numbers(destination.partitions);
     numbers.goOnAfter(spool.found ?? []);
     let total = 0;
+    let lastRead: Request | null = null;
     try {
       for (let chunk = await spool.next(MAX_FRAMES); chunk !== null; chunk = await spool.next(MAX_FRAMES)) {
-        if (chunk.lost > 0) onDrop("spool_damaged", chunk.lost);
         const records = recordsOf(chunk, numbers, destination);
+        lastRead = records.at(-1)?.value ?? lastRead;
+        // Nothing of this instance follows a loss at the end: without a record behind it nobody would see its gap.
+        if (chunk.frames.length === 0 && lastRead !== null) records.push(endOf(lastRead, numbers.next(0)));
         if (this.#isStopped || (records.length > 0 && !(await delivery.deliver(records)))) return;
+        if (chunk.lost > 0) onDrop("spool_damaged", chunk.lost);
         await spool.ack(numbers.last);
         total += records.length;
         onReplay(records.length);
@@ -90,3 +96,10 @@ export class Leftovers {
     }
   }
 }
+
+const endOf = ({ instance, markMs }: Request, seq: number): RequestRecord => ({
+  topic: requests,
+  partition: 0,
+  key: null,
+  value: markRecord(instance, seq, markMs),
+});

@@ -1,8 +1,9 @@
-import { type FileHandle, mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Lock, tryLock } from "../../disk/lock.ts";
-import { writeAtomically } from "../../disk/write-atomically.ts";
-import { decodeFrame, encodeFrame, FRAME_HEAD, type Frame, type Spooled } from "./frames.ts";
+import { encodeFrame, type Frame, type Spooled } from "./frames.ts";
+import { type Checkpoint, Notes, type Written, writeAll } from "./notes.ts";
+import { type Damage, type Segment, SegmentReader } from "./segment-reader.ts";
 
 /** Bytes that all spools of a directory may have together. */
 export class SpoolSpace {
@@ -19,21 +20,8 @@ export interface SpoolOptions {
   readonly space: SpoolSpace;
   /** A segment that has reached so many bytes is followed by a new one; what was read of a spool is given back segment by segment. */
   readonly segmentBytes?: number;
-  /** Frames could not be read: the rest of a segment is passed over. `isTorn`: it was the last one, whose writer was killed in the middle. */
-  readonly onDamage: (about: { readonly path: string; readonly offset: number; readonly problem: string; readonly isTorn: boolean }) => void;
-}
-
-/** Where reading goes on after a crash, and the numbers given up to there. */
-interface Checkpoint {
-  readonly segment: number;
-  readonly offset: number;
-  readonly ordinal: number;
-  readonly last: readonly number[];
-}
-interface Segment {
-  readonly id: number;
-  /** Bytes that were written whole. */
-  bytes: number;
+  /** Bytes could not be read: they are passed over up to the next whole frame. `isTorn`: they are the end, whose writer was killed in the middle. */
+  readonly onDamage: (damage: Damage) => void;
 }
 
 /** What was read in one go; `lost`: frames that are missing before the first of them, or between. */
@@ -43,11 +31,12 @@ export interface Chunk {
 }
 
 const LOCK = "lock";
-const CHECKPOINT = "checkpoint.json";
+const NOTES = "notes";
 const SEGMENT_BYTES = 8 * 1024 * 1024;
-const READ_BYTES = 1024 * 1024;
 const SYNC_EVERY_MS = 1_000;
-const nameOf = (id: number): string => `${String(id).padStart(12, "0")}.frames`;
+/** Its number, and the ordinal of its first frame: what is lost of its beginning is counted. */
+const nameOf = (id: number, first: number): string => `${String(id).padStart(12, "0")}-${first}.frames`;
+const NAME = /^(\d{12})-(\d+)\.frames$/;
 
 /**
  * A first-in first-out queue on disk: segments of checksummed frames. One writer and one reader, both in the process that holds its lock; a
@@ -56,29 +45,38 @@ const nameOf = (id: number): string => `${String(id).padStart(12, "0")}.frames`;
 export class Spool {
   /** Numbers of the checkpoint that was found; null: none. */
   readonly found: readonly number[] | null;
+  /** Whether it is known how many frames were written; else what is lost at the end counts as one. */
+  readonly #isEndKnown: boolean;
   readonly #options: SpoolOptions;
   readonly #lock: Lock;
   readonly #segments: Segment[];
   #writer: FileHandle | null = null;
-  #reader: { readonly id: number; readonly file: FileHandle } | null = null;
+  readonly #reader: SegmentReader;
   #read: { segment: number; offset: number };
+  #notes: Notes | null = null;
   /** Of the next frame to write, and to read. */
-  #ordinal = 1;
-  /** null: unknown, whatever comes is taken. */
-  #expected: number | null;
+  #ordinal: number;
+  #expected: number;
+  /** The numbers that stand at the beginning. */
+  #numbers: readonly number[] | null;
   /** The same after the chunk that was read last and is not acknowledged yet. */
   #ahead: { segment: number; offset: number; expected: number; frames: number } | null = null;
-  #syncedAtMs = 0;
+  #syncedAtMs = Number.NEGATIVE_INFINITY;
   #unread = 0;
 
-  private constructor(options: SpoolOptions, lock: Lock, about: { segments: Segment[]; checkpoint: Checkpoint | null }) {
-    const { segments, checkpoint } = about;
+  private constructor(options: SpoolOptions, lock: Lock, about: { segments: Segment[]; checkpoint: Checkpoint | null; written: Written | null }) {
+    const { segments, checkpoint, written } = about;
     this.#options = options;
     this.#lock = lock;
     this.#segments = segments;
+    this.#reader = new SegmentReader(options.directory);
     this.#read = { segment: checkpoint?.segment ?? segments[0]?.id ?? 1, offset: checkpoint?.offset ?? 0 };
-    this.#expected = checkpoint?.ordinal ?? null;
-    this.found = checkpoint?.last ?? null;
+    this.#expected = checkpoint?.ordinal ?? firstOf(segments[0]);
+    this.#ordinal = Math.max(written?.ordinal ?? 1, this.#expected, firstOf(segments.at(-1)));
+    this.#numbers = written?.numbers ?? null;
+    this.#isEndKnown = written !== null || segments.length === 0;
+    // What a checkpoint says comes after what stood at the beginning.
+    this.found = checkpoint?.last ?? this.#numbers;
   }
 
   /** @returns null when a live process has it */
@@ -87,11 +85,10 @@ export class Spool {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const lock = tryLock(join(directory, LOCK));
     if (lock === null) return null;
-    const ids = (await readdir(directory)).filter((name) => name.endsWith(".frames")).map((name) => Number.parseInt(name, 10));
-    const segments = await Promise.all(ids.sort((a, b) => a - b).map(async (id) => ({ id, bytes: (await stat(join(directory, nameOf(id)))).size })));
+    const names = (await readdir(directory)).filter((name) => NAME.test(name)).sort();
+    const segments = await Promise.all(names.map(async (name) => ({ id: Number.parseInt(name, 10), name, bytes: (await stat(join(directory, name))).size })));
     for (const { bytes } of segments) space.usedBytes += bytes;
-    const checkpoint = await readCheckpoint(join(directory, CHECKPOINT));
-    return new Spool(options, lock, { segments, checkpoint });
+    return new Spool(options, lock, { segments, ...(await Notes.read(join(directory, NOTES))) });
   }
 
   /** Frames that were written by this process and are not acknowledged. */
@@ -121,16 +118,24 @@ export class Spool {
     if (segment === undefined || this.#writer === null || segment.bytes >= segmentBytes) segment = await this.#begin();
     const writer = this.#writer;
     if (writer === null) throw new Error("the spool is closed");
-    // At its place: bytes of a write that failed half way are written over.
-    await writer.write(bytes, 0, bytes.length, segment.bytes);
+    try {
+      await writeAll(writer, bytes, segment.bytes);
+      if (performance.now() - this.#syncedAtMs >= SYNC_EVERY_MS) {
+        await writer.datasync();
+        this.#syncedAtMs = performance.now();
+      }
+    } catch (error) {
+      // What the disk took of it would be found after a crash, and takes room; if it stays all the same, the next write is put over it.
+      await writer.truncate(segment.bytes).catch(() => undefined);
+      throw error;
+    }
     segment.bytes += bytes.length;
     space.usedBytes += bytes.length;
     this.#ordinal += frames.length;
     this.#unread += frames.length;
-    if (Date.now() - this.#syncedAtMs >= SYNC_EVERY_MS) {
-      await writer.datasync();
-      this.#syncedAtMs = Date.now();
-    }
+    for (const spooled of frames) if (spooled.kind === "numbers") this.#numbers = spooled.last;
+    // The frames are written, whatever becomes of the note: without it a loss at the very end would be counted as one.
+    await this.#notes?.written({ ordinal: this.#ordinal, numbers: this.#numbers }).catch(() => undefined);
     return true;
   }
 
@@ -142,15 +147,19 @@ export class Spool {
   async next(maxFrames: number): Promise<Chunk | null> {
     this.#ahead = null;
     let { segment: from, offset } = this.#read;
+    let isDamaged = false;
     for (;;) {
       const segment = this.#segments.find(({ id }) => id >= from);
-      if (segment === undefined) return null;
-      if (segment.id !== from) offset = 0;
-      const found = offset < segment.bytes ? await this.#framesAt(segment, offset, maxFrames) : null;
-      if (found !== null && found.list.length > 0)
-        return this.#chunkOf(found.list, { segment: segment.id, offset: found.isDamaged ? segment.bytes : offset + found.bytes });
+      if (segment === undefined) return this.#endOf({ segment: from, offset }, isDamaged);
+      if (segment.id !== from) [from, offset] = [segment.id, 0];
+      const found = offset < segment.bytes ? await this.#reader.framesAt(segment, offset, maxFrames) : null;
+      offset += found?.bytes ?? 0;
+      if (found !== null && found.list.length > 0) return this.#chunkOf(found.list, { segment: segment.id, offset });
+      if (found?.damage) this.#options.onDamage(found.damage);
+      isDamaged ||= found?.damage?.isTorn === false;
+      if (offset < segment.bytes) continue;
       // Nothing (more) in it. The one that is being written goes on growing, and what is behind the last one is not there yet.
-      if (segment === this.#segments.at(-1)) return null;
+      if (segment === this.#segments.at(-1)) return this.#endOf({ segment: segment.id, offset }, isDamaged);
       [from, offset] = [segment.id + 1, 0];
     }
   }
@@ -159,23 +168,37 @@ export class Spool {
     let expected = this.#expected;
     let lost = 0;
     for (const { ordinal } of frames) {
-      lost += Math.max(0, ordinal - (expected ?? ordinal));
+      lost += Math.max(0, ordinal - expected);
       expected = ordinal + 1;
     }
-    this.#ahead = { ...end, expected: expected ?? 1, frames: frames.length };
+    this.#ahead = { ...end, expected, frames: frames.length + lost };
     return { frames: frames.map(({ spooled }) => spooled), lost };
   }
 
-  /** What `next` gave is done: it is not given again, also after a crash; segments that are done are deleted. */
+  /** Everything was read: what was written after it is lost. */
+  #endOf(end: { readonly segment: number; readonly offset: number }, isDamaged: boolean): Chunk | null {
+    const atLeast = isDamaged && !this.#isEndKnown ? 1 : 0;
+    const lost = Math.max(atLeast, this.#ordinal - this.#expected);
+    if (lost === 0) return null;
+    this.#ahead = { ...end, expected: this.#expected + lost, frames: lost };
+    return { frames: [], lost };
+  }
+
+  /**
+   * What `next` gave is done: it is not given again, also after a crash; segments that are done are deleted.
+   *
+   * @throws when the disk refuses: what was given is done all the same, and only a crash would make it be given again, with the same numbers
+   */
   async ack(last: readonly number[]): Promise<void> {
     if (this.#ahead === null) return;
     const { segment, offset, expected, frames } = this.#ahead;
     this.#unread = Math.max(0, this.#unread - frames);
     this.#read = { segment, offset };
     this.#expected = expected;
+    this.#ordinal = Math.max(this.#ordinal, expected);
     this.#ahead = null;
     // Before anything is deleted: without it numbers that were given would be given again.
-    await writeAtomically(join(this.#options.directory, CHECKPOINT), JSON.stringify({ ...this.#read, ordinal: expected, last } satisfies Checkpoint));
+    await (await this.#openNotes()).checkpoint({ ...this.#read, ordinal: expected, last });
     while (this.#segments.length > 1 && (this.#segments[0]?.id ?? 0) < segment) await this.#delete();
   }
 
@@ -187,28 +210,36 @@ export class Spool {
       this.#read = { segment: (this.#segments[0]?.id ?? 0) + 1, offset: 0 };
       await this.#delete();
     }
-    await rm(join(this.#options.directory, CHECKPOINT), { force: true });
+    await this.#notes?.close();
+    this.#notes = null;
+    this.#numbers = null;
+    await rm(this.#pathOf(NOTES), { force: true });
     this.#unread = 0;
-    this.#expected = null;
+    this.#expected = this.#ordinal;
   }
 
   /** Makes what was written safe and gives the spool to whoever finds it; an empty one is removed. */
   async close(): Promise<void> {
     await this.#writer?.datasync();
     await this.#writer?.close();
-    await this.#reader?.file.close();
+    await this.#reader.close();
+    await this.#notes?.close();
     this.#writer = null;
-    this.#reader = null;
+    this.#notes = null;
     if (this.isEmpty) await rm(this.#options.directory, { recursive: true, force: true });
     for (const { bytes } of this.#segments) this.#options.space.usedBytes -= bytes;
     this.#lock.release();
   }
 
   async #begin(): Promise<Segment> {
-    await this.#writer?.datasync();
-    await this.#writer?.close();
-    const segment = { id: Math.max(this.#segments.at(-1)?.id ?? 0, this.#read.segment - 1) + 1, bytes: 0 };
-    this.#writer = await open(join(this.#options.directory, nameOf(segment.id)), "w", 0o600);
+    const before = this.#writer;
+    this.#writer = null;
+    await before?.datasync().finally(() => before.close());
+    // Before anything is read: its room is needed most when there is none left.
+    await this.#openNotes();
+    const id = Math.max(this.#segments.at(-1)?.id ?? 0, this.#read.segment - 1) + 1;
+    const segment = { id, name: nameOf(id, this.#ordinal), bytes: 0 };
+    this.#writer = await open(this.#pathOf(segment.name), "w", 0o600);
     this.#segments.push(segment);
     return segment;
   }
@@ -216,55 +247,20 @@ export class Spool {
   async #delete(): Promise<void> {
     const segment = this.#segments.shift();
     if (segment === undefined) return;
-    if (this.#reader?.id === segment.id) {
-      await this.#reader.file.close();
-      this.#reader = null;
-    }
+    await this.#reader.forget(segment.id);
     this.#options.space.usedBytes -= segment.bytes;
-    await rm(join(this.#options.directory, nameOf(segment.id)), { force: true });
+    await rm(this.#pathOf(segment.name), { force: true });
   }
 
-  /** Whole frames from an offset on, at least one if there is one. */
-  async #framesAt(segment: Segment, offset: number, maxFrames: number): Promise<{ list: Frame[]; bytes: number; isDamaged: boolean }> {
-    const left = segment.bytes - offset;
-    let buffer = await this.#bytesAt(segment, offset, Math.min(left, READ_BYTES));
-    const list: Frame[] = [];
-    let at = 0;
-    while (list.length < maxFrames && at < buffer.length) {
-      const decoded = decodeFrame(buffer.subarray(at));
-      if (decoded.kind === "frame") {
-        list.push(decoded.frame);
-        at += decoded.bytes;
-        continue;
-      }
-      if (decoded.kind === "short" && at + Math.max(decoded.needs, FRAME_HEAD) <= left) {
-        if (list.length > 0) break;
-        buffer = await this.#bytesAt(segment, offset, decoded.needs);
-        continue;
-      }
-      const isTorn = decoded.kind === "short";
-      const problem = decoded.kind === "short" ? `a frame that ends ${at + decoded.needs - left} bytes early` : decoded.problem;
-      this.#options.onDamage({ path: join(this.#options.directory, nameOf(segment.id)), offset: offset + at, problem, isTorn });
-      return { list, bytes: at, isDamaged: true };
-    }
-    return { list, bytes: at, isDamaged: false };
+  async #openNotes(): Promise<Notes> {
+    this.#notes ??= await Notes.open(this.#pathOf(NOTES));
+    return this.#notes;
   }
 
-  async #bytesAt(segment: Segment, offset: number, length: number): Promise<Buffer> {
-    if (this.#reader?.id !== segment.id) {
-      await this.#reader?.file.close();
-      this.#reader = { id: segment.id, file: await open(join(this.#options.directory, nameOf(segment.id)), "r") };
-    }
-    const { buffer, bytesRead } = await this.#reader.file.read(Buffer.allocUnsafe(length), 0, length, offset);
-    return buffer.subarray(0, bytesRead);
+  #pathOf(name: string): string {
+    return join(this.#options.directory, name);
   }
 }
 
-/** A checkpoint that cannot be read is none: everything that is left is read again, with the numbers that stand in it. */
-async function readCheckpoint(path: string): Promise<Checkpoint | null> {
-  try {
-    return JSON.parse(await readFile(path, "utf8")) as Checkpoint;
-  } catch {
-    return null;
-  }
-}
+/** Ordinal of a segment's first frame. */
+const firstOf = (segment: Segment | undefined): number => Number(NAME.exec(segment?.name ?? "")?.[2] ?? 1);

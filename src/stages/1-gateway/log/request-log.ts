@@ -211,7 +211,7 @@ export class RequestLog {
     this.#flush();
     const reserveMs = this.#overflow === null ? 0 : SPILL_RESERVE_MS;
     // What does not get on now would not in a few seconds either.
-    if (!isSpilling || this.#delivery?.isWorking === true) await by(deadlineMs - reserveMs, this.#draining);
+    if (!isSpilling || this.#delivery?.isWorking === true) await by(deadlineMs - reserveMs, this.#drained());
     this.#overflow?.lastChance();
     if (!this.#queue.isEmpty) await by(deadlineMs, this.#spill());
     this.#delivery?.end();
@@ -221,6 +221,11 @@ export class RequestLog {
     await by(deadlineMs, this.#overflow?.close() ?? null);
     if (left > 0) this.#drop("shutdown", left);
     return left;
+  }
+
+  /** Batch after batch, as long as one follows another. */
+  async #drained(): Promise<void> {
+    while (this.#draining !== null) await this.#draining;
   }
 
   #drop(reason: DropReason, records: number): void {

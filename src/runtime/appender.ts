@@ -1,6 +1,7 @@
 import type { Topic } from "../../topics/index.ts";
+import { KnownError } from "../errors/known-error.ts";
 import type { RuntimeDeps } from "./deps.ts";
-import { reasonOf } from "./kafka/errors.ts";
+import { isType, reasonOf } from "./kafka/errors.ts";
 import { IdempotentProducer } from "./kafka/producer.ts";
 import { sizeOf, type WireRecord } from "./kafka/wire.ts";
 import { encodeOutgoing } from "./outgoing.ts";
@@ -78,10 +79,16 @@ export class LogAppender implements Appender {
       } catch (error) {
         this.#deps.metrics.appendFailures.inc();
         this.#deps.log.warn({ error: reasonOf(error), records: batch.length }, "an append failed or its outcome is unknown");
-        for (const { reject } of batch) reject(error instanceof Error ? error : new Error(String(error)));
+        // Who refuses one record refuses the request that it is in, with the records of other callers.
+        if (batch.length > 1 && isRefusedRecord(error)) await this.#sendApart(batch);
+        else for (const { reject } of batch) reject(knownOf(error));
       }
     }
     this.#running = null; // in the same turn as the last look at the queue, or what is appended in between is forgotten
+  }
+
+  async #sendApart(batch: readonly Waiting[]): Promise<void> {
+    for (const { records, resolve, reject } of batch) await this.#send(records).then(resolve, (error: unknown) => reject(knownOf(error)));
   }
 
   #nextBatch(): Waiting[] {
@@ -142,4 +149,19 @@ function countByTopic(records: readonly WireRecord[]): ReadonlyMap<string, numbe
   const counts = new Map<string, number>();
   for (const { topic } of records) counts.set(topic, (counts.get(topic) ?? 0) + 1);
   return counts;
+}
+
+const tooLarge = ["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"];
+
+/** Whether the broker will never take one of the records, however often it is asked. */
+const isRefusedRecord = (error: unknown): boolean => isType(error, ...tooLarge, "INVALID_RECORD");
+
+/** What a caller can tell from an outage: the same code that it gets for a record that is not sent at all. */
+function knownOf(error: unknown): Error {
+  if (!isRefusedRecord(error)) return error instanceof Error ? error : new Error(String(error));
+  const isTooLong = isType(error, ...tooLarge);
+  return new KnownError(isTooLong ? "RECORD_TOO_LARGE" : "RECORD_INVALID", `the broker refuses a record: ${reasonOf(error)}`, {
+    fix: isTooLong ? "raise max.message.bytes of the topic to what `headgate topics diff` shows" : "look for rules of your own for this topic at the broker",
+    cause: error,
+  });
 }

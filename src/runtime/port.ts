@@ -134,7 +134,8 @@ export interface Appender {
   /**
    * Writes the records, in order per partition. Resolves when all are acknowledged by all in-sync replicas. Rejects when
    * the outcome is unknown or bad; the caller may append the same records again (readers drop repeats by their own id).
-   * @throws {KnownError} RECORD_INVALID before anything is sent, naming the field; RECORD_TOO_LARGE
+   * @throws {KnownError} RECORD_INVALID before anything is sent, naming the field; RECORD_TOO_LARGE; the same codes when the broker will never take
+   * one of these records, which must not be tried again as they are
    */
   append(records: readonly Outgoing[]): Promise<void>;
   close(): Promise<void>;

@@ -60,6 +60,22 @@ export function assignContinued(effective: EffectiveTable, assigned: Assignment,
   return { ...assigned, version: baseline, arm: "none", samplePpm: 0 };
 }
 
+/**
+ * The assignment of a call that goes on with a stored answer of which nobody here knows whose it is: another gateway served it, or this one before its
+ * start. Only the version that stored the answer can go on with it. A subject that is named tells which that was, but for a step in between; for
+ * others it is most likely the version that most subjects have. Either way the call is on no arm: an error would be the lost answer's and not the
+ * version's.
+ */
+export function assignStranger({ routeTable, hold }: EffectiveTable, assigned: Assignment, isNamed: boolean): Assignment {
+  const { table, versions, baseline } = routeTable;
+  const nobodys = { ...assigned, arm: "none", samplePpm: 0 } as const;
+  if (isNamed || hold !== null) return nobodys;
+  const buckets = new Map<string, number>();
+  for (const { version, from, to } of table.ranges) buckets.set(version, (buckets.get(version) ?? 0) + to - from);
+  const most = [...buckets].reduce((best, each) => (each[1] > best[1] ? each : best), [baseline.name, buckets.get(baseline.name) ?? 0] as const);
+  return { ...nobodys, version: versions.get(most[0]) ?? baseline };
+}
+
 /** Assignment of a call on a route that never had a table: the gateway's own configuration serves it. */
 export function assignStatic(version: Version): Assignment {
   return { version, arm: "none", exposure: "served", rollout: "", attempt: 0, step: -1, epoch: 0, paneMs: DEFAULT_PANE_MS, samplePpm: 0 };

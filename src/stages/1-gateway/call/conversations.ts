@@ -50,6 +50,8 @@ export interface InConversation {
   readonly key: string;
   /** Whether it goes on with one that may have been served before. */
   readonly continues: boolean;
+  /** It goes on with a stored answer that this gateway does not know: which version stored it is not known either. */
+  readonly isStranger: boolean;
 }
 
 /** For so long an entry that is used again keeps its place, ms: putting it last each time costs more than all else that is done for a conversation. */
@@ -114,10 +116,13 @@ export class Conversations {
   }): InConversation {
     const { route, request, subject, turn, requestId } = call;
     const named = namedConversation(request);
-    if (named !== undefined) return { key: `${route}\n${subject}\n${keyOf(named)}`, continues: true };
-    if (previousResponse(request) !== undefined) return { key: this.#continued(request)?.conversation ?? requestId, continues: true };
+    if (named !== undefined) return { key: `${route}\n${subject}\n${keyOf(named)}`, continues: true, isStranger: false };
+    if (previousResponse(request) !== undefined) {
+      const known = this.#continued(request);
+      return { key: known?.conversation ?? requestId, continues: true, isStranger: known === undefined };
+    }
     const question = firstQuestion(request);
-    return { key: `${route}\n${subject}\n${hash32(question)}${hash32(question, SECOND_SEED)}`, continues: turn > 0 };
+    return { key: `${route}\n${subject}\n${hash32(question)}${hash32(question, SECOND_SEED)}`, continues: turn > 0, isStranger: false };
   }
 
   /** The version that served a conversation last; undefined when it is over, or not remembered. */

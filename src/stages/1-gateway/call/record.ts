@@ -24,6 +24,8 @@ export interface Call {
   readonly request: JsonObject;
   readonly stream: boolean;
   readonly subject: string;
+  /** Whether anything named the subject; else the request is its own. */
+  readonly isNamed: boolean;
   readonly traceId: string;
   readonly traceState: string;
   readonly slices: readonly string[];

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
-import { type Assignment, assign, assignContinued, assignStatic } from "../../../domain/routing/assign.ts";
+import { type Assignment, assign, assignContinued, assignStatic, assignStranger } from "../../../domain/routing/assign.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { SealedTokens } from "../../../runtime/sealed-tokens.ts";
 import { type Caller, Callers } from "../access/callers.ts";
@@ -237,7 +237,7 @@ export class Serve {
     const { config, clock } = this.#deps;
     const { requestId, route, policy, pin, caller } = about;
     const { text, request } = about.parsed;
-    const subject = subjectOf(config.subject, this.#hash, { headers, request, requestId }, (of) => this.#conversations.subjectOf(of));
+    const { subject, isNamed } = subjectOf(config.subject, this.#hash, { headers, request, requestId }, (of) => this.#conversations.subjectOf(of));
     const turn = about.endpoint.turnOf(request);
     return {
       requestId,
@@ -248,6 +248,7 @@ export class Serve {
       request,
       stream: request.stream === true,
       subject,
+      isNamed,
       traceId: traceIdOf(headers, requestId),
       traceState: traceStateOf(headers),
       slices: slicesOf(config.slices, { route, request, headers }),
@@ -261,10 +262,11 @@ export class Serve {
   }
 
   /** Which version serves a call now; null when none does, or not the one that it is pinned to. */
-  #assign({ route, subject, pin, conversation }: Call): Assignment | null {
+  #assign({ route, subject, isNamed, pin, conversation }: Call): Assignment | null {
     const { routes, clock } = this.#deps;
     const effective = routes.effective(route);
     if (effective !== null && pin !== null) return assignPinned(effective, subject, pin);
+    if (effective !== null && conversation.isStranger) return assignStranger(effective, assign(effective, subject), isNamed);
     if (effective !== null) return assignContinued(effective, assign(effective, subject), this.#conversations.versionOf(conversation, clock.nowMs()));
     const configured = routes.configured(route);
     return configured === null || (pin !== null && pin !== configured.name) ? null : assignStatic(configured);

@@ -33,16 +33,17 @@ function namedSubject(order: GatewayConfig["subject"], { headers, request }: Nam
  * The subject of a call as everything after this sees it: HMAC-SHA256 under the gateways' common key, its first 128 bits as 32 hex digits.
  *
  * @param known for the source `previous_response`
+ * @returns with whether anything named it: a request that nobody named is its own subject
  */
 export function subjectOf(
   order: GatewayConfig["subject"],
   hash: KeyedHash,
   call: { readonly headers: IncomingHttpHeaders; readonly request: JsonObject; readonly requestId: string },
   known: KnownSubject = () => undefined,
-): string {
+): { readonly subject: string; readonly isNamed: boolean } {
   const named = namedSubject(order, call, known);
-  if (named === undefined) return hash.once(call.requestId);
-  return "hashed" in named ? named.hashed : hash.of(named.text);
+  if (named === undefined) return { subject: hash.once(call.requestId), isNamed: false };
+  return { subject: "hashed" in named ? named.hashed : hash.of(named.text), isNamed: true };
 }
 
 /** Slices of one call, and letters of a name: more are cut off, since every record carries them. */

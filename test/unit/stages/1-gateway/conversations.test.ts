@@ -129,6 +129,21 @@ describe("a chain of stored responses", () => {
     assert.equal(new Set(gateway.log.calls().map(({ subject }) => subject)).size, 2);
   });
 
+  it("that another gateway began is nobody's evidence, and goes to its subject's version or to the one that most have", async (t) => {
+    const { gateway, put } = await setUp(t);
+    put(step(2, 4_000));
+    const respond = (more: object) =>
+      callOf(gateway, "/v1/responses", { model: "support-answer", input: "hi", previous_response_id: "resp_of_another", ...more });
+    const named = [];
+    for (let i = 0; i < 20; i++) named.push([await respond({ user: `user-${i}` }), await respond({ user: `user-${i}` })]);
+    assert.deepEqual(new Set(named.flat().map(([, arm]) => arm)), new Set(["none"]));
+    for (const [first, again] of named) assert.deepEqual(first, again);
+    assert.deepEqual(new Set(named.flat().map(([version]) => version)), new Set(["a@1", "b@2"]));
+    for (let i = 0; i < 10; i++) assert.deepEqual(await respond({}), ["a@1", "none"]);
+    put(step(3, 9_000));
+    assert.deepEqual(await respond({}), ["b@2", "none"]);
+  });
+
   it("is read from an answer's own id", () => {
     assert.equal(responseIdOf('{ "id": "resp_1", "object": "response" }'), "resp_1");
     assert.equal(responseIdOf('{"output":[{"id":"msg_1"}],"id":"resp_2"}'), "resp_2");

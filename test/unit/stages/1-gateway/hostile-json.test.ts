@@ -39,8 +39,8 @@ describe("the depth of JSON", () => {
   });
 
   it("has its limit at 256 levels, of lists, objects and both", () => {
-    const objects = (levels: number) => '{"a":'.repeat(levels) + "0" + "}".repeat(levels);
-    const both = (pairs: number) => '[{"a":'.repeat(pairs) + "0" + "}]".repeat(pairs);
+    const objects = (levels: number) => `${'{"a":'.repeat(levels)}0${"}".repeat(levels)}`;
+    const both = (pairs: number) => `${'[{"a":'.repeat(pairs)}0${"}]".repeat(pairs)}`;
     assert.deepEqual(
       [lists(256), objects(256), both(128)].map((json) => isTooDeep(json)),
       [false, false, false],

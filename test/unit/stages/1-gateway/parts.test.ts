@@ -63,7 +63,7 @@ describe("request ids", () => {
 describe("the subject of a call", () => {
   const order = ["header", "safety_identifier", "user", "conversation"] as const;
   const of = (headers: Record<string, string>, request: Record<string, unknown>, requestId = "r-1", key = "a key") =>
-    subjectOf([...order], new KeyedHash(key), { headers, request, requestId });
+    subjectOf([...order], new KeyedHash(key), { headers, request, requestId }).subject;
 
   it("is looked for in the configured order", () => {
     const everything = { safety_identifier: "s", user: "u", metadata: { conversation_id: "c" } };

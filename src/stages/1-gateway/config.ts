@@ -82,6 +82,7 @@ export interface GatewayConfig {
   readonly subject: GatewayFile["subject"];
   readonly maxInFlight: number;
   readonly maxBodyBytesInFlight: number;
+  readonly uploads: GatewayFile["uploads"];
   readonly shadow: { readonly maxInFlight: number };
   readonly log: { readonly off: boolean; readonly maxRecords: number; readonly maxBytes: number; readonly spoolMaxBytes: number };
 }
@@ -95,7 +96,12 @@ const invalid = (path: string, problems: readonly string[], cause?: unknown): Kn
 
 function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
   const problems: string[] = [];
-  const upstreams = Object.entries(file.upstreams).map(([name, given]): [string, UpstreamConfig] => [name, upstreamConfig(name, given, { env, problems })]);
+  // One dead upstream must leave room for the others.
+  const maxOfUpstream = Object.keys(file.upstreams).length > 1 ? Math.ceil(file.maxInFlight / 2) : file.maxInFlight;
+  const upstreams = Object.entries(file.upstreams).map(([name, given]): [string, UpstreamConfig] => [
+    name,
+    upstreamConfig(name, given, { env, problems, maxInFlight: maxOfUpstream }),
+  ]);
   const defaults = { bodies: file.defaults.bodies, shield: file.defaults.shield, ...file.defaults.limits };
   const routes = Object.entries(file.routes).map(([name, { baseline, bodies, shield, limits }]): [string, RouteConfig] => {
     for (const parameter of Object.keys(baseline.parameters)) {
@@ -106,7 +112,7 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     return [name, { baseline: static_, ...defaults, ...definedOf({ bodies, shield }), ...definedOf(limits ?? {}) }];
   });
   if (problems.length > 0) throw invalid(path, problems);
-  const { data = null, admin, subject, maxInFlight, maxBodyBytesInFlight, shadow, log } = file;
+  const { data = null, admin, subject, maxInFlight, maxBodyBytesInFlight, uploads, shadow, log } = file;
   const access = {
     callers: callersOf(file.callers),
     pinSecretHash: file.pins?.secretHash ?? null,
@@ -114,7 +120,8 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     accessLog: file.accessLog,
     conversations: file.conversations,
   };
-  return { data, admin, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, maxInFlight, maxBodyBytesInFlight, shadow, log };
+  const limits = { maxInFlight, maxBodyBytesInFlight, uploads, shadow };
+  return { data, admin, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, ...limits, log };
 }
 
 /** Fields of an object that are not undefined. */

@@ -66,6 +66,14 @@ const upstream = z
       })
       .prefault({}),
     connections: z.int().min(1).max(65_536).default(2_048).describe("connections kept to this upstream at most"),
+    maxInFlight: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .optional()
+      .describe(
+        "calls of all routes at the same time; more fail as the version's error, 503. Half of the total where there are several upstreams, else the total",
+      ),
     prices: z.record(z.string(), price).default({}).describe("price by model name, used when the upstream reports no cost"),
   })
   .refine((given) => given.apiKeyEnv === undefined || given.apiKeyFile === undefined, "give apiKeyEnv or apiKeyFile, not both");
@@ -138,6 +146,20 @@ export const gatewayFile = z
       .min(1)
       .default(256 * 1024 * 1024)
       .describe("bytes of the request bodies of all running calls, as they came; a call that does not fit is answered 503"),
+    uploads: z
+      .strictObject({
+        max: z.int().min(1).max(1_000_000).default(2_048).describe("request bodies read at the same time; more are answered 503"),
+        idleMs: durationMs(30_000, "without data, after which a body that is not complete is answered 408"),
+        minBytesPerSecond: z
+          .int()
+          .min(0)
+          .max(1_000_000_000)
+          .default(1_000)
+          .describe("average of a body that takes longer than idleMs; slower ones are answered 408"),
+        callerSharePercent: z.number().min(1).max(100).default(50).describe("share of maxBodyBytesInFlight that one of the listed callers may hold"),
+      })
+      .prefault({})
+      .describe("bodies that come slowly or not at all"),
     shadow: z
       .strictObject({ maxInFlight: z.int().min(0).max(1_000_000).default(64).describe("mirrored calls at the same time; more are dropped") })
       .prefault({}),

@@ -20,6 +20,7 @@ import { wholeChecker } from "./call/whole-checks.ts";
 import type { GatewayConfig } from "./config.ts";
 import { listen } from "./http/listen.ts";
 import { gatewayServer } from "./http/server.ts";
+import { Uploads } from "./http/uploads.ts";
 import { type BackgroundConnection, connectInBackground } from "./log/connect-in-background.ts";
 import { type DiskLog, openDiskLog } from "./log/disk-log.ts";
 import { EventClock } from "./log/event-clock.ts";
@@ -81,7 +82,9 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   const metrics = new GatewayMetrics(options.metrics);
   const upstreams = new Map([...config.upstreams].map(([name, upstream]) => [name, new Upstream(upstream)]));
   const unwatchSecrets = watchSecrets(upstreams, log);
-  const inFlight = new InFlight(config.maxInFlight, config.maxBodyBytesInFlight);
+  const { maxInFlight, maxBodyBytesInFlight, uploads: limits } = config;
+  const inFlight = new InFlight(maxInFlight, maxBodyBytesInFlight, (maxBodyBytesInFlight * limits.callerSharePercent) / 100);
+  const uploads = new Uploads(limits);
   const { records, disk } = await openLog(options, clock, metrics);
   const routes = new LiveRoutes({
     configured: config.routes,
@@ -99,9 +102,9 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
     schemaForms(checkCompilers((about) => log.warn(about, "a schema or pattern takes too long: its answers are not checked"))),
   );
   const mirror = new Mirror({ upstreams, routes, recorder, log, clock, metrics, maxInFlight: config.shadow.maxInFlight, checkWhole });
-  const serve = new Serve({ ...options, upstreams, routes, inFlight, recorder, mirror, checkWhole, clock, metrics });
+  const serve = new Serve({ ...options, upstreams, routes, inFlight, uploads, recorder, mirror, checkWhole, clock, metrics });
   const writer = new BrakeWriter(routes, log);
-  return { metrics, upstreams, unwatchSecrets, inFlight, records, disk, routes, snapshot, mirror, serve, writer };
+  return { metrics, upstreams, unwatchSecrets, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, writer };
 }
 type Parts = Awaited<ReturnType<typeof partsOf>>;
 
@@ -116,9 +119,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let stopping = false;
   let restored = false;
   const parts = await partsOf(options, startedAtMs);
-  const { metrics, upstreams, unwatchSecrets, inFlight, records, disk, routes, snapshot, mirror, serve, writer } = parts;
+  const { metrics, upstreams, unwatchSecrets, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, writer } = parts;
   const isReady = () => !leaving && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
-  const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log });
+  const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log, config, inFlight, uploads });
   const status = () => ({
     ready: isReady(),
     connected: restored,
@@ -142,6 +145,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     log: records,
     disk,
     inFlight,
+    uploads,
     shadowsInFlight: () => mirror.inFlight,
     isConnected: () => restored,
     snapshot: () => snapshot.state,
@@ -161,6 +165,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const admin = options.admin === null ? null : await startAdmin(options.admin, { instance, routes, snapshot, writer, log, status: statusForAdmin });
   const ticks = setInterval(() => {
     records.tick();
+    uploads.review();
     writer.tick();
     snapshot.tick();
     // Staleness comes with time, not with a change.

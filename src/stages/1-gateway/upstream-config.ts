@@ -45,6 +45,8 @@ export interface UpstreamConfig {
   readonly timeouts: Timeouts;
   readonly retries: RetryPolicy;
   readonly connections: number;
+  /** Calls of all routes at the same time. */
+  readonly maxInFlight: number;
   readonly prices: ReadonlyMap<string, Price>;
 }
 
@@ -105,9 +107,13 @@ function tlsOf({ tls }: Given): TlsConfig | null {
 /**
  * An upstream as the gateway uses it.
  *
- * @param problems takes what is wrong, one sentence each that begins with the field
+ * @param about `maxInFlight`: of an upstream that does not say; `problems` takes what is wrong, one sentence each that begins with the field
  */
-export function upstreamConfig(name: string, given: Given, about: { readonly env: Env; readonly problems: string[] }): UpstreamConfig {
+export function upstreamConfig(
+  name: string,
+  given: Given,
+  about: { readonly env: Env; readonly problems: string[]; readonly maxInFlight: number },
+): UpstreamConfig {
   const where = `upstreams.${name}`;
   const { secret: key, problem } = secretOf(`${where}.apiKey`, { env: given.apiKeyEnv, file: given.apiKeyFile }, about.env);
   if (problem !== undefined) about.problems.push(problem);
@@ -130,6 +136,7 @@ export function upstreamConfig(name: string, given: Given, about: { readonly env
     timeouts,
     retries,
     connections,
+    maxInFlight: given.maxInFlight ?? about.maxInFlight,
     prices: new Map(Object.entries(given.prices)),
   };
 }

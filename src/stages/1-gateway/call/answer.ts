@@ -45,6 +45,7 @@ export interface AnswerAbout {
  * byte is replaced by the baseline, in the same call; both are told.
  */
 export async function answer(deps: AnswerDeps, call: Call, about: AnswerAbout): Promise<Answered> {
+  const startedAt = performance.now();
   const ask = async (assignment: Assignment, isShielded: boolean): Promise<Served & { readonly sink: HoldingSink }> => {
     const { version } = assignment;
     const upstream = deps.upstreamOf(version);
@@ -53,7 +54,7 @@ export async function answer(deps: AnswerDeps, call: Call, about: AnswerAbout): 
     const body = upstreamBody(call, version, hidesUsage);
     const headers = addTrace(upstreamHeaders(about.headers, upstream), call);
     const toUpstream = { endpoint: call.endpoint, headers, body, hidesUsage, signal: about.signal, sink };
-    const exchanged = await askVersion(upstream, toUpstream, { version: version.name, mayRepeat: () => deps.stillServes(call, version) });
+    const exchanged = await askVersion(upstream, toUpstream, { version: version.name, mayRepeat: () => deps.stillServes(call, version), startedAt });
     return { assignment, upstream, exchanged, sink };
   };
 

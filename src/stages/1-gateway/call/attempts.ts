@@ -6,12 +6,21 @@ import type { RetryPolicy } from "../upstream-config.ts";
 import { type Exchanged, exchange, type ToUpstream } from "./exchange.ts";
 import type { HoldingSink } from "./holding-sink.ts";
 import type { Upstream } from "./upstream.ts";
+import { noAnswer } from "./usage.ts";
 
 /** How a call to one version went, over all its attempts. What happened last is what the caller gets. */
 export interface Attempted extends Exchanged {
   readonly attempts: number;
   /** `errorType` of the first attempt when it failed, also when a later one did not; else empty. */
   readonly firstErrorType: string;
+}
+
+type Asking = ToUpstream & { readonly sink: HoldingSink };
+interface AskAbout {
+  readonly version: string;
+  readonly mayRepeat: () => boolean;
+  /** When the call began, on the clock of `performance`: all that is done for it shares one total time. */
+  readonly startedAt: number;
 }
 
 export const once = (exchanged: Exchanged): Attempted => ({ ...exchanged, attempts: 1, firstErrorType: failedAs(exchanged) });
@@ -39,6 +48,14 @@ function pauseMs(policy: RetryPolicy, failed: { exchanged: Exchanged; headers: I
   return Math.min(policy.maxWaitMs, fullJitterMs(attempts, Math.random()));
 }
 
+/** A call that an upstream has no place for: its version was not asked, and that is a failure of it like any other. */
+function overloaded({ config: { name, maxInFlight } }: Upstream): Attempted {
+  const message = `${maxInFlight} calls of upstream ${name} are already running on this gateway`;
+  const failure = { status: 503, code: "upstream_concurrency_exceeded", message, isUnreachable: false } as const;
+  const answer = { ...noAnswer, body: null, isCut: false, latencyMs: 0, ttftMs: null };
+  return once({ ...answer, status: "error", errorType: failure.code, httpStatus: failure.status, failure });
+}
+
 /**
  * Asks one version, and again after a failure that the upstream's policy and budget allow to be repeated, as long as the caller has seen nothing.
  * Never another version. The answer of the last attempt is left in the sink: release it, or answer in its place.
@@ -46,13 +63,18 @@ function pauseMs(policy: RetryPolicy, failed: { exchanged: Exchanged; headers: I
  * @param about `version` names whose budget pays; `mayRepeat` is asked after each pause whether this version may still serve the call (a brake or a
  *   newer table forbids it)
  */
-export async function askVersion(
-  upstream: Upstream,
-  call: ToUpstream & { readonly sink: HoldingSink },
-  about: { readonly version: string; readonly mayRepeat: () => boolean },
-): Promise<Attempted> {
+export async function askVersion(upstream: Upstream, call: Asking, about: AskAbout): Promise<Attempted> {
+  if (!upstream.enter()) return overloaded(upstream);
+  try {
+    return await attempt(upstream, call, about);
+  } finally {
+    upstream.leave();
+  }
+}
+
+async function attempt(upstream: Upstream, call: Asking, about: AskAbout): Promise<Attempted> {
   const { retries, timeouts } = upstream.config;
-  const startedAt = performance.now();
+  const { startedAt } = about;
   const budget = upstream.budgetOf(about.version);
   budget.deposit();
   let attempts = 1;

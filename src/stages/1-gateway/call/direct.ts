@@ -38,7 +38,7 @@ export async function answerDirectly(
   const unversioned = { name: "", upstream: upstream.config.name, model, parameters: {}, systemTemplate: null };
   const sink = new HoldingSink(call.sink, upstream.config.retries.on.includes("5xx"));
   const toUpstream = { endpoint, headers, body: upstreamBody(call, unversioned, false), hidesUsage: false, signal, sink };
-  const exchanged = await askVersion(upstream, toUpstream, { version: "", mayRepeat: () => true });
+  const exchanged = await askVersion(upstream, toUpstream, { version: "", mayRepeat: () => true, startedAt: performance.now() });
   if (exchanged.failure === null && exchanged.status !== "cancelled") await sink.release();
   return exchanged;
 }

@@ -27,7 +27,7 @@ export interface Exchanged extends Collected {
   readonly failure: Failure | null;
 }
 export interface Failure {
-  readonly status: 502 | 504;
+  readonly status: 502 | 503 | 504;
   readonly code: string;
   readonly message: string;
   /** No connection could be made, or it broke before an answer began: the version was not heard at all. */

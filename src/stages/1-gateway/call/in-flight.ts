@@ -1,7 +1,7 @@
 /** Memory that one call may take for its body while it runs. */
 export interface Room {
-  /** @returns false when all calls together hold too much already; nothing is taken then */
-  take(bytes: number): boolean;
+  /** @returns why nothing was taken: all calls together, or those of the same caller, hold too much already */
+  take(bytes: number): "taken" | "full" | "caller_full";
   /** Gives back all that was taken. */
   leave(): void;
 }
@@ -10,7 +10,10 @@ export interface Room {
 export class InFlight {
   readonly #max: number;
   readonly #maxBytes: number;
+  readonly #maxCallerBytes: number;
   #bytes = 0;
+  readonly #callerBytes = new Map<string, number>();
+  #reading = 0;
   readonly #perRoute = new Map<string, number>();
   #total = 0;
   #onIdle: () => void = () => undefined;
@@ -18,10 +21,12 @@ export class InFlight {
   /**
    * @param max calls in total
    * @param maxBytes bytes of request bodies in total: some large ones exhaust memory as well as many small ones
+   * @param maxCallerBytes how many of them one caller may hold
    */
-  constructor(max: number, maxBytes: number) {
+  constructor(max: number, maxBytes: number, maxCallerBytes = maxBytes) {
     this.#max = max;
     this.#maxBytes = maxBytes;
+    this.#maxCallerBytes = maxCallerBytes;
   }
 
   get total(): number {
@@ -42,7 +47,25 @@ export class InFlight {
 
   leave(): void {
     this.#total--;
-    if (this.#total === 0) this.#onIdle();
+    this.#tellIdle();
+  }
+
+  /** A request has come that is not a running call yet: whoever waits until all is done waits for it too. */
+  arrive(): void {
+    this.#reading++;
+  }
+
+  depart(): void {
+    this.#reading--;
+    this.#tellIdle();
+  }
+
+  get #isIdle(): boolean {
+    return this.#total === 0 && this.#reading === 0;
+  }
+
+  #tellIdle(): void {
+    if (this.#isIdle) this.#onIdle();
   }
 
   enterRoute(route: string, max: number): boolean {
@@ -58,26 +81,32 @@ export class InFlight {
     else this.#perRoute.set(route, running);
   }
 
-  /** Room for the body of one call. */
-  openRoom(): Room {
+  /** Room for the body of one call. @param caller empty: nobody knows whose it is, so that no share can be kept for others */
+  openRoom(caller: string): Room {
     let taken = 0;
     return {
       take: (bytes) => {
-        if (this.#bytes + bytes > this.#maxBytes) return false;
-        this.#bytes += bytes;
+        if (this.#bytes + bytes > this.#maxBytes) return "full";
+        if (caller !== "" && (this.#callerBytes.get(caller) ?? 0) + bytes > this.#maxCallerBytes) return "caller_full";
+        this.#add(caller, bytes);
         taken += bytes;
-        return true;
+        return "taken";
       },
       leave: () => {
-        this.#bytes -= taken;
+        this.#add(caller, -taken);
         taken = 0;
       },
     };
   }
 
+  #add(caller: string, bytes: number): void {
+    this.#bytes += bytes;
+    if (caller !== "") this.#callerBytes.set(caller, (this.#callerBytes.get(caller) ?? 0) + bytes);
+  }
+
   /** Resolves when nothing runs, or at the deadline. */
   async idle(deadlineMs: number): Promise<void> {
-    if (this.#total === 0) return;
+    if (this.#isIdle) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, Math.max(0, deadlineMs - Date.now()));
       this.#onIdle = () => {

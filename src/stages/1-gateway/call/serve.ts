@@ -10,7 +10,7 @@ import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
 import { callerHeaders, headerOf, upstreamHeaders } from "../http/headers.ts";
 import { isTooDeep, MOST_LEVELS } from "../http/json-depth.ts";
-import { readBody } from "../http/read-body.ts";
+import { type Uploads, unreadBody } from "../http/uploads.ts";
 import type { EventClock } from "../log/event-clock.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
@@ -40,6 +40,7 @@ export interface ServeDeps {
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly routes: LiveRoutes;
   readonly inFlight: InFlight;
+  readonly uploads: Uploads;
   readonly recorder: Recorder;
   readonly mirror: Mirror;
   readonly checkWhole: CheckWhole;
@@ -162,18 +163,15 @@ export class Serve {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): Promise<void> {
-    const { inFlight, config, clock } = this.#deps;
+    const { inFlight, clock } = this.#deps;
     const requestId = uuidv7(clock.nowMs());
     const caller = this.callers.identify(request.headers);
     if (caller === null) {
       this.#reject(request, response, requestId, apiErrors.unknownCaller());
       return;
     }
-    if (!inFlight.enter()) {
-      this.#reject(request, response, requestId, apiErrors.gatewayBusy(config.maxInFlight));
-      return;
-    }
-    const room = inFlight.openRoom();
+    inFlight.arrive();
+    const room = inFlight.openRoom(caller.name);
     try {
       await this.#admit(request, response, { requestId, endpoint, caller, room });
     } catch (error) {
@@ -181,7 +179,7 @@ export class Serve {
       this.#reject(request, response, requestId, apiErrors.bug(requestId));
     } finally {
       room.leave();
-      inFlight.leave();
+      inFlight.depart();
     }
   }
 
@@ -195,13 +193,24 @@ export class Serve {
   }
 
   async #admit(request: IncomingMessage, response: ServerResponse, about: Incoming): Promise<void> {
+    const { inFlight, uploads, config } = this.#deps;
+    const reject = (error: ApiError) => this.#reject(request, response, about.requestId, error);
+    const body = await uploads.read(request, this.#largestBody, about.room);
+    if (body.kind === "aborted") return;
+    if (body.kind !== "read") return reject(unreadBody(body.kind, { ...config, maxBodyBytes: this.#largestBody }));
+    // Only now: whoever does not send its request may not take a place of those who do.
+    if (!inFlight.enter()) return reject(apiErrors.gatewayBusy(config.maxInFlight));
+    try {
+      await this.#call(request, response, { ...about, bytes: body.bytes });
+    } finally {
+      inFlight.leave();
+    }
+  }
+
+  async #call(request: IncomingMessage, response: ServerResponse, about: Incoming & { readonly bytes: Buffer }): Promise<void> {
     const { routes, inFlight, upstreams, config } = this.#deps;
     const reject = (error: ApiError) => this.#reject(request, response, about.requestId, error);
-    const body = await readBody(request, this.#largestBody, about.room.take);
-    if (body.kind === "aborted") return;
-    if (body.kind === "no_room") return reject(apiErrors.gatewayFull(config.maxBodyBytesInFlight));
-    if (body.kind === "too_large") return reject(apiErrors.tooLarge(this.#largestBody));
-    const parsed = parse(body.bytes);
+    const parsed = parse(about.bytes);
     if (parsed.kind === "wrong") return reject(parsed.error);
     const unsupported = about.endpoint.unsupportedIn(parsed.request);
     if (unsupported !== null) return reject(apiErrors.unsupported(unsupported));
@@ -215,7 +224,7 @@ export class Serve {
     if (pin.kind === "forbidden") return reject(apiErrors.pinForbidden());
     if (!isRoute && direct === null) return reject(apiErrors.unknownRoute(route));
     const policy = routes.policy(route);
-    if (body.bytes.length > policy.maxBodyBytes) return reject(apiErrors.tooLarge(policy.maxBodyBytes));
+    if (about.bytes.length > policy.maxBodyBytes) return reject(apiErrors.tooLarge(policy.maxBodyBytes));
     const waitS = await about.caller.take();
     if (waitS > 0) return reject(apiErrors.tooFast(waitS));
     if (!inFlight.enterRoute(limited, policy.maxInFlight)) return reject(apiErrors.routeBusy(limited, policy.maxInFlight));

@@ -28,6 +28,7 @@ export class Upstream {
   readonly #budgets = new Map<string, RetryBudget>();
   /** Pools of former certificates, until their last call is over. */
   readonly #retired = new Set<Pool>();
+  #inFlight = 0;
   #secrets: Secrets;
   #pool: Pool;
 
@@ -74,6 +75,17 @@ export class Upstream {
       this.#budgets.set(version, budget);
     }
     return budget;
+  }
+
+  /** Takes the place of one call. @returns false when as many as may be are running; then it must not be left */
+  enter(): boolean {
+    if (this.#inFlight >= this.config.maxInFlight) return false;
+    this.#inFlight++;
+    return true;
+  }
+
+  leave(): void {
+    this.#inFlight--;
   }
 
   /** Sends a call to its endpoint below the base address; `handler` hears what becomes of it. @throws when the call cannot be sent at all */

@@ -41,6 +41,21 @@ export const apiErrors = {
     param: null,
     code: "request_too_large",
   }),
+  tooSlow: (): ApiError => ({
+    status: 408,
+    message: "The body of your request did not come in time: it was silent for too long, too slow, or had to give way to others",
+    type: "invalid_request_error",
+    param: null,
+    code: "request_timeout",
+  }),
+  tooManyUploads: (max: number): ApiError => ({
+    status: 503,
+    message: `${max} request bodies are already being read by this gateway`,
+    type: "server_error",
+    param: null,
+    code: "gateway_overloaded",
+    retryAfterS: 1,
+  }),
   unknownRoute: (model: string): ApiError => ({
     status: 404,
     message: `The model '${model.slice(0, 128)}' does not exist: it is not a route of this gateway. GET /v1/models lists the routes`,
@@ -116,7 +131,7 @@ export const apiErrors = {
   }),
   gatewayFull: (maxBytes: number): ApiError => ({
     status: 503,
-    message: `The requests that are running on this gateway hold all of the ${maxBytes} bytes that it keeps for their bodies`,
+    message: `The requests that are running on this gateway hold all of the ${maxBytes} bytes that it keeps for their bodies, or all that your API key may hold of them`,
     type: "server_error",
     param: null,
     code: "gateway_overloaded",
@@ -145,7 +160,10 @@ export const apiErrors = {
     code: "outcomes_not_written",
     retryAfterS: 1,
   }),
-  upstreamFailed: (status: 502 | 504, code: string, message: string): ApiError => ({ status, message, type: "upstream_error", param: null, code }),
+  upstreamFailed: (status: 502 | 503 | 504, code: string, message: string): ApiError => {
+    const error = { status, message, type: "upstream_error", param: null, code } as const;
+    return status === 503 ? { ...error, retryAfterS: 1 } : error;
+  },
   bug: (requestId: string): ApiError => ({
     status: 500,
     message: `The gateway failed; its log tells why under request ${requestId}`,

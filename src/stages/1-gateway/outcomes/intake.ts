@@ -5,8 +5,10 @@ import { readToken, tokenProblem } from "../../../domain/outcomes/read-token.ts"
 import type { TokenCall } from "../../../domain/outcomes/token.ts";
 import type { Appender, LogClient, Outgoing } from "../../../runtime/port.ts";
 import type { SealedTokens } from "../../../runtime/sealed-tokens.ts";
+import type { InFlight } from "../call/in-flight.ts";
+import type { GatewayConfig } from "../config.ts";
 import { type ApiError, apiErrors, sendError, sendJson } from "../http/api-error.ts";
-import { readBody } from "../http/read-body.ts";
+import { type Uploads, unreadBody } from "../http/uploads.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { type GivenOutcome, parseOutcomes, wrongFields } from "./parse-outcomes.ts";
@@ -27,6 +29,9 @@ export interface IntakeDeps {
   readonly routes: LiveRoutes;
   readonly metrics: GatewayMetrics;
   readonly log: Logger;
+  readonly config: Pick<GatewayConfig, "maxBodyBytesInFlight" | "uploads">;
+  readonly inFlight: InFlight;
+  readonly uploads: Uploads;
 }
 
 interface Verified {
@@ -98,12 +103,12 @@ export class OutcomeIntake {
       sendError(response, error, unread ? { connection: "close" } : {});
       if (unread) request.resume();
     };
-    const { tokens } = this.#deps;
+    const { tokens, config } = this.#deps;
     if (tokens === null) return reject(apiErrors.outcomesOff());
     if (this.#running > MOST_RUNNING) return reject(apiErrors.gatewayBusy(MOST_RUNNING));
-    const body = await readBody(request, MOST_BYTES);
+    const body = await this.#read(request);
     if (body.kind === "aborted") return;
-    if (body.kind !== "read") return reject(apiErrors.tooLarge(MOST_BYTES));
+    if (body.kind !== "read") return reject(unreadBody(body.kind, { ...config, maxBodyBytes: MOST_BYTES }));
     const parsed = parseOutcomes(body.bytes.toString("utf8"));
     if (parsed.kind === "wrong") return reject(parsed.error);
     const verified = this.#verify(tokens, parsed.outcomes);
@@ -116,6 +121,17 @@ export class OutcomeIntake {
       this.#deps.metrics.outcomes.inc({ route: outcome.call.route });
     }
     sendJson(response, 202, { accepted: verified.outcomes.length, notCounted: this.#notCounted(verified.outcomes) });
+  }
+
+  /** Its bytes count until it is complete: what comes then is short. */
+  async #read(request: IncomingMessage): ReturnType<Uploads["read"]> {
+    const { inFlight, uploads } = this.#deps;
+    const room = inFlight.openRoom("");
+    try {
+      return await uploads.read(request, MOST_BYTES, room);
+    } finally {
+      room.leave();
+    }
   }
 
   #verify(

@@ -164,7 +164,7 @@ defaults: { limits: { maxInFlight: 5000 } }\n${extra}`;
 
   it("are bounded per route and in total, take little memory each, and leave nothing behind however they end", async (t) => {
     const { one, waiting } = await hangingUpstream(t);
-    const gateway = await testGateway(t, fileFor(one, one, narrow("maxInFlight: 2000\n")));
+    const gateway = await testGateway(t, fileFor(one, one, narrow("maxInFlight: 2000\n")).replace("one: {", "one: { maxInFlight: 2000,"));
     const warned = warnings(t);
     const openAll = (count: number, model: string) =>
       Promise.all(

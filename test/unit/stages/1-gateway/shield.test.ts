@@ -4,14 +4,14 @@ import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
 import { tableWith } from "../../domain/routing/table-fixture.ts";
 import { answerJson, ask, completion, testGateway, testUpstream, until } from "./harness.ts";
 
-async function shielded(t: TestContext, shield = "baseline") {
+async function shielded(t: TestContext, shield = "baseline", more = "") {
   const [one, two] = [await testUpstream(t), await testUpstream(t)];
   const gateway = await testGateway(
     t,
     `
 upstreams:
-  one: { baseUrl: "${one.url}" }
-  two: { baseUrl: "${two.url}" }
+  one: { baseUrl: "${one.url}", ${more} }
+  two: { baseUrl: "${two.url}", ${more} }
 routes:
   support-answer: { shield: ${shield}, baseline: { version: a@1, upstream: one, model: model-a } }
 `,
@@ -62,6 +62,18 @@ describe("a shield", () => {
     assert.deepEqual([response.status, await response.json()], [404, { error: { message: "no such thing" } }]);
     one.answer = (_, response) => void response.destroy();
     assert.equal((await gateway.chat(ask())).status, 502);
+  });
+
+  it("shares the call's total time with the candidate", async (t) => {
+    const { one, two, gateway } = await shielded(t, "baseline", "timeouts: { totalMs: 600, headersMs: 400 }");
+    two.answer = () => undefined;
+    one.answer = (_, response) => setTimeout(() => answerJson(response, completion("late")), 10_000).unref();
+    const response = await gateway.chat(ask());
+    assert.equal(response.status, 504);
+    await until("both are recorded", () => gateway.log.calls().length === 2);
+    const [failed, instead] = gateway.log.calls();
+    assert.deepEqual([failed?.version, failed?.status, instead?.version, instead?.status], ["b@2", "timeout", "a@1", "timeout"]);
+    assert.match(((await response.json()) as { error: { message: string } }).error.message, /did not complete the call within 600 ms/);
   });
 
   it("is not there unless the configuration says so", async (t) => {

@@ -9,7 +9,7 @@ import { describe, it, type TestContext } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { Upstream } from "../../../../src/stages/1-gateway/call/upstream.ts";
 import { parseGatewayFile } from "../../../../src/stages/1-gateway/config.ts";
-import { answerJson, ask, completion, testGateway, testUpstream } from "./harness.ts";
+import { answerJson, ask, completion, testGateway, testUpstream, until } from "./harness.ts";
 
 const pem = (name: string) => resolve(import.meta.dirname, "../../../fixtures/tls", `${name}.pem`);
 
@@ -74,6 +74,41 @@ describe("an upstream behind TLS", () => {
       assert.throws(() => parseGatewayFile("gw.yaml", fileOf("https://x", tls), {}), problem);
     }
     assert.throws(() => parseGatewayFile("gw.yaml", fileOf("http://x", "{}"), {}), /only for an https address/);
+  });
+});
+
+describe("an upstream that several routes share", () => {
+  it("leaves half of the gateway to the others when it hangs; what finds no place fails as its version, with Retry-After", async (t) => {
+    const [hanging, well] = [await testUpstream(t), await testUpstream(t)];
+    hanging.answer = () => undefined;
+    const route = (name: string, upstream: string) => `  ${name}: { baseline: { version: a@1, upstream: ${upstream}, model: m } }`;
+    const gateway = await testGateway(
+      t,
+      `
+upstreams: { hanging: { baseUrl: "${hanging.url}" }, well: { baseUrl: "${well.url}" } }
+routes:
+${[1, 2, 3, 4].map((i) => route(`r${i}`, "hanging")).join("\n")}
+${route("healthy", "well")}
+maxInFlight: 16
+defaults: { limits: { maxInFlight: 4 } }
+`,
+    );
+    const left = new AbortController();
+    const asked = Array.from({ length: 16 }, (_, i) => gateway.chat(ask("x", { model: `r${1 + (i % 4)}` }), { signal: left.signal }).catch(() => null));
+    await until("what finds no place has failed", () => gateway.log.calls().length === 8);
+    assert.equal(hanging.asked.length, 8);
+    assert.equal((await gateway.chat(ask("x", { model: "healthy" }))).status, 200);
+    const refused = await gateway.chat(ask("x", { model: "r1" }));
+    const { error } = (await refused.json()) as { error: { code: string; type: string } };
+    assert.deepEqual([refused.status, error.code, error.type], [503, "upstream_concurrency_exceeded", "upstream_error"]);
+    assert.equal(refused.headers.get("retry-after"), "1");
+    const [record] = gateway.log.calls();
+    assert.deepEqual([record?.status, record?.errorType, record?.firstErrorType], ["error", "upstream_concurrency_exceeded", "upstream_concurrency_exceeded"]);
+    left.abort();
+    await Promise.all(asked);
+    hanging.answer = (_, response) => answerJson(response, completion("again"));
+    await until("all have left", () => gateway.log.calls().length === 18);
+    assert.equal((await gateway.chat(ask("x", { model: "r1" }))).status, 200);
   });
 });
 

@@ -83,6 +83,7 @@ export interface GatewayConfig {
   readonly maxInFlight: number;
   readonly maxBodyBytesInFlight: number;
   readonly uploads: GatewayFile["uploads"];
+  readonly callerIdleMs: number;
   readonly shadow: { readonly maxInFlight: number };
   readonly log: { readonly off: boolean; readonly maxRecords: number; readonly maxBytes: number; readonly spoolMaxBytes: number };
 }
@@ -112,7 +113,7 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     return [name, { baseline: static_, ...defaults, ...definedOf({ bodies, shield }), ...definedOf(limits ?? {}) }];
   });
   if (problems.length > 0) throw invalid(path, problems);
-  const { data = null, admin, subject, maxInFlight, maxBodyBytesInFlight, uploads, shadow, log } = file;
+  const { data = null, admin, subject, maxInFlight, maxBodyBytesInFlight, uploads, callerIdleMs, shadow, log } = file;
   const access = {
     callers: callersOf(file.callers),
     pinSecretHash: file.pins?.secretHash ?? null,
@@ -120,7 +121,7 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     accessLog: file.accessLog,
     conversations: file.conversations,
   };
-  const limits = { maxInFlight, maxBodyBytesInFlight, uploads, shadow };
+  const limits = { maxInFlight, maxBodyBytesInFlight, uploads, callerIdleMs, shadow };
   return { data, admin, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, ...limits, log };
 }
 

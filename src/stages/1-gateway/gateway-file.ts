@@ -57,7 +57,7 @@ const upstream = z
       .strictObject({
         max: z.int().min(0).max(10).default(1).describe("attempts after the first; 0: none"),
         on: z
-          .array(z.enum(["connect", "429", "5xx"]))
+          .array(z.enum(["connect", "reset", "429", "5xx"]))
           .default(["connect"])
           .describe("failures that are repeated before the caller saw anything"),
         budgetPercent: z.number().min(0).max(100).default(10).describe("retries as a share of the version's calls"),
@@ -160,6 +160,7 @@ export const gatewayFile = z
       })
       .prefault({})
       .describe("bodies that come slowly or not at all"),
+    callerIdleMs: durationMs(60_000, "a caller that takes nothing of its answer for so long is left; its call is cancelled"),
     shadow: z
       .strictObject({ maxInFlight: z.int().min(0).max(1_000_000).default(64).describe("mirrored calls at the same time; more are dropped") })
       .prefault({}),

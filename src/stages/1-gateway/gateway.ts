@@ -138,6 +138,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     isStopping: () => stopping,
     startedAtMs,
     log,
+    onRejected: (code) => metrics.rejected.inc({ code }),
   });
   const url = await listen(server, options, "HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST");
   metrics.observe({

@@ -9,7 +9,7 @@ export interface Timeouts {
 }
 export interface RetryPolicy {
   readonly max: number;
-  readonly on: readonly ("connect" | "429" | "5xx")[];
+  readonly on: readonly ("connect" | "reset" | "429" | "5xx")[];
   readonly budgetPercent: number;
   readonly floorPerSecond: number;
   readonly maxWaitMs: number;

@@ -49,7 +49,7 @@ export async function answer(deps: AnswerDeps, call: Call, about: AnswerAbout): 
   const ask = async (assignment: Assignment, isShielded: boolean): Promise<Served & { readonly sink: HoldingSink }> => {
     const { version } = assignment;
     const upstream = deps.upstreamOf(version);
-    const sink = new HoldingSink(about.sink, isShielded || upstream.config.retries.on.includes("5xx"));
+    const sink = new HoldingSink(about.sink, isShielded || upstream.config.retries.on.includes("reset"));
     const hidesUsage = asksForUsage(call.endpoint, call.request, upstream.config);
     const body = upstreamBody(call, version, hidesUsage);
     const headers = addTrace(upstreamHeaders(about.headers, upstream), call);

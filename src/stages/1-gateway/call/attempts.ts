@@ -30,7 +30,7 @@ const failedAs = ({ status, errorType }: Exchanged): string => (status === "erro
 
 /** Which of the retriable failures this is, or null. */
 function failureKind({ failure, httpStatus }: Exchanged): RetryPolicy["on"][number] | null {
-  if (failure !== null) return failure.isUnreachable ? "connect" : null;
+  if (failure !== null) return failure.unheard;
   if (httpStatus === 429) return "429";
   return httpStatus >= 500 && httpStatus < 600 ? "5xx" : null;
 }
@@ -51,7 +51,7 @@ function pauseMs(policy: RetryPolicy, failed: { exchanged: Exchanged; headers: I
 /** A call that an upstream has no place for: its version was not asked, and that is a failure of it like any other. */
 function overloaded({ config: { name, maxInFlight } }: Upstream): Attempted {
   const message = `${maxInFlight} calls of upstream ${name} are already running on this gateway`;
-  const failure = { status: 503, code: "upstream_concurrency_exceeded", message, isUnreachable: false } as const;
+  const failure = { status: 503, code: "upstream_concurrency_exceeded", message, unheard: null } as const;
   const answer = { ...noAnswer, body: null, isCut: false, latencyMs: 0, ttftMs: null };
   return once({ ...answer, status: "error", errorType: failure.code, httpStatus: failure.status, failure });
 }

@@ -36,7 +36,7 @@ export async function answerDirectly(
 ): Promise<Exchanged> {
   const { endpoint, headers, signal } = call;
   const unversioned = { name: "", upstream: upstream.config.name, model, parameters: {}, systemTemplate: null };
-  const sink = new HoldingSink(call.sink, upstream.config.retries.on.includes("5xx"));
+  const sink = new HoldingSink(call.sink, upstream.config.retries.on.includes("reset"));
   const toUpstream = { endpoint, headers, body: upstreamBody(call, unversioned, false), hidesUsage: false, signal, sink };
   const exchanged = await askVersion(upstream, toUpstream, { version: "", mayRepeat: () => true, startedAt: performance.now() });
   if (exchanged.failure === null && exchanged.status !== "cancelled") await sink.release();

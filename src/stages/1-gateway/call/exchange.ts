@@ -26,12 +26,14 @@ export interface Exchanged extends Collected {
   /** Set when the call failed without a response that could be passed on. */
   readonly failure: Failure | null;
 }
+type Failed = { readonly status: "error" | "timeout"; readonly errorType: string; readonly failure: Failure };
+
 export interface Failure {
   readonly status: 502 | 503 | 504;
   readonly code: string;
   readonly message: string;
-  /** No connection could be made, or it broke before an answer began: the version was not heard at all. */
-  readonly isUnreachable: boolean;
+  /** Why the version was not heard at all; null: it was. `connect`: nothing of the call was sent; `reset`: the upstream may have read all of it. */
+  readonly unheard: "connect" | "reset" | null;
 }
 
 /** What is sent to an upstream. */
@@ -45,7 +47,10 @@ export interface ToUpstream {
   readonly signal: AbortSignal;
 }
 
-type Why = "caller" | "total" | null;
+/** A receiver that took nothing for so long is the reason for what becomes of its call, ms. */
+const SLOW_CALLER_MS = 1_000;
+
+type Why = "caller" | "slow_caller" | "total" | "redirect" | null;
 
 const timeouts: Readonly<Record<string, string>> = {
   UND_ERR_CONNECT_TIMEOUT: "no connection within",
@@ -66,21 +71,26 @@ function codeOf(error: unknown): string {
   return "unknown";
 }
 
-function failureOf(error: unknown, why: Why, upstream: Upstream): { status: "error" | "timeout"; errorType: string; failure: Failure } {
+/** @param wasSent whether the upstream may have read the call */
+function failureOf(error: unknown, why: Why, { upstream, wasSent }: { upstream: Upstream; wasSent: boolean }): Failed {
   const code = codeOf(error);
   const limit = limits[code];
   const named = `The upstream '${upstream.config.name}'`;
   if (why === "total") {
     const message = `${named} did not complete the call within ${upstream.config.timeouts.totalMs} ms`;
-    return { status: "timeout", errorType: "timeout", failure: { status: 504, code: "upstream_timeout", message, isUnreachable: false } };
+    return { status: "timeout", errorType: "timeout", failure: { status: 504, code: "upstream_timeout", message, unheard: null } };
+  }
+  if (why === "redirect") {
+    const message = `${named} answered with a redirect, which is not followed: its baseUrl has to be its final address`;
+    return { status: "error", errorType: "upstream_redirected", failure: { status: 502, code: "upstream_redirected", message, unheard: null } };
   }
   if (limit !== undefined) {
     const message = `${named} timed out: ${timeouts[code]} ${upstream.config.timeouts[limit]} ms`;
-    const failure = { status: 504, code: "upstream_timeout", message, isUnreachable: limit === "connectMs" } as const;
+    const failure = { status: 504, code: "upstream_timeout", message, unheard: limit === "connectMs" ? "connect" : null } as const;
     return { status: "timeout", errorType: "timeout", failure };
   }
   const message = `${named} could not be reached or broke the connection (${code})`;
-  return { status: "error", errorType: code, failure: { status: 502, code: "upstream_unreachable", message, isUnreachable: true } };
+  return { status: "error", errorType: code, failure: { status: 502, code: "upstream_unreachable", message, unheard: wasSent ? "reset" : "connect" } };
 }
 
 function statusOf(httpStatus: number, collected: Collected): { status: "ok" | "error"; errorType: string } {
@@ -117,6 +127,10 @@ class Exchange implements Dispatcher.DispatchHandler {
   #ttftMs: number | null = null;
   /** What the sink has not taken yet. */
   #slow: Promise<void> | null = null;
+  /** For how long the upstream was not read because the receiver took nothing, ms; and since when it is not. */
+  #pausedMs = 0;
+  #pausedAt: number | null = null;
+  #endedMs: number | null = null;
   #isSettled = false;
 
   constructor(upstream: Upstream, call: ToUpstream & { readonly sink: Sink }, about: { startedAt: number; resolve: (exchanged: Exchanged) => void }) {
@@ -133,13 +147,25 @@ class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     signal.addEventListener("abort", this.#onLeft, { once: true });
-    const leftMs = this.#upstream.config.timeouts.totalMs - this.#elapsedMs();
-    this.#timer = setTimeout(() => this.#stop("total"), Math.max(0, leftMs));
+    this.#armTotal();
     try {
       this.#upstream.send(this.#call, this);
     } catch (error) {
       this.#fail(error, null);
     }
+  }
+
+  /** The total time is the upstream's: what the receiver takes of it is added, up to as much again. */
+  #armTotal(): void {
+    const { totalMs } = this.#upstream.config.timeouts;
+    this.#timer = setTimeout(
+      () => {
+        if (this.#elapsedMs() >= totalMs - 1) this.#stop("total");
+        else if (performance.now() - this.#startedAt >= 2 * totalMs) this.#stop("slow_caller");
+        else this.#armTotal();
+      },
+      Math.max(1, totalMs - this.#elapsedMs()),
+    );
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -152,6 +178,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#isSettled || statusCode < 200) return;
     const { endpoint, hidesUsage, sink } = this.#call;
     this.#httpStatus = statusCode;
+    // Its address would send the caller, and its key, past the gateway.
+    if (statusCode < 400 && statusCode >= 300) return this.#stop("redirect");
     const head = { status: statusCode, contentType: String(headers["content-type"] ?? ""), contentEncoding: String(headers["content-encoding"] ?? "") };
     this.#collector = collectorFor(endpoint, head, hidesUsage);
     this.#isStream = isReadableStream(head);
@@ -170,14 +198,18 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (slow === undefined) return;
     // The upstream is read no faster than the receiver takes it.
     controller.pause();
+    this.#pausedAt = performance.now();
     this.#slow = slow.then(() => {
       this.#slow = null;
+      this.#pausedMs += this.#currentPauseMs();
+      this.#pausedAt = null;
       controller.resume();
     });
   }
 
   onResponseEnd(): void {
     if (this.#isSettled) return;
+    this.#endedMs = this.#elapsedMs();
     const rest = this.#collector?.end() ?? null;
     const slow = rest === null ? undefined : this.#call.sink.write(rest);
     if (slow === undefined && this.#slow === null) {
@@ -193,37 +225,43 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#fail(error, null);
   }
 
+  /** How long the call took so far, without the time for which its receiver took nothing. */
   #elapsedMs(): number {
-    return performance.now() - this.#startedAt;
+    return performance.now() - this.#startedAt - this.#pausedMs - this.#currentPauseMs();
+  }
+
+  #currentPauseMs(): number {
+    return this.#pausedAt === null ? 0 : performance.now() - this.#pausedAt;
   }
 
   #complete(): void {
     if (this.#isSettled) return;
-    const latencyMs = this.#elapsedMs();
+    const latencyMs = this.#endedMs ?? this.#elapsedMs();
     this.#call.sink.end();
     const collected = this.#collected();
     this.#settle({ ...collected, ...statusOf(this.#httpStatus, collected), httpStatus: this.#httpStatus, latencyMs, ttftMs: this.#ttftMs, failure: null });
   }
 
-  #stop(why: "caller" | "total"): void {
+  #stop(why: Exclude<Why, null>): void {
     this.#fail(null, why);
     this.#controller?.abort(new Error("nobody waits for this call any more"));
   }
 
   #fail(error: unknown, why: Why): void {
     if (this.#isSettled) return;
-    const about = { latencyMs: this.#elapsedMs(), ttftMs: this.#ttftMs };
+    const about = { latencyMs: this.#endedMs ?? this.#elapsedMs(), ttftMs: this.#ttftMs };
     const collected = this.#collected();
-    if (why === "caller") {
+    // An upstream that was not read for so long may break off: that says nothing of it.
+    if (why === "caller" || why === "slow_caller" || this.#currentPauseMs() > SLOW_CALLER_MS) {
       // Callers close a stream when they have read its last event, which can be before the upstream has ended it: they have the whole answer.
-      if (this.#isStream && this.#httpStatus < 300 && collected.errorType === "") {
+      if (why === "caller" && this.#isStream && this.#httpStatus < 300 && collected.errorType === "") {
         this.#settle({ ...collected, ...about, status: "ok", httpStatus: this.#httpStatus, failure: null });
         return;
       }
       this.#settle({ ...collected, ...about, status: "cancelled", errorType: "cancelled", httpStatus: this.#httpStatus || 499, failure: null });
       return;
     }
-    const failed = failureOf(error, why, this.#upstream);
+    const failed = failureOf(error, why, { upstream: this.#upstream, wasSent: this.#controller !== null });
     this.#settle({ ...collected, ...about, ...failed, httpStatus: this.#httpStatus || failed.failure.status });
   }
 

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import { type Assignment, assign, assignContinued, assignStatic, assignStranger } from "../../../domain/routing/assign.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
@@ -8,7 +8,7 @@ import { assignPinned, pinOf } from "../access/pin.ts";
 import type { GatewayConfig } from "../config.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
-import { callerHeaders, headerOf, upstreamHeaders } from "../http/headers.ts";
+import { headerOf, upstreamHeaders } from "../http/headers.ts";
 import { isTooDeep, MOST_LEVELS } from "../http/json-depth.ts";
 import { type Uploads, unreadBody } from "../http/uploads.ts";
 import type { EventClock } from "../log/event-clock.ts";
@@ -16,10 +16,10 @@ import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { type AccessLog, accessLog, noAccessLog } from "./access-log.ts";
 import { type AnswerDeps, type Answered, answer, type Served } from "./answer.ts";
-import { isEventStream } from "./collect.ts";
+import { CallerSink } from "./caller-sink.ts";
 import { Conversations, responseIdOf } from "./conversations.ts";
 import { answerDirectly, type Direct, directOf } from "./direct.ts";
-import type { Exchanged, Sink } from "./exchange.ts";
+import type { Exchanged } from "./exchange.ts";
 import type { InFlight, Room } from "./in-flight.ts";
 import { KeyedHash } from "./keyed-hash.ts";
 import type { Mirror } from "./mirror.ts";
@@ -78,51 +78,6 @@ function parse(bytes: Buffer): Parsed {
     return { kind: "wrong", error: apiErrors.badBody("model", "You must provide a model parameter: the name of a route") };
   }
   return { kind: "parsed", text, request, model: request.model };
-}
-
-/** Answers up to this many bytes are joined to their head; of longer ones the copy would cost more than it saves. */
-const MOST_JOINED = 16 * 1024;
-
-/** Passes an upstream's response on. What was held back of a plain answer goes out together with its end: one packet instead of two. */
-class CallerSink implements Sink {
-  readonly #response: ServerResponse;
-  readonly #own: Readonly<Record<string, string>>;
-  #held: Buffer | null = null;
-  #isStream = false;
-
-  constructor(response: ServerResponse, own: Readonly<Record<string, string>>) {
-    this.#response = response;
-    this.#own = own;
-  }
-
-  head(status: number, headers: IncomingHttpHeaders): void {
-    this.#isStream = isEventStream(headers["content-type"]);
-    this.#response.writeHead(status, callerHeaders(headers, this.#own));
-    if (this.#isStream) this.#response.flushHeaders();
-  }
-
-  write(chunk: Buffer): Promise<void> | undefined {
-    const next = this.#isStream ? chunk : this.#held;
-    if (!this.#isStream) this.#held = chunk;
-    if (next === null || this.#response.write(next)) return undefined;
-    return new Promise((resolve) => {
-      const done = () => {
-        this.#response.off("drain", done);
-        this.#response.off("close", done);
-        resolve();
-      };
-      this.#response.once("drain", done);
-      this.#response.once("close", done);
-    });
-  }
-
-  end(): void {
-    const held = this.#held;
-    if (held === null) this.#response.end();
-    // As text of one byte a character a short answer is joined to its head and written as one piece.
-    else if (held.length <= MOST_JOINED) this.#response.end(held.toString("latin1"), "latin1");
-    else this.#response.end(held);
-  }
 }
 
 /** Handles one call: reads, assigns, sends, passes on, records, mirrors. */
@@ -291,7 +246,7 @@ export class Serve {
     const onShield = (instead: Assignment) => void Object.assign(own, tokenFor(instead));
     const isMirrored = effective !== null && effective.routeTable.table.shadowPpm > 0;
     const mirroring = isMirrored ? mirror.of({ call, headers: request.headers, assignment, effective }) : null;
-    const caller = new CallerSink(response, own);
+    const caller = new CallerSink(response, own, this.#deps.config.callerIdleMs);
     const sink = mirroring === null ? caller : new MirroredSink(caller, mirroring);
     try {
       const answered = await this.#whileWanted(response, (signal) =>
@@ -334,7 +289,7 @@ export class Serve {
     const { endpoint, direct } = about;
     const { text, request: body } = about.parsed;
     const headers = upstreamHeaders(request.headers, direct.upstream);
-    const sink = new CallerSink(response, own);
+    const sink = new CallerSink(response, own, this.#deps.config.callerIdleMs);
     const exchanged = await this.#whileWanted(response, (signal) => answerDirectly(direct, { endpoint, text, request: body, headers, signal, sink }));
     this.#answerFailure(response, exchanged, own);
     this.#deps.metrics.direct.inc({ upstream: direct.upstream.config.name, status: exchanged.status });

@@ -41,6 +41,27 @@ export const apiErrors = {
     param: null,
     code: "request_too_large",
   }),
+  notHttp: (problem: string): ApiError => ({
+    status: 400,
+    message: `Your request is not valid HTTP: ${problem}`,
+    type: "invalid_request_error",
+    param: null,
+    code: "invalid_http",
+  }),
+  headersTooLarge: (): ApiError => ({
+    status: 431,
+    message: "The headers of your request are larger than the 16 KiB that are accepted here",
+    type: "invalid_request_error",
+    param: null,
+    code: "headers_too_large",
+  }),
+  unknownExpectation: (): ApiError => ({
+    status: 417,
+    message: "This server knows no Expect header but 100-continue",
+    type: "invalid_request_error",
+    param: null,
+    code: "unknown_expectation",
+  }),
   tooSlow: (): ApiError => ({
     status: 408,
     message: "The body of your request did not come in time: it was silent for too long, too slow, or had to give way to others",
@@ -179,17 +200,18 @@ export function sendError(response: ServerResponse, error: ApiError, headers: Re
     if (!response.writableEnded) response.destroy();
     return;
   }
-  const { message, type, param, code } = error;
-  sendJson(
-    response,
-    error.status,
-    { error: { message, type, param, code } },
-    error.retryAfterS === undefined ? headers : { ...headers, "retry-after": String(error.retryAfterS) },
-  );
+  sendText(response, error.status, errorBody(error), error.retryAfterS === undefined ? headers : { ...headers, "retry-after": String(error.retryAfterS) });
 }
 
+/** An error as OpenAI's API writes it. */
+export const errorBody = ({ message, type, param, code }: ApiError): string => JSON.stringify({ error: { message, type, param, code } });
+
 export function sendJson(response: ServerResponse, status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): void {
-  const body = Buffer.from(JSON.stringify(value));
+  sendText(response, status, JSON.stringify(value), headers);
+}
+
+function sendText(response: ServerResponse, status: number, text: string, headers: Readonly<Record<string, string>>): void {
+  const body = Buffer.from(text);
   response.writeHead(status, { "content-type": "application/json", "content-length": String(body.length), ...headers });
   response.end(body);
 }

@@ -5,6 +5,7 @@ import type { Serve } from "../call/serve.ts";
 import { endpoints } from "../endpoints/endpoints.ts";
 import type { OutcomeIntake } from "../outcomes/intake.ts";
 import { apiErrors, sendError, sendJson } from "./api-error.ts";
+import { answerClientErrors } from "./client-error.ts";
 
 export interface ServerDeps {
   readonly serve: Serve;
@@ -20,6 +21,8 @@ export interface ServerDeps {
   readonly isStopping: () => boolean;
   readonly startedAtMs: number;
   readonly log: Logger;
+  /** A request was refused before anything looked at it. */
+  readonly onRejected: (code: string) => void;
 }
 
 /** Where callers tell what became of earlier calls. */
@@ -88,12 +91,20 @@ export function gatewayServer(deps: ServerDeps): Server {
     const endpoint = endpoints.get(path);
     return endpoint === undefined ? null : (request, response) => guarded(deps.serve.handle(request, response, endpoint), response);
   };
-  return createServer({ keepAliveTimeout: 75_000, requestTimeout: 300_000, headersTimeout: 60_000 }, (request: IncomingMessage, response: ServerResponse) => {
+  const server = createServer({ keepAliveTimeout: 75_000, requestTimeout: 300_000, headersTimeout: 60_000, requireHostHeader: false });
+  const begin = answerClientErrors(server, ({ code }) => deps.onRejected(code));
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     const method = request.method ?? "GET";
     if (deps.isLeaving()) response.setHeader("connection", "close");
     // A caller that goes away in the middle of an answer is no error of ours.
     response.on("error", () => undefined);
+    const refused = begin(request, response);
+    if (refused !== null) {
+      deps.onRejected(refused.code);
+      sendError(response, refused, { connection: "close" });
+      return;
+    }
     const posted = post(path);
     if (posted !== null) {
       if (method !== "POST") sendError(response, apiErrors.wrongMethod(method, "POST"), { allow: "POST" });
@@ -106,4 +117,5 @@ export function gatewayServer(deps: ServerDeps): Server {
     else if (method !== "GET" && method !== "HEAD") sendError(response, apiErrors.wrongMethod(method, "GET"), { allow: "GET" });
     else answer(response);
   });
+  return server;
 }

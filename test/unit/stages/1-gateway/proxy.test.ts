@@ -314,7 +314,7 @@ routes:
     const waiting: (() => void)[] = [];
     one.answer = (_, response) => void waiting.push(() => answerJson(response, completion("late")));
     const extra = "  narrow: { baseline: { version: n@1, upstream: one, model: m }, limits: { maxInFlight: 1 } }\nmaxInFlight: 2\n";
-    const gateway = await testGateway(t, fileFor(one, one, extra));
+    const gateway = await testGateway(t, fileFor(one, one, extra).replace("one: {", "one: { maxInFlight: 2,"));
     const first = gateway.chat(ask("1", { model: "narrow" }));
     await until("the first call runs", () => waiting.length === 1);
     const busy = await gateway.chat(ask("2", { model: "narrow" }));

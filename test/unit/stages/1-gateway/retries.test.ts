@@ -14,7 +14,7 @@ upstreams:
 routes:
   support-answer: { shield: ${shield}, baseline: { version: a@1, upstream: one, model: model-a } }
 `;
-const everything = '{ max: 2, on: [connect, "429", "5xx"], floorPerSecond: 10, maxWaitMs: 50 }';
+const everything = '{ max: 2, on: [connect, reset, "429", "5xx"], floorPerSecond: 10, maxWaitMs: 50 }';
 const overloaded: Answer = (_, response) => answerJson(response, { error: { message: "overloaded", code: "overloaded" } }, 503);
 const everybodyOnCandidate = (epoch = 7) =>
   tableWith({ epoch, ranges: rangesFor({ baseline: "a@1", candidate: "b@2", candidateBuckets: 10_000, holdbackBuckets: 0 }) });
@@ -56,14 +56,38 @@ describe("retries", () => {
     assert.deepEqual([record?.status, record?.attempts, record?.firstErrorType, record?.errorType], ["error", 3, "503", "503"]);
   });
 
-  it("are by default made only when the connection could not be made or broke: other failures are the caller's to repeat", async (t) => {
+  it("are by default not made once the upstream may have read the call: it can have done what it was asked for", async (t) => {
     const { one, gateway } = await setUp(t, "{}");
+    inTurn(one, (_, response) => void response.destroy());
+    assert.equal((await gateway.chat(ask())).status, 502);
+    inTurn(one, overloaded);
+    assert.equal((await gateway.chat(ask())).status, 503);
+    const records = await recordsOf(gateway, 2);
+    assert.deepEqual(
+      records.map(({ attempts, errorType }) => [attempts, errorType]),
+      [
+        [1, "UND_ERR_SOCKET"],
+        [1, "503"],
+      ],
+    );
+    assert.equal(one.asked.length, 2);
+  });
+
+  it("are made of a connection that broke before an answer, where `reset` says so, and of none that could not be made", async (t) => {
+    const { one, gateway } = await setUp(t, "{ on: [reset] }");
     inTurn(one, (_, response) => void response.destroy(), overloaded);
-    const response = await gateway.chat(ask());
-    assert.equal(response.status, 503);
-    await response.text();
+    assert.equal((await gateway.chat(ask())).status, 503);
     const [record] = await recordsOf(gateway);
     assert.deepEqual([record?.attempts, record?.firstErrorType, record?.errorType], [2, "UND_ERR_SOCKET", "503"]);
+    const nobody = { ...one, url: "http://127.0.0.1:1/v1" };
+    for (const [on, attempts] of [
+      ["reset", 1],
+      ["connect", 2],
+    ] as const) {
+      const away = await testGateway(t, fileWith(nobody, one, `{ on: [${on}], maxWaitMs: 10 }`));
+      assert.equal((await away.chat(ask())).status, 502);
+      assert.equal((await recordsOf(away))[0]?.attempts, attempts);
+    }
   });
 
   it("wait as long as the upstream asks, and are not made when that is too long or it says no", async (t) => {

@@ -67,7 +67,7 @@ describe("a shield", () => {
   it("shares the call's total time with the candidate", async (t) => {
     const { one, two, gateway } = await shielded(t, "baseline", "timeouts: { totalMs: 600, headersMs: 400 }");
     two.answer = () => undefined;
-    one.answer = (_, response) => setTimeout(() => answerJson(response, completion("late")), 10_000).unref();
+    one.answer = () => undefined;
     const response = await gateway.chat(ask());
     assert.equal(response.status, 504);
     await until("both are recorded", () => gateway.log.calls().length === 2);

@@ -104,7 +104,8 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   const mirror = new Mirror({ upstreams, routes, recorder, log, clock, metrics, maxInFlight: config.shadow.maxInFlight, checkWhole });
   const serve = new Serve({ ...options, upstreams, routes, inFlight, uploads, recorder, mirror, checkWhole, clock, metrics });
   const writer = new BrakeWriter(routes, log);
-  return { metrics, upstreams, unwatchSecrets, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, writer };
+  const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log, config, inFlight, uploads });
+  return { metrics, upstreams, unwatchSecrets, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer };
 }
 type Parts = Awaited<ReturnType<typeof partsOf>>;
 
@@ -119,9 +120,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let stopping = false;
   let restored = false;
   const parts = await partsOf(options, startedAtMs);
-  const { metrics, upstreams, unwatchSecrets, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, writer } = parts;
+  const { metrics, upstreams, unwatchSecrets, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer } = parts;
   const isReady = () => !leaving && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
-  const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log, config, inFlight, uploads });
   const status = () => ({
     ready: isReady(),
     connected: restored,
@@ -141,16 +141,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     onRejected: (code) => metrics.rejected.inc({ code }),
   });
   const url = await listen(server, options, "HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST");
-  metrics.observe({
-    routes,
-    log: records,
-    disk,
-    inFlight,
-    uploads,
-    shadowsInFlight: () => mirror.inFlight,
-    isConnected: () => restored,
-    snapshot: () => snapshot.state,
-  });
+  observe(parts, () => restored);
 
   const fleet = fleetReporter(options, { url, routes, records, upstreams: [...upstreams.keys()], isStopping: () => leaving });
   routes.onChange(() => {
@@ -204,6 +195,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
   let stopped: Promise<void> | null = null;
   return { url, adminUrl: admin?.url ?? null, routes, isReady, stop: () => (stopped ??= stop()) };
+}
+
+/** Has the metrics show the state of the parts. */
+function observe({ metrics, routes, records, disk, inFlight, uploads, mirror, snapshot }: Parts, isConnected: () => boolean): void {
+  const [shadowsInFlight, snapshotState] = [() => mirror.inFlight, () => snapshot.state];
+  metrics.observe({ routes, log: records, disk, inFlight, uploads, shadowsInFlight, isConnected, snapshot: snapshotState });
 }
 
 /** What `/readyz` and the admin port show of a gateway's state. */

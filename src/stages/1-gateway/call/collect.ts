@@ -125,7 +125,7 @@ class StreamCollector implements Collector {
   #event(data: string | null, text: string): void {
     const event = data === null ? null : this.#parsed(data);
     if (event !== null) this.#joiner.push(event);
-    const shown = event === null || this.#texts === null ? text : withoutUsage(event, text);
+    const shown = event === null || this.#texts === null ? text : withoutUsage(event, text, data ?? "");
     if (shown !== "") this.#texts?.push(shown);
   }
 

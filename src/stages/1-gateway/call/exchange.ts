@@ -179,7 +179,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { endpoint, hidesUsage, sink } = this.#call;
     this.#httpStatus = statusCode;
     // Its address would send the caller, and its key, past the gateway.
-    if (statusCode < 400 && statusCode >= 300) return this.#stop("redirect");
+    if (statusCode < 400 && statusCode >= 300) {
+      this.#stop("redirect");
+      return;
+    }
     const head = { status: statusCode, contentType: String(headers["content-type"] ?? ""), contentEncoding: String(headers["content-encoding"] ?? "") };
     this.#collector = collectorFor(endpoint, head, hidesUsage);
     this.#isStream = isReadableStream(head);

@@ -1,4 +1,5 @@
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import { withExactNumbers } from "./exact-numbers.ts";
 
 const emptyUsage = /,\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*/g;
 
@@ -18,8 +19,9 @@ function isBlank(choice: unknown): boolean {
  * the `"usage": null` that the others then carry. Whatever else an upstream says about usage stays: it says so unasked.
  *
  * @param text the event as it came, its blank line included
+ * @param data its data, of which `chunk` was parsed
  */
-export function withoutUsage(chunk: JsonObject, text: string): string {
+export function withoutUsage(chunk: JsonObject, text: string, data: string): string {
   const { usage } = chunk;
   if (usage === undefined) return text;
   if (isJsonObject(usage)) return Array.isArray(chunk.choices) && chunk.choices.every(isBlank) ? "" : text;
@@ -27,6 +29,6 @@ export function withoutUsage(chunk: JsonObject, text: string): string {
   const found = text.match(emptyUsage);
   // None on one line, or more than one: which of them is the chunk's own is not worth finding out. Other lines of the event stay.
   if (found?.length === 1) return text.replace(emptyUsage, "");
-  const { usage: _, ...rest } = chunk;
+  const { usage: _, ...rest } = withExactNumbers(data, chunk);
   return `data: ${JSON.stringify(rest)}\n${text.replace(dataLine, "")}`;
 }

@@ -27,12 +27,15 @@ function answerOf(error: ApiError): string {
  *
  * @returns to be told of each request before it is handled; null: handle it, else it is answered already
  */
-export function answerClientErrors(server: Server, onRejected: (error: ApiError) => void): (request: IncomingMessage, response: ServerResponse) => ApiError | null {
+export function answerClientErrors(
+  server: Server,
+  onRejected: (error: ApiError) => void,
+): (request: IncomingMessage, response: ServerResponse) => ApiError | null {
   const answering = new WeakMap<Duplex, ServerResponse>();
   server.on("clientError", (cause: NodeJS.ErrnoException, socket: Duplex) => {
     const response = answering.get(socket);
     // A caller that is gone hears nothing, and one that reads an answer must not read another within it.
-    if (cause.code === "ECONNRESET" || !socket.writable || (response !== undefined && response.headersSent && !response.writableFinished)) {
+    if (cause.code === "ECONNRESET" || !socket.writable || (response?.headersSent === true && !response.writableFinished)) {
       socket.destroy();
       return;
     }

@@ -208,6 +208,8 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#pausedAt = null;
       controller.resume();
     });
+    // Where nobody waits for it, it must not be an unhandled one.
+    this.#slow.catch((error: unknown) => this.#fail(error, null));
   }
 
   onResponseEnd(): void {

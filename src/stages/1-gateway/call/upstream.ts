@@ -60,7 +60,8 @@ export class Upstream {
       const retired = this.#pool;
       this.#pool = this.#openPool();
       this.#retired.add(retired);
-      void retired.close().finally(() => this.#retired.delete(retired));
+      const gone = () => void this.#retired.delete(retired);
+      retired.close().then(gone, gone);
       return "changed";
     }
     return old.apiKey === read.apiKey ? "same" : "changed";

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type Request, requests } from "../../../../topics/index.ts";
 import type { Appender } from "../../../runtime/port.ts";
@@ -71,6 +72,7 @@ const MARK_SILENT_MS = 10_000;
 /** For so long after the last call calls are taken to flow: longer than a pane, so that the last pane closes in time. */
 const FLOWING_MS = 120_000;
 const SPILL_AFTER_MS = 1_000;
+const RETRY_MS = 1_000;
 /** Of the time for stopping, what is kept for writing the rest to disk. */
 const SPILL_RESERVE_MS = 1_000;
 
@@ -279,10 +281,17 @@ export class RequestLog {
     if (this.#linger !== null) clearTimeout(this.#linger);
     this.#linger = null;
     if (this.#draining !== null || this.#destination === null) return;
-    this.#draining = this.#drain().finally(() => {
-      this.#draining = null;
-      this.#schedule();
-    });
+    // What nobody foresaw here must not end the calls: records wait, and are dropped and counted when there is no room left.
+    const onBug = async (error: unknown): Promise<void> => {
+      this.#options.log.error({ err: error }, "records could not be written: please report this; they are tried again");
+      await sleep(RETRY_MS);
+    };
+    this.#draining = this.#drain()
+      .catch(onBug)
+      .finally(() => {
+        this.#draining = null;
+        this.#schedule();
+      });
   }
 
   /** Writes one batch, or what the spool has of one. */

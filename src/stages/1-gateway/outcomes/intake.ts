@@ -88,15 +88,6 @@ export class OutcomeIntake {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#running++;
-    try {
-      await this.#handle(request, response);
-    } finally {
-      this.#running--;
-    }
-  }
-
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const reject = (error: ApiError) => {
       this.#deps.metrics.rejected.inc({ code: error.code });
       const unread = !request.complete;
@@ -105,11 +96,21 @@ export class OutcomeIntake {
     };
     const { tokens, config } = this.#deps;
     if (tokens === null) return reject(apiErrors.outcomesOff());
-    if (this.#running > MOST_RUNNING) return reject(apiErrors.gatewayBusy(MOST_RUNNING));
     const body = await this.#read(request);
     if (body.kind === "aborted") return;
     if (body.kind !== "read") return reject(unreadBody(body.kind, { ...config, maxBodyBytes: MOST_BYTES }));
-    const parsed = parseOutcomes(body.bytes.toString("utf8"));
+    // Only now: whoever does not send its outcomes may not take a place of those who do.
+    if (this.#running >= MOST_RUNNING) return reject(apiErrors.gatewayBusy(MOST_RUNNING));
+    this.#running++;
+    try {
+      await this.#take(tokens, body.bytes, { response, reject });
+    } finally {
+      this.#running--;
+    }
+  }
+
+  async #take(tokens: SealedTokens, bytes: Buffer, { response, reject }: { response: ServerResponse; reject: (error: ApiError) => void }): Promise<void> {
+    const parsed = parseOutcomes(bytes.toString("utf8"));
     if (parsed.kind === "wrong") return reject(parsed.error);
     const verified = this.#verify(tokens, parsed.outcomes);
     if (verified.kind === "wrong") return reject(verified.error);

@@ -68,6 +68,16 @@ describe("half-sent requests", () => {
     for (const { socket } of heads) socket.destroy();
   });
 
+  it("of outcomes take no place of whole ones", async (t) => {
+    const tokens = { seal: () => "", open: () => null } as never;
+    const gateway = await testGateway(t, fileFor(await testUpstream(t)), { tokens });
+    const half = Array.from({ length: 70 }, () => halfSent(t, gateway, { of: 100, sent: 10 }, "/v1/outcomes"));
+    await untilGauge(gateway, "headgate_gateway_uploads", 70);
+    const response = await fetch(`${gateway.url}/v1/outcomes`, { method: "POST", body: "{}" });
+    assert.equal(response.status, 400);
+    for (const { socket } of half) socket.destroy();
+  });
+
   for (const path of ["/v1/chat/completions", "/v1/outcomes"]) {
     it(`are answered 408 when they stay silent, in OpenAI's shape, and closed: ${path}`, async (t) => {
       const tokens = { seal: () => "", open: () => null } as never;

@@ -116,7 +116,7 @@ export interface Table<V> {
   readonly size: number;
   /** Called for every change after it is applied (also during restore); `value` undefined: deleted. */
   onChange(listener: (key: string, value: V | undefined, record: Incoming<V>) => void): void;
-  /** Epoch ms of the last successful fetch of all partitions; 0 before the first. The base of staleness rules. */
+  /** Last successful fetch of all partitions by the steady clock (steady-clock.ts), epoch ms; 0 before the first. The base of staleness rules. */
   freshAtMs(): number;
   readonly ready: Promise<void>;
   close(): Promise<void>;

@@ -3,6 +3,7 @@ import { receive } from "./decoding.ts";
 import type { RuntimeDeps } from "./deps.ts";
 import { Tail } from "./kafka/tail.ts";
 import type { Incoming, Table } from "./port.ts";
+import { steadyNowMs } from "./steady-clock.ts";
 
 /** So that a change of the routing table is obeyed in less than 100 ms. */
 const maxWaitMs = 50;
@@ -51,7 +52,7 @@ export function openTable<T extends Topic>(deps: RuntimeDeps, topic: T, options:
   );
   const age = setInterval(() => {
     const freshAtMs = tail.freshAtMs();
-    if (freshAtMs > 0) deps.metrics.tableAgeSeconds.set({ topic: topic.name }, (deps.now() - freshAtMs) / 1000);
+    if (freshAtMs > 0) deps.metrics.tableAgeSeconds.set({ topic: topic.name }, (steadyNowMs() - freshAtMs) / 1000);
   }, 1_000);
   age.unref();
 

@@ -19,7 +19,7 @@ export class Freshness {
     this.#now = now;
   }
 
-  /** Epoch ms; 0 before the first time. */
+  /** By the steady clock, epoch ms; 0 before the first time. */
   get freshAtMs(): number {
     return this.#freshAtMs;
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Consumer, EachBatchPayload, KafkaMessage } from "kafkajs";
 import { backoffMs, pause, type RuntimeDeps } from "../deps.ts";
+import { steadyNowMs } from "../steady-clock.ts";
 import { copartitioned } from "./assigner.ts";
 import { type Client, openClient } from "./client.ts";
 import { reasonOf } from "./errors.ts";
@@ -50,7 +51,7 @@ export class Tail {
     this.#deps = deps;
     this.#options = options;
     this.#groupId = `${deps.prefix}tail-${randomUUID()}`;
-    this.#freshness = new Freshness(deps.admin, options.topics, deps.now);
+    this.#freshness = new Freshness(deps.admin, options.topics, steadyNowMs);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.caughtUp = promise;
     promise.catch(() => undefined); // whoever opened the tail may look at it later, or never

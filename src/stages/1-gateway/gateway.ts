@@ -6,6 +6,7 @@ import { checkCompilers } from "../../checks/check-compilers.ts";
 import { schemaForms } from "../../domain/checks/schema-check.ts";
 import type { LogClient } from "../../runtime/port.ts";
 import type { SealedTokens } from "../../runtime/sealed-tokens.ts";
+import { steadyNowMs, wallOf } from "../../runtime/steady-clock.ts";
 import type { AdminConfig } from "./admin/admin-config.ts";
 import { upstreamRemarks } from "./admin/probe-upstreams.ts";
 import { remarksOf } from "./admin/remarks.ts";
@@ -78,8 +79,11 @@ interface Links {
 /** What a gateway is made of, before it listens: nothing of it waits for Kafka. */
 async function partsOf(options: GatewayOptions, startedAtMs: number) {
   const { config, log } = options;
-  const clock = new EventClock();
   const metrics = new GatewayMetrics(options.metrics);
+  const clock = new EventClock(Date.now, (behindMs) => {
+    metrics.clockResyncs.inc();
+    log.warn({ behindMs }, "the machine's clock was set back by more than a minute: event times follow it");
+  });
   const upstreams = new Map([...config.upstreams].map(([name, upstream]) => [name, new Upstream(upstream)]));
   const unwatchSecrets = watchSecrets(upstreams, log);
   const { maxInFlight, maxBodyBytesInFlight, uploads: limits } = config;
@@ -91,7 +95,7 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
     defaults: config.defaults,
     isKnownUpstream: (name) => upstreams.has(name),
     log,
-    nowMs: Date.now,
+    nowMs: steadyNowMs,
     onRefusal: (route) => metrics.refusedTables.inc({ route }),
   });
   const snapshot = new SnapshotKeeper({ directory: config.data, instance: options.instance, routes, log, onFailure: () => metrics.snapshotFailures.inc() });
@@ -209,7 +213,7 @@ function statusOf({ routes, records, disk, snapshot }: Parts, about: { readonly 
   return {
     routes: states.map((state) => ({ ...state, braked: routes.isBraked(state.route) })),
     brakes: { all: routes.isBraked("*"), unwritten: routes.unwrittenBrakes.length },
-    freshAtMs: routes.freshAtMs(),
+    freshAtMs: wallOf(routes.freshAtMs()),
     log: { queuedRecords: records.queuedRecords, spooledBytes, droppedRecords: dropped },
     snapshot: snapshot.state,
     remarks: remarksOf({ ...about, snapshot: snapshot.state, routes: states, outdated: routes.outdated(), dropped, spooledBytes }),

@@ -21,6 +21,7 @@ export class GatewayMetrics {
   readonly spoolFailures: Counter;
   readonly spoolDamages: Counter<"kind">;
   readonly replayed: Counter;
+  readonly clockResyncs: Counter;
   readonly #calls: CallMetrics;
   readonly #registers: [Registry];
 
@@ -74,6 +75,11 @@ export class GatewayMetrics {
       registers,
     });
     this.replayed = new Counter({ name: "headgate_gateway_replayed_records_total", help: "Records that went from the spool to the log.", registers });
+    this.clockResyncs = new Counter({
+      name: "headgate_gateway_clock_resyncs_total",
+      help: "Times that event times went back, because the machine's clock was set back by more than a minute.",
+      registers,
+    });
     this.snapshotFailures = new Counter({
       name: "headgate_gateway_snapshot_failures_total",
       help: "Failed attempts to keep routing and brakes on disk.",

@@ -103,6 +103,7 @@ export class RequestLog {
   #numbers: Numbers | null = null;
   #partitions: Partition[] = [];
   #lastCallMs = Number.NEGATIVE_INFINITY;
+  #lastTickMs = Number.NEGATIVE_INFINITY;
   #draining: Promise<void> | null = null;
   #linger: NodeJS.Timeout | null = null;
   #stopped = false;
@@ -187,6 +188,8 @@ export class RequestLog {
   tick(): void {
     if (this.#stopped) return;
     const nowMs = this.#options.clock.nowMs();
+    if (nowMs < this.#lastTickMs) this.#clockWentBack(nowMs);
+    this.#lastTickMs = nowMs;
     const waitedMs = nowMs - (this.#queue.oldestMs ?? nowMs);
     if (waitedMs >= (this.#options.spillAfterMs ?? SPILL_AFTER_MS) || this.#queue.isHalfFull) void this.#spill();
     // What waits on disk says the same as a mark would, once it is written.
@@ -223,6 +226,14 @@ export class RequestLog {
     await by(deadlineMs, this.#overflow?.close() ?? null);
     if (left > 0) this.#drop("shutdown", left);
     return left;
+  }
+
+  /** What was to come a while after a time that lies in the future now would not come for as long. */
+  #clockWentBack(nowMs: number): void {
+    this.#lastCallMs = Math.min(this.#lastCallMs, nowMs);
+    for (const partition of this.#partitions) partition.queuedAtMs = Number.NEGATIVE_INFINITY;
+    // Its oldest record is dated later than all that comes.
+    if (!this.#queue.isEmpty) void this.#spill();
   }
 
   /** Batch after batch, as long as one follows another. */

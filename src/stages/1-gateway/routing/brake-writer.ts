@@ -27,7 +27,7 @@ export class BrakeWriter {
   tick(): void {
     if (this.#appender === null) return;
     for (const brake of this.#routes.unwrittenBrakes) {
-      if (Date.now() - (this.#sentAtMs.get(brake) ?? 0) < REPEAT_MS) continue;
+      if (performance.now() - (this.#sentAtMs.get(brake) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS) continue;
       // An attempt that is over needs no brake, and its record would take the place of the next attempt's.
       if (brake.route !== "*" && !this.#isOfNow(brake)) this.#routes.forgetBrake(brake);
       else this.#send(this.#appender, brake);
@@ -41,7 +41,7 @@ export class BrakeWriter {
 
   /** What arrives in the topic is read back and is then no longer unwritten. */
   #send(appender: Appender, brake: Brake): void {
-    this.#sentAtMs.set(brake, Date.now());
+    this.#sentAtMs.set(brake, performance.now());
     const about = { route: brake.route, attempt: brake.attempt };
     appender.append([{ topic: brakes, partition: 0, key: brake.route, value: brake }]).then(
       () => this.#log.info(about, "the brake of the admin port is in the topic"),

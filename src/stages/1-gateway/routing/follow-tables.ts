@@ -1,5 +1,6 @@
 import { brakes, routing } from "../../../../topics/index.ts";
 import type { LogClient } from "../../../runtime/port.ts";
+import { steadyNowMs } from "../../../runtime/steady-clock.ts";
 import type { LiveRoutes } from "./live-routes.ts";
 
 /**
@@ -10,7 +11,7 @@ import type { LiveRoutes } from "./live-routes.ts";
  */
 export async function followTables(client: LogClient, routes: LiveRoutes): Promise<() => Promise<void>> {
   // A restored table held the head of its topic at some time after this, also when it was empty and nothing was fetched yet.
-  const openedAtMs = Date.now();
+  const openedAtMs = steadyNowMs();
   const tables = client.openTable(routing);
   const stops = client.openTable(brakes);
   const close = async () => {

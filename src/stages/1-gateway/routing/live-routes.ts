@@ -51,6 +51,7 @@ export interface LiveRoutesOptions {
   readonly defaults: RoutePolicy;
   readonly isKnownUpstream: (name: string) => boolean;
   readonly log: Logger;
+  /** Must never jump: it decides whether tables are stale. */
   readonly nowMs: () => number;
   readonly onRefusal: (route: string) => void;
 }
@@ -86,7 +87,7 @@ export class LiveRoutes {
     this.#freshAtMs = freshAtMs;
   }
 
-  /** Last successful fetch of tables and brakes, epoch ms; 0: never. */
+  /** Last successful fetch of tables and brakes, by the same clock as `nowMs`, epoch ms; 0: never. */
   freshAtMs(): number {
     return this.#freshAtMs();
   }

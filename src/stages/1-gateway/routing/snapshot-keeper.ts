@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { steadyOf, wallOf } from "../../../runtime/steady-clock.ts";
 import type { LiveRoutes } from "./live-routes.ts";
 import { encodeSnapshot, type FoundSnapshot } from "./snapshot.ts";
 import { type Kept, SnapshotDirectory } from "./snapshot-directory.ts";
@@ -64,7 +65,7 @@ export class SnapshotKeeper {
     this.#found = snapshots.length > 0 ? "restored" : problems.length > 0 ? "refused" : "none";
     if (snapshots.length === 0) return;
     const { freshAtMs, ...saved } = uniteSnapshots(snapshots, nowMs);
-    routes.restore(saved, freshAtMs);
+    routes.restore(saved, steadyOf(freshAtMs));
     log.info({ path: this.#directory.path, snapshots: snapshots.length, tables: saved.tables.length }, "routing restored from disk");
     this.changed();
   }
@@ -95,7 +96,7 @@ export class SnapshotKeeper {
   tick(): void {
     const { routes } = this.#options;
     const isOld = routes.freshAtMs() - this.#savedFreshAtMs >= FRESHNESS_MS && routes.canGrowStale();
-    if (isOld || (this.#isDirty && Date.now() - this.#writtenAtMs >= FRESHNESS_MS)) this.changed();
+    if (isOld || (this.#isDirty && Math.abs(Date.now() - this.#writtenAtMs) >= FRESHNESS_MS)) this.changed();
   }
 
   /** Writes what has changed. @returns whether everything that is known is on disk now */
@@ -124,7 +125,7 @@ export class SnapshotKeeper {
     const nowMs = Date.now();
     const freshAtMs = routes.freshAtMs();
     try {
-      await directory.write(encodeSnapshot({ ...routes.saved(), writtenAtMs: nowMs, freshAtMs }));
+      await directory.write(encodeSnapshot({ ...routes.saved(), writtenAtMs: nowMs, freshAtMs: wallOf(freshAtMs) }));
       this.#savedFreshAtMs = freshAtMs;
       this.#writtenAtMs = nowMs;
       return true;

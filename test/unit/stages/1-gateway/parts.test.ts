@@ -154,15 +154,15 @@ describe("bodies that do not fit", () => {
 });
 
 describe("the event clock", () => {
-  it("never goes back, whatever the wall clock does", () => {
+  it("never goes back, whatever the wall clock does, but when that is more than a minute behind", () => {
     fc.assert(
       fc.property(fc.array(fc.double({ min: 0, max: 1e13, noNaN: true }), { minLength: 2 }), (walls) => {
         const times = [...walls];
         const clock = new EventClock(() => times.shift() ?? 0);
         let last = 0;
-        for (const _ of walls) {
+        for (const wall of walls) {
           const nowMs = clock.nowMs();
-          assert.ok(nowMs >= last && Number.isInteger(nowMs));
+          assert.equal(nowMs, last - Math.floor(wall) > 60_000 ? Math.floor(wall) : Math.max(last, Math.floor(wall)));
           last = nowMs;
         }
       }),

@@ -7,6 +7,7 @@ import { schemaForms } from "../../domain/checks/schema-check.ts";
 import type { LogClient } from "../../runtime/port.ts";
 import type { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import { steadyNowMs, wallOf } from "../../runtime/steady-clock.ts";
+import { watchCallers } from "./access/watch-callers.ts";
 import type { AdminConfig } from "./admin/admin-config.ts";
 import { upstreamRemarks } from "./admin/probe-upstreams.ts";
 import { remarksOf } from "./admin/remarks.ts";
@@ -18,7 +19,7 @@ import { watchSecrets } from "./call/secrets-watch.ts";
 import { Serve } from "./call/serve.ts";
 import { Upstream } from "./call/upstream.ts";
 import { wholeChecker } from "./call/whole-checks.ts";
-import type { GatewayConfig } from "./config.ts";
+import { type GatewayConfig, parseGatewayFile } from "./config.ts";
 import { listen } from "./http/listen.ts";
 import { gatewayServer } from "./http/server.ts";
 import { Uploads } from "./http/uploads.ts";
@@ -42,6 +43,8 @@ export interface GatewayOptions {
   /** null: answers carry no outcome tokens. */
   readonly tokens: SealedTokens | null;
   readonly instance: string;
+  /** Where the configuration was read, for what of it is read again; null: nowhere. */
+  readonly file?: { readonly path: string; readonly env: Readonly<Record<string, string | undefined>> } | null;
   readonly host: string;
   readonly port: number;
   /** How a stop goes, ms: new calls are served on while readiness is down, then running ones may finish; absent: 0 and 8 s. */
@@ -107,9 +110,14 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   );
   const mirror = new Mirror({ upstreams, routes, recorder, log, clock, metrics, maxInFlight: config.shadow.maxInFlight, checkWhole });
   const serve = new Serve({ ...options, upstreams, routes, inFlight, uploads, recorder, mirror, checkWhole, clock, metrics });
+  const unwatchCallers = watchedCallers(options, serve, metrics);
+  const unwatch = () => {
+    unwatchSecrets();
+    unwatchCallers();
+  };
   const writer = new BrakeWriter(routes, log);
   const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log, config, inFlight, uploads });
-  return { metrics, upstreams, unwatchSecrets, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer };
+  return { metrics, upstreams, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer };
 }
 type Parts = Awaited<ReturnType<typeof partsOf>>;
 
@@ -124,7 +132,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let stopping = false;
   let restored = false;
   const parts = await partsOf(options, startedAtMs);
-  const { metrics, upstreams, unwatchSecrets, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer } = parts;
+  const { metrics, upstreams, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer } = parts;
   const isReady = () => !leaving && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
   const status = () => ({
     ready: isReady(),
@@ -193,7 +201,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     server.closeAllConnections();
     admin?.close();
     clearInterval(ticks);
-    unwatchSecrets();
+    unwatch();
     await Promise.all([settle(connection, { records, intake, disk, fleet, links, deadlineMs: cutAtMs + FLUSH_MS }), snapshot.close()]);
     await Promise.allSettled([...upstreams.values()].map((upstream) => upstream.close()));
   };
@@ -218,6 +226,18 @@ function statusOf({ routes, records, disk, snapshot }: Parts, about: { readonly 
     snapshot: snapshot.state,
     remarks: remarksOf({ ...about, snapshot: snapshot.state, routes: states, outdated: routes.outdated(), dropped, spooledBytes }),
   };
+}
+
+function watchedCallers({ file = null, config, log }: GatewayOptions, { callers }: Serve, metrics: GatewayMetrics): () => void {
+  if (file === null) return () => undefined;
+  return watchCallers({
+    path: file.path,
+    parse: (text) => parseGatewayFile(file.path, text, file.env).callers,
+    started: config.callers,
+    callers,
+    log,
+    onLook: ({ problem }) => metrics.fileRefused.set(Number(problem !== null)),
+  });
 }
 
 /** The way of records into Kafka: memory, and disk where there is a directory. */

@@ -35,6 +35,7 @@ export const program: Program = {
       subjectKey: env.HEADGATE_SUBJECT_KEY ?? randomBytes(32).toString("hex"),
       tokens: env.HEADGATE_TOKEN_KEY === undefined ? null : new SealedTokens(env.HEADGATE_TOKEN_KEY),
       instance: context.instance,
+      file: { path: env.HEADGATE_GATEWAY_CONFIG, env: context.env },
       host: env.HEADGATE_GATEWAY_HOST,
       port: env.HEADGATE_GATEWAY_PORT,
       drain: { lameDuckMs: env.HEADGATE_GATEWAY_LAME_DUCK_MS, finishMs: env.HEADGATE_GATEWAY_DRAIN_MS },

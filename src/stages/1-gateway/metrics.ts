@@ -22,6 +22,8 @@ export class GatewayMetrics {
   readonly spoolDamages: Counter<"kind">;
   readonly replayed: Counter;
   readonly clockResyncs: Counter;
+  /** Whether the gateway's file has changed and cannot be used. */
+  readonly fileRefused: Gauge;
   readonly #calls: CallMetrics;
   readonly #registers: [Registry];
 
@@ -75,6 +77,12 @@ export class GatewayMetrics {
       registers,
     });
     this.replayed = new Counter({ name: "headgate_gateway_replayed_records_total", help: "Records that went from the spool to the log.", registers });
+    this.fileRefused = new Gauge({
+      name: "headgate_gateway_file_refused",
+      aggregator: "max",
+      help: "1 while the gateway's file has changed since the start and is not used, because something in it is wrong.",
+      registers,
+    });
     this.clockResyncs = new Counter({
       name: "headgate_gateway_clock_resyncs_total",
       help: "Times that event times went back, because the machine's clock was set back by more than a minute.",

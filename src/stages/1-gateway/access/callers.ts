@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import { sharedRate } from "../../../runtime/process/shared-rate.ts";
+import { type Rate, sharedRate } from "../../../runtime/process/shared-rate.ts";
 import { headerOf } from "../http/headers.ts";
 
 /** A caller as the gateway's file lists it. */
@@ -25,7 +25,10 @@ export interface Caller {
 }
 
 interface Listed {
+  readonly config: CallerConfig;
   readonly hash: Buffer;
+  /** null: unlimited. */
+  readonly rate: Rate | null;
   readonly caller: Caller;
 }
 
@@ -40,20 +43,29 @@ function keyOf(headers: IncomingHttpHeaders): string | undefined {
   return bearer ?? headerOf(headers, "api-key") ?? headerOf(headers, "x-api-key");
 }
 
-function listed({ name, keyHash, routes, ratePerMinute, mayPin }: CallerConfig): Listed {
+/** @param before the callers until now: a key that has the same rate as before goes on with what is left of it */
+function listed(config: CallerConfig, before: readonly Listed[]): Listed {
+  const { name, keyHash, routes, ratePerMinute, mayPin } = config;
   const allowed = routes === null ? null : new Set(routes);
-  const limit = ratePerMinute === null ? null : sharedRate(keyHash, ratePerMinute);
-  const caller = { name, mayPin, mayCall: (route: string) => allowed === null || allowed.has(route), take: () => limit?.take() ?? 0 };
-  return { hash: Buffer.from(keyHash, "hex"), caller };
+  const known = before.find((each) => each.config.keyHash === keyHash && each.config.ratePerMinute === ratePerMinute);
+  const rate = ratePerMinute === null ? null : (known?.rate ?? sharedRate(keyHash, ratePerMinute));
+  const caller = { name, mayPin, mayCall: (route: string) => allowed === null || allowed.has(route), take: () => rate?.take() ?? 0 };
+  return { config, hash: Buffer.from(keyHash, "hex"), rate, caller };
 }
 
 /** The callers that the gateway's file lists. Keys are known only by their hashes, and never logged. */
 export class Callers {
-  readonly #listed: readonly Listed[] | null;
+  #listed: readonly Listed[] | null = null;
 
   /** @param callers null: anybody may call */
   constructor(callers: readonly CallerConfig[] | null) {
-    this.#listed = callers === null ? null : callers.map(listed);
+    this.replace(callers);
+  }
+
+  /** From the next request on these may call; requests that run go on. */
+  replace(callers: readonly CallerConfig[] | null): void {
+    const before = this.#listed ?? [];
+    this.#listed = callers === null ? null : callers.map((each) => listed(each, before));
   }
 
   /**

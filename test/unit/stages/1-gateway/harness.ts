@@ -168,6 +168,8 @@ export async function testGateway(
     env?: Record<string, string>;
     logger?: Logger;
     instance?: string;
+    /** Its file on disk, which is read again; absent: nowhere. */
+    path?: string;
     tokens?: SealedTokens;
     adminToken?: string;
     drain?: { readonly lameDuckMs: number; readonly finishMs: number };
@@ -181,6 +183,7 @@ export async function testGateway(
     subjectKey: "a test key of some length",
     tokens: options.tokens ?? null,
     instance: options.instance ?? "gateway-1",
+    file: options.path === undefined ? null : { path: options.path, env: options.env ?? {} },
     host: "127.0.0.1",
     port: 0,
     log: options.logger ?? silentLog,

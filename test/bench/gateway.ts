@@ -16,6 +16,7 @@ import { type Measured, type Phase, phases, type Round, resultOf, tableOf } from
  *   --rounds N    rounds (5)
  *   --seconds S   of each measurement: calls, streams, and calls and streams at 100 a second (2)
  *   --only A,B    only these, of direct, bare, headgate, headgate_no_log, portkey, tensorzero, litellm
+ *   --soak N      then N more calls of each of ours, streams and others in turns, and the resident memory after each tenth (0)
  *   --profile     with --only headgate or headgate_no_log: its processor profile, into the current directory
  *
  * The load generator is our own, on bare sockets: it shares its core with the upstream and the broker, so it must cost little; and it
@@ -32,6 +33,7 @@ const { values: flags } = parseArgs({
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "2" },
     only: { type: "string", default: everybody.join() },
+    soak: { type: "string", default: "0" },
     profile: { type: "boolean", default: false },
   },
 });
@@ -110,6 +112,28 @@ async function warmUp(load: Started, contender: Contender): Promise<void> {
   }
 }
 
+const TENTHS = 10;
+
+/** Memory of a contender over many calls, streams and others for a second in turns; @returns MiB after each tenth, in words */
+async function soak(load: Started, contender: Contender, calls: number): Promise<string> {
+  const { started, name } = contender;
+  if (started === null) return "";
+  const mib: string[] = [];
+  let [answered, failed] = [0, 0];
+  for (let tenth = 1; tenth <= TENTHS; tenth++) {
+    while (answered < (calls * tenth) / TENTHS) {
+      for (const phase of phases.filter(({ isQuiet }) => !isQuiet)) {
+        const result = await measure(load, contender, phase, 1);
+        answered += result.answered;
+        failed += result.failed;
+      }
+    }
+    mib.push(rssOf(started).toFixed(0));
+    process.stderr.write(`${name}: ${answered} calls, ${mib.at(-1)} MiB\n`);
+  }
+  return `${name}: resident memory over ${answered} calls and streams (${failed} failed), MiB after each tenth: ${mib.join(" ")}`;
+}
+
 async function main(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "headgate-bench-"));
   const pinned = pinBench();
@@ -136,6 +160,9 @@ async function main(): Promise<void> {
     process.stderr.write(`round ${round + 1}: ${rps.join(", ")} requests/s\n`);
   }
   const rss = new Map(contenders.flatMap(({ name, started }) => (started === null ? [] : [[name, rssOf(started)] as const])));
+  const soaked: string[] = [];
+  if (Number(flags.soak) > 0)
+    for (const contender of contenders.filter(({ name }) => isHeadgate(name))) soaked.push(await soak(load, contender, Number(flags.soak)));
   const remarks = (await Promise.all(contenders.map((contender) => contender.remark()))).filter((remark) => remark !== "");
   await processes.stopAll();
   await log?.close();
@@ -149,7 +176,7 @@ async function main(): Promise<void> {
       rss,
     ),
   );
-  for (const remark of [...remarks, ...absent.map((why) => `absent: ${why}`)]) console.log(remark);
+  for (const remark of [...soaked, ...remarks, ...absent.map((why) => `absent: ${why}`)]) console.log(remark);
   const failed = measured.filter(({ result }) => result.failed > 0);
   for (const { name, phase, result } of failed) console.log(`${name}: ${result.failed} of ${result.failed + result.answered} ${phase} failed in one round`);
   console.log(

@@ -4,6 +4,12 @@ import type { AddressInfo } from "node:net";
 import { KnownError } from "../../../errors/known-error.ts";
 
 /**
+ * Connections that wait to be accepted, as many as the system allows (on Linux `net.core.somaxconn`). With Node's 511 a burst of callers after a restart
+ * overflows: the system then answers with SYN cookies, and resets those that it cannot place.
+ */
+const BACKLOG = 4_096;
+
+/**
  * Listens.
  *
  * @param variables what to set to listen elsewhere, for the message
@@ -11,7 +17,7 @@ import { KnownError } from "../../../errors/known-error.ts";
  * @throws {KnownError} CONFIG_INVALID
  */
 export async function listen(server: Server, { host, port }: { readonly host: string; readonly port: number }, variables: string): Promise<string> {
-  server.listen(port, host);
+  server.listen({ port, host, backlog: BACKLOG });
   try {
     await once(server, "listening");
   } catch (cause) {

@@ -52,7 +52,8 @@ export async function testUpstream(t: TestContext): Promise<TestUpstream> {
     upstream.asked.push(asked);
     await upstream.answer(asked, response, request);
   });
-  server.listen(0, "127.0.0.1");
+  // Tests open thousands of connections at once.
+  server.listen({ port: 0, host: "127.0.0.1", backlog: 4_096 });
   await once(server, "listening");
   upstream.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
   t.after(() => {

@@ -145,11 +145,16 @@ describe("the gateway on a real Kafka", () => {
       [true, false],
       [true, true],
     ]);
+    const ofSampler = await connectLog({ ...connection, clientId: "sampler", log });
     const sampler = await samplerProgram.start({
       ...{ env: {}, log, metrics: new Registry(), instance: "sampler", readiness: () => undefined },
-      connect: () => connectLog({ ...connection, clientId: "sampler", log }),
+      connect: async () => ofSampler,
     });
-    t.after(() => sampler.stop());
+    t.after(async () => {
+      await sampler.stop();
+      // Whoever runs a program closes its connection, or it would keep this process.
+      await ofSampler.close();
+    });
     const counted = () => frames.flatMap(({ value }) => value.entries).filter(({ signal }) => signal === "schema_validity");
     const sum = (of: (entry: Frame["entries"][number]) => number) => counted().reduce((total, entry) => total + of(entry), 0);
     await until("both are counted", () => sum(({ scored }) => scored) === 2, deadlineMs);

@@ -82,6 +82,7 @@ export interface GatewayConfig {
   readonly subject: GatewayFile["subject"];
   readonly maxInFlight: number;
   readonly maxBodyBytesInFlight: number;
+  readonly maxAnswerBytesInFlight: number;
   readonly uploads: GatewayFile["uploads"];
   readonly callerIdleMs: number;
   readonly shadow: { readonly maxInFlight: number };
@@ -113,7 +114,7 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     return [name, { baseline: static_, ...defaults, ...definedOf({ bodies, shield }), ...definedOf(limits ?? {}) }];
   });
   if (problems.length > 0) throw invalid(path, problems);
-  const { data = null, admin, subject, maxInFlight, maxBodyBytesInFlight, uploads, callerIdleMs, shadow, log } = file;
+  const { data = null, admin, subject, maxInFlight, maxBodyBytesInFlight, maxAnswerBytesInFlight, uploads, callerIdleMs, shadow, log } = file;
   const access = {
     callers: callersOf(file.callers),
     pinSecretHash: file.pins?.secretHash ?? null,
@@ -121,7 +122,7 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     accessLog: file.accessLog,
     conversations: file.conversations,
   };
-  const limits = { maxInFlight, maxBodyBytesInFlight, uploads, callerIdleMs, shadow };
+  const limits = { maxInFlight, maxBodyBytesInFlight, maxAnswerBytesInFlight, uploads, callerIdleMs, shadow };
   return { data, admin, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, ...limits, log };
 }
 

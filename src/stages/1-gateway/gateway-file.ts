@@ -141,6 +141,11 @@ export const gatewayFile = z
       .prefault({})
       .describe("a conversation keeps its version when a step up adds its subject to the candidate"),
     maxInFlight: z.int().min(1).max(1_000_000).default(2_048).describe("calls at the same time in total; more are answered 503"),
+    maxAnswerBytesInFlight: z
+      .int()
+      .min(1)
+      .default(256 * 1024 * 1024)
+      .describe("bytes of all running answers that are kept for the log; what does not fit is passed on and recorded as cut"),
     maxBodyBytesInFlight: z
       .int()
       .min(1)

@@ -12,6 +12,7 @@ import type { AdminConfig } from "./admin/admin-config.ts";
 import { upstreamRemarks } from "./admin/probe-upstreams.ts";
 import { remarksOf } from "./admin/remarks.ts";
 import { startAdmin } from "./admin/start-admin.ts";
+import { AnswerMemory } from "./call/answer-memory.ts";
 import { InFlight } from "./call/in-flight.ts";
 import { Mirror } from "./call/mirror.ts";
 import { Recorder } from "./call/recorder.ts";
@@ -87,7 +88,8 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
     metrics.clockResyncs.inc();
     log.warn({ behindMs }, "the machine's clock was set back by more than a minute: event times follow it");
   });
-  const upstreams = new Map([...config.upstreams].map(([name, upstream]) => [name, new Upstream(upstream)]));
+  const answers = new AnswerMemory(config.maxAnswerBytesInFlight);
+  const upstreams = new Map([...config.upstreams].map(([name, upstream]) => [name, new Upstream(upstream, answers)]));
   const unwatchSecrets = watchSecrets(upstreams, log);
   const { maxInFlight, maxBodyBytesInFlight, uploads: limits } = config;
   const inFlight = new InFlight(maxInFlight, maxBodyBytesInFlight, (maxBodyBytesInFlight * limits.callerSharePercent) / 100);
@@ -117,7 +119,7 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   };
   const writer = new BrakeWriter(routes, log);
   const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log, config, inFlight, uploads });
-  return { metrics, upstreams, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer };
+  return { metrics, answers, upstreams, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer };
 }
 type Parts = Awaited<ReturnType<typeof partsOf>>;
 
@@ -210,9 +212,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 /** Has the metrics show the state of the parts. */
-function observe({ metrics, routes, records, disk, inFlight, uploads, mirror, snapshot }: Parts, isConnected: () => boolean): void {
+function observe({ metrics, answers, routes, records, disk, inFlight, uploads, mirror, snapshot }: Parts, isConnected: () => boolean): void {
   const [shadowsInFlight, snapshotState] = [() => mirror.inFlight, () => snapshot.state];
-  metrics.observe({ routes, log: records, disk, inFlight, uploads, shadowsInFlight, isConnected, snapshot: snapshotState });
+  metrics.observe({ routes, log: records, disk, inFlight, answers, uploads, shadowsInFlight, isConnected, snapshot: snapshotState });
 }
 
 /** What `/readyz` and the admin port show of a gateway's state. */

@@ -112,6 +112,7 @@ export class GatewayMetrics {
     log: RequestLog;
     disk: DiskLog;
     inFlight: { readonly total: number; readonly bytes: number };
+    answers: { readonly bytes: number };
     uploads: { readonly running: number };
     shadowsInFlight: () => number;
     isConnected: () => boolean;
@@ -132,6 +133,7 @@ export class GatewayMetrics {
     gauge("headgate_gateway_in_flight", "Calls that run now.", () => state.inFlight.total);
     gauge("headgate_gateway_in_flight_body_bytes", "Bytes of request bodies that running calls hold.", () => state.inFlight.bytes);
     gauge("headgate_gateway_uploads", "Request bodies that are being read now.", () => state.uploads.running);
+    gauge("headgate_gateway_in_flight_answer_bytes", "Bytes that are kept of answers that run, for the log.", () => state.answers.bytes);
     gauge("headgate_gateway_shadows_in_flight", "Mirrored calls that run now.", state.shadowsInFlight);
     gauge("headgate_gateway_queued_records", "Records that wait to be written.", () => state.log.queuedRecords);
     gauge("headgate_gateway_queued_bytes", "The same in bytes.", () => state.log.queuedBytes);

@@ -23,6 +23,10 @@ export interface Collector {
   shown(chunk: Buffer): Buffer;
   /** Nothing more is pushed. @returns what is left to be shown */
   end(): Buffer | null;
+  /** How much is kept, bytes or characters. */
+  readonly kept: number;
+  /** From now on nothing more is kept: what is gathered is cut. */
+  stopKeeping(): void;
   finish(): Collected;
 }
 
@@ -33,6 +37,8 @@ export const MAX_COLLECTED = 32 * 1024 * 1024;
 export const UNREADABLE = "unreadable_answer";
 
 const asItIs = { shown: (chunk: Buffer): Buffer => chunk, end: () => null };
+/** Of what keeps next to nothing. */
+const keepsNothing = { kept: 0, stopKeeping: () => undefined };
 
 /** Why an answer in JSON is none although its status says so: the Responses API tells failures in the body, and so do some proxies and servers. */
 function failureIn(body: JsonObject): string {
@@ -44,18 +50,25 @@ class JsonCollector implements Collector {
   readonly #chunks: Buffer[] = [];
   readonly shown = asItIs.shown;
   readonly end = asItIs.end;
-  #size = 0;
+  kept = 0;
+  #isFull = false;
 
   push(chunk: Buffer): boolean {
-    this.#size += chunk.length;
-    if (this.#size <= MAX_COLLECTED) this.#chunks.push(chunk);
+    this.#isFull ||= this.kept + chunk.length > MAX_COLLECTED;
+    if (this.#isFull) return false;
+    this.#chunks.push(chunk);
+    this.kept += chunk.length;
     return false;
+  }
+
+  stopKeeping(): void {
+    this.#isFull = true;
   }
 
   finish(): Collected {
     const [first] = this.#chunks;
     const body = (this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks)).toString("utf8");
-    if (this.#size > MAX_COLLECTED) return { ...noAnswer, body, isCut: true, errorType: "" };
+    if (this.#isFull) return { ...noAnswer, body, isCut: true, errorType: "" };
     if (isTooDeep(body)) return { ...noAnswer, body, isCut: false, errorType: UNREADABLE };
     try {
       const value: unknown = JSON.parse(body);
@@ -74,6 +87,8 @@ const KEPT_END = 4 * 1024;
 class UsageCollector implements Collector {
   readonly shown = asItIs.shown;
   readonly end = asItIs.end;
+  readonly kept = keepsNothing.kept;
+  readonly stopKeeping = keepsNothing.stopKeeping;
   #head: Buffer = Buffer.alloc(0);
   #tail: Buffer = Buffer.alloc(0);
   #size = 0;
@@ -151,6 +166,14 @@ class StreamCollector implements Collector {
     return this.#joiner.hasContent;
   }
 
+  get kept(): number {
+    return this.#joiner.keptChars;
+  }
+
+  stopKeeping(): void {
+    this.#joiner.stopKeeping();
+  }
+
   shown(chunk: Buffer): Buffer {
     return this.#texts === null ? chunk : Buffer.from(this.#texts.splice(0).join(""));
   }
@@ -178,6 +201,8 @@ class StreamCollector implements Collector {
 class OpaqueCollector implements Collector {
   readonly shown = asItIs.shown;
   readonly end = asItIs.end;
+  readonly kept = keepsNothing.kept;
+  readonly stopKeeping = keepsNothing.stopKeeping;
   push(): boolean {
     return false;
   }

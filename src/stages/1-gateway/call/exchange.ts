@@ -131,6 +131,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   #pausedMs = 0;
   #pausedAt: number | null = null;
   #endedMs: number | null = null;
+  /** What of the answer is kept and counted as such. */
+  #kept = 0;
   #isSettled = false;
 
   constructor(upstream: Upstream, call: ToUpstream & { readonly sink: Sink }, about: { startedAt: number; resolve: (exchanged: Exchanged) => void }) {
@@ -195,6 +197,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     const collector = this.#collector;
     if (this.#isSettled || collector === null) return;
     if (collector.push(chunk)) this.#ttftMs ??= this.#elapsedMs();
+    const grown = collector.kept - this.#kept;
+    if (grown > 0 && this.#upstream.memory.take(grown)) this.#kept += grown;
+    else if (grown > 0) collector.stopKeeping();
     const shown = collector.shown(chunk);
     if (shown.length === 0) return;
     const slow = this.#call.sink.write(shown);
@@ -281,6 +286,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #settle(exchanged: Exchanged): void {
     this.#isSettled = true;
+    this.#upstream.memory.give(this.#kept);
     clearTimeout(this.#timer);
     this.#call.signal.removeEventListener("abort", this.#onLeft);
     this.#resolve(exchanged);

@@ -35,12 +35,13 @@ const has = (value: unknown): boolean => value !== undefined && value !== null &
 export class ChunkJoiner implements Joiner {
   readonly #choices = new Map<number, Choice>();
   readonly #head: Record<string, unknown> = {};
-  readonly #maxChars: number;
+  #maxChars: number;
   readonly #object: "chat.completion" | "text_completion";
   #usage: unknown = null;
   #error: JsonObject | null = null;
   #chars = 0;
   #valueChars = 0;
+  #isStopped = false;
   #done = false;
   #hasContent = false;
 
@@ -52,6 +53,15 @@ export class ChunkJoiner implements Joiner {
 
   done(): void {
     this.#done = true;
+  }
+
+  stopKeeping(): void {
+    this.#isStopped = true;
+    this.#maxChars = Math.min(this.#maxChars, this.#chars);
+  }
+
+  get keptChars(): number {
+    return Math.min(this.#chars, this.#maxChars) + Math.min(this.#valueChars, this.#maxChars + FREE_CHARS);
   }
 
   push(chunk: JsonObject): void {
@@ -141,7 +151,7 @@ export class ChunkJoiner implements Joiner {
   }
 
   get isCut(): boolean {
-    return this.#chars > this.#maxChars || this.#valueChars > this.#maxChars + FREE_CHARS;
+    return this.#isStopped || this.#chars > this.#maxChars || this.#valueChars > this.#maxChars + FREE_CHARS;
   }
 
   /** Whether the stream said that it was complete: `[DONE]`, or a finish reason for each choice. */

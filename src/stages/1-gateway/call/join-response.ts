@@ -24,9 +24,9 @@ const deltas: Readonly<Record<string, { readonly part: string | null; readonly f
  * one that breaks off the items are put together from what came: finished ones as they are, the others from their deltas.
  */
 export class ResponseJoiner implements Joiner {
-  readonly #maxChars: number;
+  #maxChars: number;
   /** Each item may come twice: when it begins and when it is whole. */
-  readonly #maxItemChars: number;
+  #maxItemChars: number;
   readonly #items = new Map<number, Item>();
   #head: JsonObject | null = null;
   #final: JsonObject | null = null;
@@ -34,6 +34,7 @@ export class ResponseJoiner implements Joiner {
   #chars = 0;
   #itemChars = 0;
   #done = false;
+  #isStopped = false;
   #hasContent = false;
 
   /** @param maxChars how much text of deltas is kept; more is left out and `isCut` tells */
@@ -86,12 +87,22 @@ export class ResponseJoiner implements Joiner {
     this.#done = true;
   }
 
+  stopKeeping(): void {
+    this.#isStopped = true;
+    this.#maxChars = Math.min(this.#maxChars, this.#chars);
+    this.#maxItemChars = Math.min(this.#maxItemChars, this.#itemChars);
+  }
+
+  get keptChars(): number {
+    return Math.min(this.#chars, this.#maxChars) + Math.min(this.#itemChars, this.#maxItemChars);
+  }
+
   get hasContent(): boolean {
     return this.#hasContent;
   }
 
   get isCut(): boolean {
-    return this.#final === null && (this.#chars > this.#maxChars || this.#itemChars > this.#maxItemChars);
+    return this.#final === null && (this.#isStopped || this.#chars > this.#maxChars || this.#itemChars > this.#maxItemChars);
   }
 
   get isComplete(): boolean {

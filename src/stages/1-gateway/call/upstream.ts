@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from "node:tls";
 import { type Dispatcher, Pool } from "undici";
 import { readSecret, type TlsConfig, type UpstreamConfig } from "../upstream-config.ts";
+import type { AnswerMemory } from "./answer-memory.ts";
 import type { ToUpstream } from "./exchange.ts";
 import { RetryBudget } from "./retry-budget.ts";
 
@@ -24,6 +25,8 @@ export interface Unreadable {
 /** A configured upstream with its pool of kept-alive connections. One slow upstream never takes connections from another. */
 export class Upstream {
   readonly config: UpstreamConfig;
+  /** Of all upstreams together. */
+  readonly memory: AnswerMemory;
   readonly #prefix: string;
   readonly #budgets = new Map<string, RetryBudget>();
   /** Pools of former certificates, until their last call is over. */
@@ -33,8 +36,9 @@ export class Upstream {
   #pool: Pool;
 
   /** @throws {Error} when one of its files, which were there when the configuration was read, is gone */
-  constructor(config: UpstreamConfig) {
+  constructor(config: UpstreamConfig, memory: AnswerMemory) {
     this.config = config;
+    this.memory = memory;
     this.#prefix = config.baseUrl.pathname.replace(/\/+$/, "");
     const secrets = readSecrets(config);
     if ("problem" in secrets) throw new Error(`upstream ${config.name}: ${secrets.problem}`);

@@ -7,6 +7,10 @@ export interface Joiner {
   push(event: JsonObject): void;
   /** The stream said `[DONE]`. */
   done(): void;
+  /** From now on no text is kept any more: `isCut` tells. */
+  stopKeeping(): void;
+  /** Characters that are kept, about. */
+  readonly keptChars: number;
   /** Whether any content has arrived: text, a refusal, reasoning or a tool call. */
   readonly hasContent: boolean;
   /** Whether text was left out because the answer is too long. */

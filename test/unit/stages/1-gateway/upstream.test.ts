@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import type { TLSSocket } from "node:tls";
+import { AnswerMemory } from "../../../../src/stages/1-gateway/call/answer-memory.ts";
 import { Upstream } from "../../../../src/stages/1-gateway/call/upstream.ts";
 import { parseGatewayFile } from "../../../../src/stages/1-gateway/config.ts";
 import { answerJson, ask, completion, testGateway, testUpstream, until } from "./harness.ts";
@@ -142,7 +143,7 @@ routes: { support-answer: { baseline: { version: a@1, upstream: one, model: m } 
     writeFileSync(path, "first");
     const config = parseGatewayFile("gw.yaml", `upstreams: { one: { baseUrl: "http://x", apiKeyFile: ${path} } }`, {}).upstreams.get("one");
     assert.ok(config !== undefined);
-    const upstream = new Upstream(config);
+    const upstream = new Upstream(config, new AnswerMemory(1_000_000));
     assert.equal(upstream.refresh(), "same");
     writeFileSync(path, "");
     assert.deepEqual([upstream.refresh(), upstream.apiKey], [{ upstream: "one", problem: `${path} is empty` }, "first"]);

@@ -8,6 +8,8 @@ export interface GatewayStatus {
   readonly connected: boolean;
   readonly routes: readonly { readonly route: string; readonly epoch: number; readonly braked: boolean; readonly hold: string | null }[];
   readonly remarks: readonly { readonly level: "error" | "warning"; readonly code: string; readonly message: string; readonly fix: string }[];
+  /** Of a gateway of several processes each; all above is then of all together. */
+  readonly workers?: readonly Omit<GatewayStatus, "workers">[];
 }
 
 /** Calls a gateway's admin port, which answers without Kafka and control. */

@@ -21,7 +21,7 @@ export const errorCodes = {
   FORBIDDEN: "the control API refused the caller: no token, a wrong one, or a web page of another origin",
   CONTROL_UNREACHABLE: "the control API did not answer",
   SNAPSHOT_INVALID: "the routing tables that a gateway kept on disk are damaged or of another version",
-  GATEWAY_UNREACHABLE: "the admin port of a gateway did not answer",
+  GATEWAY_UNREACHABLE: "the admin port of a gateway, or one of its workers, did not answer",
   BUNDLE_INVALID: "a file of `evidence export` is damaged, was edited, or is none",
 } as const;
 export type ErrorCode = keyof typeof errorCodes;

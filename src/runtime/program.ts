@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import type { z } from "zod";
 import type { LogClient } from "./port.ts";
+import type { Crew, FirstProcess } from "./process/crew.ts";
 
 /** What a role's program gets from whoever runs it (`headgate <role>` or `headgate up`). */
 export interface ProgramContext {
@@ -17,6 +18,15 @@ export interface ProgramContext {
   connect(): Promise<LogClient>;
   /** Adds a condition to `/readyz` of the process. */
   readiness(name: string, isReady: () => boolean): void;
+  /** The first process when this is one of its workers; absent: it works alone. */
+  readonly first?: FirstProcess | null;
+}
+
+/** What the first process of several is given to do for all. */
+export interface LeadContext {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly log: Logger;
+  readonly crew: Crew;
 }
 
 export interface RunningProgram {
@@ -34,4 +44,11 @@ export interface Program {
   /** Longest time that a graceful stop may take under this environment, ms; absent: 10 s. */
   stopMs?(env: ProgramContext["env"]): number;
   start(context: ProgramContext): Promise<RunningProgram>;
+  /**
+   * What cannot be shared by several processes of the role (`--workers`) and is done by the first, before it starts the others.
+   *
+   * @returns what ends it
+   * @throws {KnownError} CONFIG_INVALID
+   */
+  lead?(context: LeadContext): Promise<() => void>;
 }

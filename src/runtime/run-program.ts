@@ -10,6 +10,7 @@ import { isOfKilledClient } from "./kafka/client.ts";
 import { securityOf } from "./kafka/security.ts";
 import { connectLog } from "./log-client.ts";
 import type { LogClient } from "./port.ts";
+import { firstProcess } from "./process/crew.ts";
 import { Readiness, serveHealth } from "./process/health-server.ts";
 import { processLogger } from "./process/logger.ts";
 import { readSecretFiles } from "./process/secret-files.ts";
@@ -129,6 +130,7 @@ class Host {
         instance,
         connect: () => this.#connect(program.name, instance, log),
         readiness: (name, isReady) => this.#readiness.set(this.#programs.length === 1 ? name : `${program.name}: ${name}`, isReady),
+        first: firstProcess(),
       });
       running.finished.catch(() => undefined); // looked at in `run`
       this.#running.push(running);

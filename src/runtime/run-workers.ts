@@ -14,7 +14,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /**
  * Runs a program as several processes that share its port; each is an instance of its own, with its own connections, records and report. This process
- * does none of the work: it starts again who dies, passes SIGTERM on, and serves health and the metrics of all at HEADGATE_PORT.
+ * does none of the work: it starts again who dies, passes SIGTERM on, serves health and the metrics of all at HEADGATE_PORT, and does what the program `lead`s.
  *
  * @param about `args` make this program run as one process; `shared` names secrets that all must have alike: one that is not set is drawn here
  */
@@ -24,6 +24,7 @@ export async function runWorkers(
 ): Promise<ExitCode> {
   const { count, args, shared, env } = about;
   let closeServer: () => Promise<void> = async () => undefined;
+  let endLead: () => void = () => undefined;
   try {
     const declared = [...Object.keys(connectionConfiguration.shape), ...Object.keys(program.configuration.shape)];
     const read = readSecretFiles(declared, env);
@@ -32,6 +33,7 @@ export async function runWorkers(
     const log = processLogger(config.LOG_LEVEL).child({ role: program.name, workers: count });
     const drawn = shared.filter((name) => read[name] === undefined || read[name] === "").map((name) => [name, randomBytes(32).toString("hex")]);
     const workers = new Workers({ count, args, env: Object.fromEntries(drawn), log, stopMs: program.stopMs?.(read) ?? USUAL_STOP_MS });
+    endLead = (await program.lead?.({ env: read, log, crew: workers.crew })) ?? endLead;
     const ended = workers.run();
     const stop = () => workers.stop();
     process.on("SIGTERM", stop);
@@ -49,6 +51,7 @@ export async function runWorkers(
     process.stderr.write(`${error instanceof KnownError ? error.report() : String((error as Error).stack)}\n`);
     return exitCodeOf(error);
   } finally {
+    endLead();
     await closeServer();
   }
 }

@@ -3,14 +3,16 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { it, type TestContext } from "node:test";
 import { freePort } from "../../src/dev/demo/processes.ts";
-import { type FleetReport, fleet, type Request, requests } from "../../topics/index.ts";
+import { brakes, type FleetReport, fleet, type Request, requests } from "../../topics/index.ts";
 import { callsOf, collected, deadlineMs, eventually, gatewayAt, gatewayWorld, numbers, publish, subjectKey } from "../fixtures/gateway-world.ts";
 import { tableWith } from "../unit/domain/routing/table-fixture.ts";
 import { until } from "../unit/stages/1-gateway/harness.ts";
 
+const adminToken = "0123456789abcdef";
+
 /** `headgate gateway --workers 2`, as an operator starts it. */
 async function startWorkers(t: TestContext, { connection, data, file }: Awaited<ReturnType<typeof gatewayWorld>>) {
-  const [port, health] = [await freePort(), await freePort()];
+  const [port, health, admin] = [await freePort(), await freePort(), await freePort()];
   const env = {
     PATH: process.env.PATH,
     KAFKA_BROKERS: connection.brokers.join(","),
@@ -20,6 +22,8 @@ async function startWorkers(t: TestContext, { connection, data, file }: Awaited<
     HEADGATE_GATEWAY_PORT: String(port),
     HEADGATE_GATEWAY_CONFIG: file,
     HEADGATE_GATEWAY_DATA: data,
+    HEADGATE_GATEWAY_ADMIN_PORT: String(admin),
+    HEADGATE_GATEWAY_ADMIN_TOKEN: adminToken,
     HEADGATE_SUBJECT_KEY: subjectKey,
     NODE_NO_WARNINGS: "1",
   };
@@ -34,6 +38,12 @@ async function startWorkers(t: TestContext, { connection, data, file }: Awaited<
   return {
     ...gatewayAt(port, 0),
     child,
+    /** Calls the admin port: a brake on all routes, or the status. */
+    admin: async (body?: object) => {
+      const init = { headers: { authorization: `Bearer ${adminToken}` }, ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }) };
+      const response = await fetch(`http://127.0.0.1:${admin}/v1/${body === undefined ? "status" : "brakes"}`, init);
+      return (await response.json()) as { atMs: number; obeyed: boolean; workers: { brakes: { all: boolean; unwritten: number } }[] };
+    },
     /** Process ids of workers, in the order in which they listened. */
     pids: () => [...output.matchAll(/"pid":(\d+)[^\n]*"gateway listens"/g)].map(([, pid]) => Number(pid)),
     together: async () => await (await fetch(`http://127.0.0.1:${health}/metrics`)).text(),
@@ -76,4 +86,27 @@ it("two processes are one gateway: each reports and records, their metrics are o
   await until("every call is in the topic", () => callsOf(seen).length === sent, deadlineMs);
   assert.deepEqual(callsOf(seen), numbers(sent));
   await until("who stopped has said so", () => new Set(reports.filter(({ stopping }) => stopping).map(({ instance }) => instance)).size === 2, deadlineMs);
+});
+
+it("a brake of all routes that is cleared is cleared for all processes, also for one that starts after that", async (t) => {
+  const world = await gatewayWorld(t);
+  await publish(world.client, tableWith({ epoch: 1, staleAfterMs: 600_000, atMs: Date.now() }));
+  const gateway = await startWorkers(t, world);
+  await until("both listen", () => gateway.pids().length === 2, deadlineMs);
+  const { obeyed, atMs } = await gateway.admin({ route: "*", reason: "all swear" });
+  assert.equal(obeyed, true);
+  const states = async () => (await gateway.admin()).workers.map(({ brakes: { all, unwritten } }) => `${all} ${unwritten}`).join(", ");
+  await eventually("the brake is in the topic", async () => (await states()) === "true 0, true 0");
+  const clearing = { route: "*", rollout: "", attempt: 0, cleared: true, reason: "", actor: "bob", atMs: atMs + 1 };
+  const appender = world.client.openAppender();
+  await appender.append([{ topic: brakes, partition: 0, key: "*", value: clearing }]);
+  await appender.close();
+  await eventually("both have lifted it", async () => (await states()) === "false 0, false 0");
+  process.kill(gateway.pids()[0] ?? 0, "SIGKILL");
+  await until("a new one listens", () => gateway.pids().length === 3, deadlineMs);
+  // Until it has read the topic it may hold what a snapshot of the dead says.
+  await eventually("all have lifted it", async () => (await states()) === "false 0, false 0");
+  const ended = once(gateway.child, "exit");
+  gateway.child.kill("SIGTERM");
+  assert.deepEqual(await ended, [0, null]);
 });

@@ -104,8 +104,12 @@ function shownInstallation({ prefix, examination, remarks }: Installation): stri
   return [`${plain(prefix)}  ${head}`, ...lines(remarks)].join("\n");
 }
 
-function shown({ instance, connected, routes, remarks }: GatewayStatus): string {
+function shown(status: GatewayStatus): string {
+  const workers = (status.workers ?? []).map((worker) => `  worker ${headOf(worker)}`);
+  return [headOf(status), ...workers, ...lines(status.remarks)].join("\n");
+}
+
+function headOf({ instance, connected, routes }: GatewayStatus): string {
   const served = routes.map(({ route, epoch, braked, hold }) => `${plain(route)} at epoch ${epoch}${braked ? ", braked" : hold === null ? "" : `, ${hold}`}`);
-  const head = `${plain(instance)}  ${connected ? "connected" : "NOT connected"}; ${served.join("; ") || "no routes"}`;
-  return [head, ...lines(remarks)].join("\n");
+  return `${plain(instance)}  ${connected ? "connected" : "NOT connected"}; ${served.join("; ") || "no routes"}`;
 }

@@ -38,3 +38,6 @@ export function isBraked(book: BrakeBook, table: Attempt & Pick<RoutingTable, "a
   if (book.all) return true;
   return table.rollout !== "" && (table.atMs <= book.clearedAtMs || (book.attempts.size > 0 && book.attempts.has(keyOf(table))));
 }
+
+/** Whether an attempt was itself braked, so that nothing lifts that. */
+export const hasAttempt = (book: BrakeBook, attempt: Attempt): boolean => book.attempts.has(keyOf(attempt));

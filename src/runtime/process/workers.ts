@@ -2,6 +2,7 @@ import cluster, { type Worker } from "node:cluster";
 import type { Logger } from "pino";
 import { AggregatorRegistry } from "prom-client";
 import type { ExitCode } from "../run-program.ts";
+import { type Crew, CrewLead } from "./crew.ts";
 import { SharedRates } from "./shared-rate.ts";
 
 export interface WorkersOptions {
@@ -42,12 +43,14 @@ export class Workers {
   readonly #slots: Slot[];
   readonly #metrics = new AggregatorRegistry();
   readonly #rates = new SharedRates();
+  readonly #crew: CrewLead;
   readonly #ended = Promise.withResolvers<ExitCode>();
   #isStopping = false;
   #code: ExitCode = 0;
 
   constructor(options: WorkersOptions) {
     this.#options = options;
+    this.#crew = new CrewLead(options.count);
     this.#slots = Array.from({ length: options.count }, (_, index) => ({
       index,
       worker: null,
@@ -63,6 +66,11 @@ export class Workers {
     cluster.setupPrimary({ args: [...this.#options.args] });
     for (const slot of this.#slots) this.#start(slot);
     return this.#ended.promise;
+  }
+
+  /** What all of them are asked and told. */
+  get crew(): Crew {
+    return this.#crew;
   }
 
   /** How many accept connections now. */
@@ -101,6 +109,7 @@ export class Workers {
     const worker = cluster.fork({ ...env, HEADGATE_WORKER: String(slot.index) });
     slot.worker = worker;
     this.#rates.serve(worker);
+    this.#crew.serve(worker, slot.index);
     worker.on("listening", () => {
       slot.isListening = true;
     });

@@ -5,13 +5,16 @@ import { requests } from "../../../topics/index.ts";
 import { checkCompilers } from "../../checks/check-compilers.ts";
 import { schemaForms } from "../../domain/checks/schema-check.ts";
 import type { LogClient } from "../../runtime/port.ts";
+import type { FirstProcess } from "../../runtime/process/crew.ts";
 import type { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import { steadyNowMs, wallOf } from "../../runtime/steady-clock.ts";
 import { watchCallers } from "./access/watch-callers.ts";
 import type { AdminConfig } from "./admin/admin-config.ts";
+import { BrakeDesk } from "./admin/brake-desk.ts";
+import { joinCrew } from "./admin/join-crew.ts";
 import { upstreamRemarks } from "./admin/probe-upstreams.ts";
 import { remarksOf } from "./admin/remarks.ts";
-import { startAdmin } from "./admin/start-admin.ts";
+import { type Admin, startAdmin } from "./admin/start-admin.ts";
 import { AnswerMemory } from "./call/answer-memory.ts";
 import { InFlight } from "./call/in-flight.ts";
 import { Mirror } from "./call/mirror.ts";
@@ -31,6 +34,7 @@ import { FleetReporter } from "./log/fleet-reporter.ts";
 import { type DropReason, noCallLog, RequestLog } from "./log/request-log.ts";
 import { GatewayMetrics } from "./metrics.ts";
 import { OutcomeIntake } from "./outcomes/intake.ts";
+import type { AskedBrake } from "./routing/brake-here.ts";
 import { BrakeWriter } from "./routing/brake-writer.ts";
 import { followTables } from "./routing/follow-tables.ts";
 import { LiveRoutes } from "./routing/live-routes.ts";
@@ -53,6 +57,8 @@ export interface GatewayOptions {
   readonly log: Logger;
   readonly metrics: Registry;
   readonly connect: () => Promise<LogClient>;
+  /** Whose worker this process is: it has the admin port then. Absent: this process is the gateway alone. */
+  readonly first?: FirstProcess | null;
 }
 
 /** A running gateway. */
@@ -105,6 +111,7 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   });
   const snapshot = new SnapshotKeeper({ directory: config.data, instance: options.instance, routes, log, onFailure: () => metrics.snapshotFailures.inc() });
   snapshot.restore(startedAtMs);
+  routes.onChange(() => snapshot.changed());
   const recorder = new Recorder({ records: config.log.off ? noCallLog : records, metrics, log });
   const checkWhole = wholeChecker(
     (route) => routes.effective(route)?.routeTable.table.schemaCheck,
@@ -119,7 +126,8 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   };
   const writer = new BrakeWriter(routes, log);
   const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log, config, inFlight, uploads });
-  return { metrics, answers, upstreams, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer };
+  const desk = new BrakeDesk({ routes, snapshot, writer, log });
+  return { metrics, answers, upstreams, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer, desk };
 }
 type Parts = Awaited<ReturnType<typeof partsOf>>;
 
@@ -154,21 +162,21 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     log,
     onRejected: (code) => metrics.rejected.inc({ code }),
   });
-  const url = await listen(server, options, "HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST");
+  let url = "";
+  // Only a person who asks has upstreams probed: `/readyz` is asked all the time.
+  const statusForAdmin = async () => {
+    const now = status();
+    return { instance, url, ...now, remarks: [...now.remarks, ...(await upstreamRemarks(config.upstreams.values()))] };
+  };
+  const admin = await openAdmin(options, parts, statusForAdmin);
+  url = await listen(server, options, "HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST");
   observe(parts, () => restored);
 
   const fleet = fleetReporter(options, { url, routes, records, upstreams: [...upstreams.keys()], isStopping: () => leaving });
   routes.onChange(() => {
     mirror.review();
     fleet.changed();
-    snapshot.changed();
   });
-  // Only a person who asks has upstreams probed: `/readyz` is asked all the time.
-  const statusForAdmin = async () => {
-    const now = status();
-    return { instance, url, ...now, remarks: [...now.remarks, ...(await upstreamRemarks(config.upstreams.values()))] };
-  };
-  const admin = options.admin === null ? null : await startAdmin(options.admin, { instance, routes, snapshot, writer, log, status: statusForAdmin });
   const ticks = setInterval(() => {
     records.tick();
     uploads.review();
@@ -215,6 +223,21 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 function observe({ metrics, answers, routes, records, disk, inFlight, uploads, mirror, snapshot }: Parts, isConnected: () => boolean): void {
   const [shadowsInFlight, snapshotState] = [() => mirror.inFlight, () => snapshot.state];
   metrics.observe({ routes, log: records, disk, inFlight, answers, uploads, shadowsInFlight, isConnected, snapshot: snapshotState });
+}
+
+/** The admin port, before calls are served: one of several processes first hears there what was braked. null: there is none, or it is not ours. */
+async function openAdmin(
+  { admin, first, instance, log }: GatewayOptions,
+  { routes, desk }: Parts,
+  status: () => Promise<{ readonly instance: string }>,
+): Promise<Admin | null> {
+  if (admin === null) return null;
+  if (first) {
+    await joinCrew(first, { desk, routes, status });
+    return null;
+  }
+  const brake = async (asked: AskedBrake) => ({ ...desk.brake(asked), gateway: instance, obeyed: true, kept: await desk.keep() });
+  return startAdmin(admin, { status, brake }, log);
 }
 
 /** What `/readyz` and the admin port show of a gateway's state. */

@@ -3,6 +3,8 @@ import { parseConfig } from "../../config/parse-config.ts";
 import type { Program } from "../../runtime/program.ts";
 import { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import { adminConfigOf } from "./admin/admin-config.ts";
+import { leadCrew } from "./admin/lead-crew.ts";
+import { startAdmin } from "./admin/start-admin.ts";
 import { configuration, readGatewayFile } from "./config.ts";
 import { AFTER_DRAIN_MS, startGateway } from "./gateway.ts";
 
@@ -15,6 +17,14 @@ export const program: Program = {
   stopMs(given) {
     const { HEADGATE_GATEWAY_LAME_DUCK_MS: lameDuckMs, HEADGATE_GATEWAY_DRAIN_MS: drainMs } = parseConfig("gateway", configuration, given);
     return lameDuckMs + drainMs + AFTER_DRAIN_MS;
+  },
+  async lead({ env: given, log, crew }) {
+    const env = parseConfig("gateway", configuration, given);
+    const config = adminConfigOf(env, readGatewayFile(env.HEADGATE_GATEWAY_CONFIG, given).admin, given);
+    if (config === null) return () => undefined;
+    const name = `gateway-${randomBytes(6).toString("hex")}`;
+    const admin = await startAdmin(config, leadCrew(crew, { name, log }), log.child({ instance: name }));
+    return () => admin.close();
   },
   async start(context) {
     const env = parseConfig("gateway", configuration, context.env);
@@ -42,6 +52,7 @@ export const program: Program = {
       log: context.log,
       metrics: context.metrics,
       connect: () => context.connect(),
+      first: context.first ?? null,
     });
     context.readiness("routing", () => gateway.isReady());
     let end: () => void = () => undefined;

@@ -17,12 +17,18 @@ export type BrakeRequest = z.output<typeof brakeRequest>;
 export interface AdminDeps {
   readonly token: string;
   readonly status: () => Promise<object>;
-  /** @throws {KnownError} NOT_FOUND, CONFLICT */
+  /** @throws {KnownError} NOT_FOUND, CONFLICT, GATEWAY_UNREACHABLE when a worker does not obey */
   readonly brake: (asked: BrakeRequest) => Promise<unknown>;
 }
 
 const MAX_BODY = 16 * 1024;
-const statusOf: Readonly<Partial<Record<ErrorCode, number>>> = { REQUEST_INVALID: 400, FORBIDDEN: 403, NOT_FOUND: 404, CONFLICT: 409 };
+const statusOf: Readonly<Partial<Record<ErrorCode, number>>> = {
+  REQUEST_INVALID: 400,
+  FORBIDDEN: 403,
+  NOT_FOUND: 404,
+  CONFLICT: 409,
+  GATEWAY_UNREACHABLE: 503,
+};
 
 /**
  * The gateway's own admin port: it brakes and shows, with Kafka gone too. It can only move traffic down, and answers nothing without its token. Errors are

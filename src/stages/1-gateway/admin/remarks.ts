@@ -13,7 +13,8 @@ export interface Remark {
     | "records_dropped"
     | "records_on_disk"
     | "no_admin_port"
-    | "upstream_unreachable";
+    | "upstream_unreachable"
+    | "workers_missing";
   readonly message: string;
   readonly fix: string;
 }

@@ -16,7 +16,11 @@ export interface AskedBrake {
  * @throws {KnownError} NOT_FOUND for a route that is not known here, CONFLICT when nothing of it can be braked
  */
 export function brakeHere(routes: LiveRoutes, { route, reason, actor }: AskedBrake, nowMs: number): Brake {
-  if (route === "*") return braked(routes, { route, rollout: "", attempt: 0, cleared: false, reason, actor, atMs: nowMs });
+  if (route === "*") {
+    // The last clearing may be by a clock that is ahead: it came before this all the same.
+    const atMs = Math.max(nowMs, routes.clearedAtMs + 1);
+    return braked(routes, { route, rollout: "", attempt: 0, cleared: false, reason, actor, atMs });
+  }
   const attempt = routes.attemptOf(route);
   if (attempt === null && !routes.names().includes(route)) {
     throw new KnownError("NOT_FOUND", `this gateway knows no route ${route}`, { fix: `it knows ${routes.names().join(", ") || "none"}` });
@@ -28,6 +32,11 @@ export function brakeHere(routes: LiveRoutes, { route, reason, actor }: AskedBra
 }
 
 function braked(routes: LiveRoutes, brake: Brake): Brake {
-  if (!routes.isBraked(brake.route)) routes.brakeHere(brake);
+  obeyHere(routes, brake);
   return brake;
+}
+
+/** Obeys a brake that was given to another process of this gateway, also of an attempt that is not known here yet. Again changes nothing. */
+export function obeyHere(routes: LiveRoutes, brake: Brake): void {
+  if (!routes.holds(brake)) routes.brakeHere(brake);
 }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { Brake, RoutingTable, ServedVersion } from "../../../../topics/index.ts";
-import { type BrakeBook, emptyBrakeBook, isBraked, withBrake, withTable } from "../../../domain/routing/brake-book.ts";
+import { type BrakeBook, emptyBrakeBook, hasAttempt, isBraked, withBrake, withTable } from "../../../domain/routing/brake-book.ts";
 import { type EffectiveTable, effectiveTable, type Hold } from "../../../domain/routing/effective-table.ts";
 import { parseParameters } from "../../../domain/routing/merge-parameters.ts";
 import type { Version } from "../../../domain/routing/route-table.ts";
@@ -143,6 +143,20 @@ export class LiveRoutes {
   brakeHere(brake: Brake): void {
     this.#unwritten.add(brake);
     this.#obey(brake);
+  }
+
+  /**
+   * Whether a brake is obeyed here for good: its attempt is stopped, or this very order or a younger one on all routes is known. An older order on all
+   * routes is not enough: a clearing between the two would lift it.
+   */
+  holds(brake: Brake): boolean {
+    if (brake.route !== "*") return hasAttempt(this.#book, brake);
+    return this.#unwritten.list.some(({ route, atMs }) => route === "*" && atMs >= brake.atMs);
+  }
+
+  /** When the brake on all routes was last cleared, epoch ms; -1: never. */
+  get clearedAtMs(): number {
+    return this.#brakes.clearedAtMs;
   }
 
   /** Brakes of the admin port that are not known to be in the topic yet. */

@@ -20,8 +20,11 @@ export class UnwrittenBrakes {
     return this.#list.some(({ route }) => route === "*");
   }
 
+  /** Takes a brake; of several on all routes the youngest stays, which the others' clearings do not lift. */
   add(brake: Brake): void {
-    if (!this.#list.some((known) => isSameBrake(known, brake))) this.#list = [...this.#list, brake];
+    if (this.#list.some((known) => isSameBrake(known, brake))) return;
+    const isOlder = ({ route, atMs }: Brake) => brake.route === "*" && route === "*" && atMs <= brake.atMs;
+    this.#list = [...this.#list.filter((known) => !isOlder(known)), brake];
   }
 
   /** Takes note of a record of the topic: one of ours has arrived there, or somebody cleared all routes after ours was set. */

@@ -1,65 +1,9 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { describe, it, type TestContext } from "node:test";
-import { freePort } from "../../../../src/dev/demo/processes.ts";
-import { answerJson, ask, completion, fileFor, testUpstream, until } from "./harness.ts";
-
-const deadlineMs = 60_000;
-
-interface Running {
-  readonly process: ChildProcess;
-  readonly url: string;
-  readonly healthUrl: string;
-  /** Process ids of the workers that have listened, in that order. */
-  listened(): number[];
-  /** How many times a worker said that it stops. */
-  stopping(): number;
-  chat(headers?: Readonly<Record<string, string>>): Promise<Response>;
-}
-
-/** `headgate gateway --workers 2` as a process of its own, with a Kafka that is not there. */
-async function running(t: TestContext, yaml: string): Promise<Running> {
-  const directory = mkdtempSync(join(tmpdir(), "headgate-workers-"));
-  const file = join(directory, "gateway.yaml");
-  writeFileSync(file, yaml);
-  const [port, health] = [await freePort(), await freePort()];
-  const env = {
-    PATH: process.env.PATH,
-    KAFKA_BROKERS: "127.0.0.1:9",
-    SCHEMA_REGISTRY_URL: "http://127.0.0.1:9",
-    HEADGATE_PORT: String(health),
-    HEADGATE_GATEWAY_PORT: String(port),
-    HEADGATE_GATEWAY_CONFIG: file,
-    HEADGATE_GATEWAY_DATA: join(directory, "data"),
-    NODE_NO_WARNINGS: "1",
-  };
-  const child = spawn(process.execPath, ["src/cli/main.ts", "gateway", "--workers", "2"], { env, stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += String(chunk)));
-  t.after(async () => {
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill("SIGKILL");
-      await once(child, "exit");
-    }
-    rmSync(directory, { recursive: true, force: true });
-  });
-  const listened = () => [...output.matchAll(/"pid":(\d+)[^\n]*"gateway listens"/g)].map(([, pid]) => Number(pid));
-  const url = `http://127.0.0.1:${port}`;
-  return {
-    process: child,
-    url,
-    healthUrl: `http://127.0.0.1:${health}`,
-    listened,
-    stopping: () => output.split('"msg":"stopping"').length - 1,
-    chat: (headers = {}) =>
-      fetch(`${url}/v1/chat/completions`, { method: "POST", headers: { connection: "close", ...headers }, body: JSON.stringify(ask("hi", { user: "u" })) }),
-  };
-}
+import { describe, it } from "node:test";
+import { answerJson, completion, fileFor, testUpstream, until } from "./harness.ts";
+import { deadlineMs, running } from "./running-workers.ts";
 
 describe("a gateway of several processes", () => {
   it("shares its port, starts again who dies, adds up its metrics and finishes its calls when it is stopped", async (t) => {

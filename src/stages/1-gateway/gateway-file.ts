@@ -42,6 +42,11 @@ const upstream = z
       .describe("header that carries the key: authorization, as a bearer token, or another, as it is (api-key for Azure OpenAI)"),
     tls: tls.optional(),
     passThroughKeys: z.boolean().default(false).describe("send the caller's Authorization upstream; only for an upstream without a key of its own"),
+    forwardHeaders: z
+      .array(z.string().regex(HEADER_NAME))
+      .default([])
+      .describe("callers' headers that go upstream although they are named like secrets or tell who the caller is"),
+    dropHeaders: z.array(z.string().regex(HEADER_NAME)).default([]).describe("callers' headers that do not go upstream"),
     usageInStreams: z.boolean().default(true).describe("ask for the usage of streams (stream_options.include_usage); false for an upstream that refuses that"),
     direct: z.boolean().default(false).describe("callers may name its models past the routes, as <upstream>/<model>; such calls are not recorded"),
     headers: z.record(z.string().regex(HEADER_NAME), z.string()).default({}).describe("headers added to each request"),

@@ -36,6 +36,9 @@ export interface UpstreamConfig {
   /** `authorization` takes the key as a bearer token, any other header as it is. */
   readonly apiKeyHeader: string;
   readonly passThroughKeys: boolean;
+  /** Callers' headers, in lower case, that go upstream although they are named like secrets; and that do not although they are not. */
+  readonly forwardHeaders: readonly string[];
+  readonly dropHeaders: readonly string[];
   /** Whether callers may name its models themselves. */
   readonly direct: boolean;
   /** Whether it knows `stream_options.include_usage`. */
@@ -129,6 +132,8 @@ export function upstreamConfig(
     apiKeyFile: given.apiKeyFile ?? null,
     apiKeyHeader: given.apiKeyHeader.toLowerCase(),
     passThroughKeys,
+    forwardHeaders: given.forwardHeaders.map((header) => header.toLowerCase()),
+    dropHeaders: given.dropHeaders.map((header) => header.toLowerCase()),
     usageInStreams,
     direct,
     headers,

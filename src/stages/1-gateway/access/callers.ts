@@ -62,6 +62,11 @@ export class Callers {
     this.replace(callers);
   }
 
+  /** Whether only callers that are listed may call. */
+  get areListed(): boolean {
+    return this.#listed !== null;
+  }
+
   /** From the next request on these may call; requests that run go on. */
   replace(callers: readonly CallerConfig[] | null): void {
     const before = this.#listed ?? [];

@@ -158,6 +158,13 @@ export const apiErrors = {
     code: "gateway_overloaded",
     retryAfterS: 1,
   }),
+  metricsElsewhere: (): ApiError => ({
+    status: 404,
+    message: "Where callers are listed, metrics are served at HEADGATE_PORT only, and the gateway's state at its admin port",
+    type: "invalid_request_error",
+    param: null,
+    code: "metrics_elsewhere",
+  }),
   stopping: (): ApiError => ({
     status: 503,
     message: "This gateway is stopping",

@@ -15,8 +15,36 @@ const hopByHop = new Set([
 ]);
 /** Replaced by the gateway or meaningless upstream. The encoding is asked for as identity, so that the answer can be read for the log. */
 const replaced = new Set(["host", "content-length", "expect", "accept-encoding", "content-encoding"]);
-/** Carry the caller's credentials for this gateway, not for the upstream. */
-const credentials = new Set(["authorization", "api-key", "x-api-key", "cookie"]);
+/** The caller's own keys for the upstream: they go on where the configuration passes keys through. */
+const keys = new Set(["authorization", "api-key", "x-api-key", "openai-organization", "openai-project"]);
+/** Say who the caller is, or prove it, to what stands before this gateway: nothing that a third party should hear. */
+const privateNames =
+  /cookie|token|secret|password|credential|assertion|jwt|signature|session|^authorization|^x-authorization|-key$|-auth$|^x-amz-|^x-auth-|^x-ms-|^x-real-ip$|^x-client-ip$|^true-client-ip$|^forwarded$|^x-forwarded|^x-original-|^cf-|^via$|^from$/;
+/** Named like a secret, and none. */
+const harmless = new Set(["idempotency-key"]);
+
+/** Decided once for each name: a call brings the same few as the one before. */
+type Decision = "pass" | "key" | "drop";
+const decisions = new WeakMap<UpstreamConfig, Map<string, Decision>>();
+/** Names come from callers: whoever sends ever new ones may not fill the memory. */
+const MOST_NAMES = 1_000;
+
+function decide(name: string, { forwardHeaders, dropHeaders }: UpstreamConfig): Decision {
+  if (hopByHop.has(name) || replaced.has(name) || name.startsWith("x-headgate-") || dropHeaders.includes(name)) return "drop";
+  if (forwardHeaders.includes(name)) return "pass";
+  if (keys.has(name)) return "key";
+  return privateNames.test(name) && !harmless.has(name) ? "drop" : "pass";
+}
+
+function decisionOf(name: string, upstream: UpstreamConfig): Decision {
+  const known = decisions.get(upstream) ?? new Map<string, Decision>();
+  if (known.size === 0) decisions.set(upstream, known);
+  const before = known.get(name);
+  if (before !== undefined) return before;
+  const decision = decide(name, upstream);
+  if (known.size < MOST_NAMES) known.set(name, decision);
+  return decision;
+}
 
 /** Headers that the `Connection` header declares to be hop-by-hop too. */
 function connectionOptions(headers: IncomingHttpHeaders): ReadonlySet<string> {
@@ -38,8 +66,9 @@ export function upstreamHeaders(
   const passesKeys = apiKey === null && upstream.passThroughKeys;
   for (const name of Object.keys(caller)) {
     const value = caller[name];
-    if (value === undefined || hopByHop.has(name) || replaced.has(name) || name.startsWith("x-headgate-") || listed.has(name)) continue;
-    if (credentials.has(name) && !(passesKeys && name !== "cookie")) continue;
+    if (value === undefined || listed.has(name)) continue;
+    const decision = decisionOf(name, upstream);
+    if (decision === "drop" || (decision === "key" && !passesKeys)) continue;
     headers[name] = value;
   }
   headers["content-type"] = "application/json";

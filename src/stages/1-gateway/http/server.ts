@@ -72,9 +72,11 @@ export function gatewayServer(deps: ServerDeps): Server {
     if (path === "/readyz") {
       return (response) => {
         const state = deps.readiness();
-        sendJson(response, state.ready ? 200 : 503, state);
+        // Routes, versions and epochs are not for callers that may see some routes only, and know no arm.
+        sendJson(response, state.ready ? 200 : 503, deps.serve.callers.areListed ? { ready: state.ready } : state);
       };
     }
+    if (path === "/metrics" && deps.serve.callers.areListed) return (response) => sendError(response, apiErrors.metricsElsewhere());
     if (path === "/metrics") return (response) => guarded(answerMetrics(response, deps.metrics), response);
     if (path === "/v1/models" || path.startsWith("/v1/models/")) return (response) => answerModels(request, response, { path, deps });
     return null;

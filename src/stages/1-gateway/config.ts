@@ -10,6 +10,7 @@ import { KnownError } from "../../errors/known-error.ts";
 import type { CallerConfig } from "./access/callers.ts";
 import { callersOf } from "./access/schema.ts";
 import type { ConversationsOptions } from "./call/conversations.ts";
+import type { ShadowLimits } from "./call/shadow-budget.ts";
 import { type GatewayFile, gatewayFile } from "./gateway-file.ts";
 import { compileSlices } from "./slice-schema.ts";
 import { type UpstreamConfig, upstreamConfig } from "./upstream-config.ts";
@@ -85,7 +86,7 @@ export interface GatewayConfig {
   readonly maxAnswerBytesInFlight: number;
   readonly uploads: GatewayFile["uploads"];
   readonly callerIdleMs: number;
-  readonly shadow: { readonly maxInFlight: number };
+  readonly shadow: ShadowLimits & { readonly maxInFlight: number };
   readonly log: { readonly off: boolean; readonly maxRecords: number; readonly maxBytes: number; readonly spoolMaxBytes: number };
 }
 
@@ -122,7 +123,8 @@ function resolve(path: string, file: GatewayFile, env: Env): GatewayConfig {
     accessLog: file.accessLog,
     conversations: file.conversations,
   };
-  const limits = { maxInFlight, maxBodyBytesInFlight, maxAnswerBytesInFlight, uploads, callerIdleMs, shadow };
+  const budget = { maxPerMinute: shadow.maxPerMinute ?? null, maxUsdPerHour: shadow.maxUsdPerHour ?? null };
+  const limits = { maxInFlight, maxBodyBytesInFlight, maxAnswerBytesInFlight, uploads, callerIdleMs, shadow: { ...shadow, ...budget } };
   return { data, admin, upstreams: new Map(upstreams), routes: new Map(routes), defaults, ...access, subject, ...limits, log };
 }
 

@@ -172,7 +172,17 @@ export const gatewayFile = z
       .describe("bodies that come slowly or not at all"),
     callerIdleMs: durationMs(60_000, "a caller that takes nothing of its answer for so long is left; its call is cancelled"),
     shadow: z
-      .strictObject({ maxInFlight: z.int().min(0).max(1_000_000).default(64).describe("mirrored calls at the same time; more are dropped") })
+      .strictObject({
+        maxInFlight: z.int().min(0).max(1_000_000).default(64).describe("mirrored calls at the same time; more are dropped"),
+        maxPerMinute: z.int().min(1).max(10_000_000).optional().describe("mirrored calls in a minute; more are dropped; absent: no limit"),
+        maxUsdPerHour: z
+          .number()
+          .min(0)
+          .optional()
+          .describe(
+            "cost of mirrored calls in an hour, USD, as their upstream reports it or its prices say; when it is spent, calls are not mirrored; absent: no limit",
+          ),
+      })
       .prefault({}),
     log: z
       .preprocess(

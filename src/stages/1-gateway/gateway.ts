@@ -117,7 +117,7 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
     (route) => routes.effective(route)?.routeTable.table.schemaCheck,
     schemaForms(checkCompilers((about) => log.warn(about, "a schema or pattern takes too long: its answers are not checked"))),
   );
-  const mirror = new Mirror({ upstreams, routes, recorder, log, clock, metrics, maxInFlight: config.shadow.maxInFlight, checkWhole });
+  const mirror = new Mirror({ upstreams, routes, recorder, log, clock, metrics, limits: config.shadow, checkWhole });
   const serve = new Serve({ ...options, upstreams, routes, inFlight, uploads, recorder, mirror, checkWhole, clock, metrics });
   const unwatchCallers = watchedCallers(options, serve, metrics);
   const unwatch = () => {

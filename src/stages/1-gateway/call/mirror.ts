@@ -2,15 +2,17 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Logger } from "pino";
 import { type Assignment, assignShadow } from "../../../domain/routing/assign.ts";
 import type { EffectiveTable } from "../../../domain/routing/effective-table.ts";
+import { steadyNowMs } from "../../../runtime/steady-clock.ts";
 import { addTrace, upstreamHeaders } from "../http/headers.ts";
 import type { EventClock } from "../log/event-clock.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { once } from "./attempts.ts";
 import { exchange, nowhere } from "./exchange.ts";
-import { type Call, recordOf, type Twin } from "./record.ts";
+import { type Call, type CallRecord, recordOf, type Twin } from "./record.ts";
 import type { Recorder } from "./recorder.ts";
 import { uuidv7 } from "./request-id.ts";
+import { ShadowBudget, type ShadowLimits } from "./shadow-budget.ts";
 import type { Upstream } from "./upstream.ts";
 import { asksForUsage, upstreamBody } from "./upstream-request.ts";
 import type { CheckWhole } from "./whole-checks.ts";
@@ -48,7 +50,7 @@ export interface MirrorDeps {
   readonly log: Logger;
   readonly clock: EventClock;
   readonly metrics: GatewayMetrics;
-  readonly maxInFlight: number;
+  readonly limits: ShadowLimits & { readonly maxInFlight: number };
   readonly checkWhole: CheckWhole;
 }
 
@@ -60,10 +62,14 @@ export interface MirrorDeps {
 export class Mirror {
   readonly #deps: MirrorDeps;
   readonly #running = new Set<Running>();
+  readonly #budget: ShadowBudget;
+  /** Models of which a mirrored call had no known cost, as far as that was told. */
+  readonly #unpriced = new Set<string>();
   #stopped = false;
 
   constructor(deps: MirrorDeps) {
     this.#deps = deps;
+    this.#budget = new ShadowBudget(deps.limits, steadyNowMs);
   }
 
   get inFlight(): number {
@@ -95,7 +101,7 @@ export class Mirror {
 
   #begin(served: Served, assignment: Assignment): Running | null {
     const { call } = served;
-    const { metrics, upstreams, maxInFlight } = this.#deps;
+    const { metrics, upstreams, limits } = this.#deps;
     if (this.#stopped || !this.#isWanted(call.route, assignment)) return null;
     const upstream = upstreams.get(assignment.version.upstream);
     if (upstream === undefined) return null;
@@ -104,8 +110,12 @@ export class Mirror {
       metrics.shadows.inc({ route: call.route, result: "stateful" });
       return null;
     }
-    if (this.#running.size >= maxInFlight) {
+    if (this.#running.size >= limits.maxInFlight) {
       metrics.shadows.inc({ route: call.route, result: "dropped" });
+      return null;
+    }
+    if (!this.#budget.take()) {
+      metrics.shadows.inc({ route: call.route, result: "over_budget" });
       return null;
     }
     const running = { route: call.route, assignment, abort: new AbortController(), twin: Promise.withResolvers<Twin | null>() };
@@ -113,6 +123,16 @@ export class Mirror {
     // Not in the turn in which the caller gets its bytes: they go out first.
     setImmediate(() => void this.#send(served, running, upstream));
     return running;
+  }
+
+  /** Counts what a mirrored call cost; tells once of each model when that is not known and there is a budget that should count it. */
+  #spent({ costUsd, status, upstream, upstreamModel }: CallRecord): void {
+    const { limits, log } = this.#deps;
+    this.#budget.spent(costUsd);
+    const model = `${upstream}/${upstreamModel}`;
+    if (costUsd !== null || status !== "ok" || limits.maxUsdPerHour === null || this.#unpriced.has(model)) return;
+    this.#unpriced.add(model);
+    log.warn({ upstream, model: upstreamModel }, "shadow.maxUsdPerHour cannot count this model's calls: its upstream reports no cost and has no price for it");
   }
 
   #cancel({ abort, twin }: Running): void {
@@ -156,6 +176,7 @@ export class Mirror {
       const about = { exchanged: once(exchanged), upstream, twin, checkWhole };
       const record = recorder.record(call, () => recordOf(call, assignment, about));
       metrics.shadows.inc({ route: call.route, result: record === null ? "failed" : "completed" });
+      if (record !== null) this.#spent(record);
     } catch (error) {
       // Nobody waits for a mirror: what goes wrong in it must not reach further than here.
       log.error({ err: error, requestId: call.requestId }, "a mirrored call failed in the gateway itself");

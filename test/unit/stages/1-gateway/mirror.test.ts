@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { describe, it, type TestContext } from "node:test";
+import { pino } from "pino";
 import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
+import { ShadowBudget } from "../../../../src/stages/1-gateway/call/shadow-budget.ts";
 import type { RoutingTable } from "../../../../topics/index.ts";
 import { tableWith } from "../../domain/routing/table-fixture.ts";
 import { answerJson, ask, completion, fileFor, testGateway, testUpstream, until } from "./harness.ts";
@@ -32,6 +34,59 @@ async function held(t: TestContext, about: { readonly extra?: string; readonly t
   const stream = (signal?: AbortSignal) => gateway.chat(ask("hi", { stream: true }), signal === undefined ? {} : { signal });
   return { one, two, served, gateway, result, inFlight, stream };
 }
+
+describe("the budget of mirrors", () => {
+  it("lets so many begin in a minute", async (t) => {
+    const { served, gateway, result, stream } = await held(t, { extra: "shadow: { maxPerMinute: 2 }\n" });
+    for (let i = 0; i < 4; i++) {
+      const response = await stream();
+      served[i]?.end(done);
+      await response.text();
+    }
+    await until("all calls and two mirrors are recorded", () => gateway.log.calls().length === 6);
+    assert.deepEqual([await result("completed"), await result("over_budget"), await result("dropped")], [2, 2, 0]);
+  });
+
+  it("stops when what they cost in an hour is spent, and says which model it cannot count", async (t) => {
+    const [one, two] = [await testUpstream(t), await testUpstream(t)];
+    const told: string[] = [];
+    const logger = pino({ level: "warn" }, { write: (line: string) => void told.push(line) });
+    const yaml = fileFor(one, two, "shadow: { maxUsdPerHour: 0.0001 }\n");
+    const priced = yaml.replace(
+      `two: { baseUrl: "${two.url}" }`,
+      `two: { baseUrl: "${two.url}", prices: { model-b: { inputPerMillion: 2, outputPerMillion: 10 } } }`,
+    );
+    const gateways = [await testGateway(t, priced, { logger }), await testGateway(t, yaml, { logger })];
+    const shadows = [];
+    for (const gateway of gateways) {
+      gateway.log.tables.routing.put("support-answer", tableWith({ ranges: everybodyOnBaseline, shadowPpm: 1_000_000, phase: "shadow", step: -1 }));
+      const mirrored = () => gateway.log.calls().filter(({ exposure }) => exposure === "shadow").length;
+      for (let i = 0; i < 4; i++) {
+        await (await gateway.chat(ask())).text();
+        // Two mirrors of 52 millionths of a dollar each are more than there is.
+        await until("its mirror is over", () => mirrored() === Math.min(i + 1, gateway === gateways[0] ? 2 : 4));
+      }
+      await until("all calls are recorded", () => gateway.log.calls().filter(({ exposure }) => exposure === "served").length === 4);
+      shadows.push(mirrored());
+    }
+    assert.deepEqual(shadows, [2, 4]);
+    assert.equal(told.filter((line) => line.includes("maxUsdPerHour")).length, 1);
+  });
+
+  it("is there again when time has passed", () => {
+    let nowMs = 0;
+    const budget = new ShadowBudget({ maxPerMinute: null, maxUsdPerHour: 1 }, () => nowMs);
+    budget.spent(0.6);
+    nowMs = 30 * 60_000;
+    budget.spent(0.5);
+    budget.spent(null);
+    assert.equal(budget.take(), false);
+    nowMs = 59 * 60_000 + 59_999;
+    assert.equal(budget.take(), false);
+    nowMs = 60 * 60_000;
+    assert.equal(budget.take(), true);
+  });
+});
 
 describe("the mirror of a stream", () => {
   it("is asked while the caller's stream still runs, and is recorded with how that ended", async (t) => {

@@ -32,6 +32,8 @@ const gatewayFile = z.object({
       apiKeyFile: z.string().optional(),
       passThroughKeys: z.boolean().optional(),
       headers: z.record(z.string(), z.string()).optional(),
+      apiKeyHeader: z.string().optional(),
+      tls: z.record(z.string(), z.string()).optional(),
     }),
   ),
   routes: z

@@ -8,6 +8,8 @@ export interface EjectedUpstream {
   readonly apiKeyFile?: string | undefined;
   readonly passThroughKeys?: boolean | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly apiKeyHeader?: string | undefined;
+  readonly tls?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface Ejection {
@@ -62,7 +64,7 @@ function asLiteLlm({ route, version, upstream }: Ejection): Ejected {
     model: `openai/${version.model}`,
     api_base: upstream.baseUrl,
     api_key: keyVariable(version.upstream, upstream) === null ? "none" : `os.environ/${keyVariable(version.upstream, upstream)}`,
-    ...(Object.keys(upstream.headers ?? {}).length === 0 ? {} : { extra_headers: upstream.headers }),
+    ...(Object.keys(upstream.headers ?? {}).length === 0 ? {} : { extra_headers: shownHeaders(upstream) }),
     ...set,
     ...(dropped.length === 0 ? {} : { additional_drop_params: dropped }),
   };
@@ -90,7 +92,7 @@ function asEnvironment({ route, version, upstream }: Ejection): Ejected {
     client: [
       `model ${route} becomes ${version.model} (the SDKs read no OPENAI_MODEL: your code does); x-headgate-* headers may go`,
       ...keyHint(version.upstream, upstream),
-      ...Object.entries(upstream.headers ?? {}).map(([name, value]) => `every call sends the header ${name}: ${value}`),
+      ...Object.entries(shownHeaders(upstream)).map(([name, value]) => `every call sends the header ${name}: ${value}`),
       ...entries.map(([name, value]) => (value === null ? `no call sends ${name}` : `every call sends ${name}: ${JSON.stringify(value)}`)),
       ...systemHint(version),
     ],
@@ -107,7 +109,26 @@ function keyVariable(name: string, upstream: EjectedUpstream): string | null {
   return upstream.apiKeyFile === undefined ? null : `${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}_API_KEY`;
 }
 
+/** Headers whose values may be secrets: what is printed goes into terminals and tickets. */
+const SECRET_NAME = /auth|key|token|secret|cookie|password|credential|signature/i;
+
+const shownHeaders = ({ headers = {} }: EjectedUpstream): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, SECRET_NAME.test(name) ? `<as in the gateway's file>` : value]));
+
+/** What cannot be said in another's configuration without knowing more of it. */
+function connectionHint({ apiKeyHeader = "authorization", tls }: EjectedUpstream): string[] {
+  const isUsual = apiKeyHeader.toLowerCase() === "authorization";
+  return [
+    ...(isUsual ? [] : [`the key goes in the header ${apiKeyHeader}, as it is, and not as a bearer token`]),
+    ...(tls === undefined ? [] : [`the connection needs what \`tls\` of the gateway's file says: ${Object.keys(tls).join(", ")}`]),
+  ];
+}
+
 function keyHint(name: string, upstream: EjectedUpstream): string[] {
+  return [...ownKeyHint(name, upstream), ...connectionHint(upstream)];
+}
+
+function ownKeyHint(name: string, upstream: EjectedUpstream): string[] {
   if (upstream.apiKeyFile !== undefined) return [`${keyVariable(name, upstream)} holds what is in ${upstream.apiKeyFile}`];
   if (upstream.passThroughKeys === true) return ["callers sent their own keys on to the upstream: they go on to need them"];
   return [];

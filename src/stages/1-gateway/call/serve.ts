@@ -8,7 +8,7 @@ import { assignPinned, pinOf } from "../access/pin.ts";
 import type { GatewayConfig } from "../config.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
-import { headerOf, upstreamHeaders } from "../http/headers.ts";
+import { textHeaderOf, upstreamHeaders } from "../http/headers.ts";
 import { isTooDeep, MOST_LEVELS } from "../http/json-depth.ts";
 import { type Uploads, unreadBody } from "../http/uploads.ts";
 import type { EventClock } from "../log/event-clock.ts";
@@ -218,7 +218,7 @@ export class Serve {
       slices: slicesOf(config.slices, { route, request, headers }),
       turn,
       conversation: this.#conversations.of({ route, request, subject, turn, requestId }),
-      reference: headerOf(headers, "x-headgate-reference") ?? null,
+      reference: textHeaderOf(headers, "x-headgate-reference") ?? null,
       startedAtMs: clock.nowMs(),
       caller: caller.name,
       pin,

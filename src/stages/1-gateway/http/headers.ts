@@ -107,3 +107,16 @@ export function headerOf(headers: IncomingHttpHeaders, name: string): string | u
   const first = Array.isArray(value) ? value[0] : value;
   return first === undefined || first === "" ? undefined : first;
 }
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** The same for a header that holds a text: Node reads headers as Latin-1, and callers write UTF-8. What is not that stays as it is. */
+export function textHeaderOf(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = headerOf(headers, name);
+  if (value === undefined || /^[\x20-\x7e]*$/.test(value)) return value;
+  try {
+    return utf8.decode(Buffer.from(value, "latin1"));
+  } catch {
+    return value;
+  }
+}

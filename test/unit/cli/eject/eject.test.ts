@@ -56,6 +56,17 @@ describe("headgate eject", () => {
     assert.match(client.join("\n"), /support-answer becomes gpt-b[\s\S]*x-team: search[\s\S]*temperature: 0[\s\S]*no call sends top_p[\s\S]*system message/);
   });
 
+  it("shows no header that may hold a secret, and says what it cannot carry over", () => {
+    const headers = { "x-team": "search", "X-Proxy-Token": "s3cret" };
+    const upstream = { ...about.upstream, apiKeyHeader: "api-key", tls: { caFile: "/etc/ca.pem" }, headers };
+    for (const format of ["litellm", "env"] as const) {
+      const { text, client } = ejectAs(format, { ...about, upstream });
+      const all = [text, ...client].join("\n");
+      assert.ok(!all.includes("s3cret") && all.includes("<as in the gateway's file>") && all.includes("search"), all);
+      assert.match(all, /in the header api-key[\s\S]*`tls`[^\n]*caFile/);
+    }
+  });
+
   it("without Kafka takes the version of the file, which may hold more than eject knows", async () => {
     const cli = fakeCli({ files: { "gateway.yaml": gatewayFile } });
     assert.equal(await run(["eject", "support-answer", "--offline", "--format", "env", "--config", "gateway.yaml"], cli), 0);

@@ -34,7 +34,11 @@ describe("a proxied call", () => {
     const format = { type: "json_object" };
     const body = ask("hi", { user: "u-1", response_format: format });
     const response = await gateway.chat(body, {
-      headers: { "x-headgate-reference": "42", "x-headgate-slices": "long", traceparent: `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01` },
+      headers: {
+        "x-headgate-reference": Buffer.from("42 °", "utf8").toString("latin1"),
+        "x-headgate-slices": "long",
+        traceparent: `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`,
+      },
     });
     await response.text();
     await until("the call is recorded", () => gateway.log.calls().length === 1);
@@ -85,7 +89,7 @@ describe("a proxied call", () => {
       requestBody: JSON.stringify(body),
       responseBody: JSON.stringify(completion("hello")),
       responseFormat: JSON.stringify(format),
-      reference: "42",
+      reference: "42 °",
       twin: null,
     });
   });

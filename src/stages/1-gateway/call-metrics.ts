@@ -1,4 +1,4 @@
-import { Counter, Histogram, type Metric, type Registry } from "prom-client";
+import { Counter, type Metric, type Registry } from "prom-client";
 import type { CallRecord } from "./call/record.ts";
 
 const seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
@@ -7,41 +7,69 @@ const tokens = Array.from({ length: 14 }, (_, i) => 4 ** i);
 
 type Labels = Readonly<Record<string, string>>;
 
+/** What was observed of one series, by bucket. */
+class Observed {
+  readonly labels: Labels;
+  readonly #bounds: readonly number[];
+  /** One more than bounds: what lies above the last. */
+  readonly #counts: number[];
+  #sum = 0;
+
+  constructor(labels: Labels, bounds: readonly number[]) {
+    this.labels = labels;
+    this.#bounds = bounds;
+    this.#counts = Array.from({ length: bounds.length + 1 }, () => 0);
+  }
+
+  observe(value: number): void {
+    let bucket = 0;
+    while (bucket < this.#bounds.length && value > (this.#bounds[bucket] ?? 0)) bucket++;
+    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
+    this.#sum += value;
+  }
+
+  /** As the registry writes them: how many were at most each bound, the sum and the count. */
+  values(name: string) {
+    let count = 0;
+    const buckets = this.#counts.map((inBucket, i) => {
+      count += inBucket;
+      return { labels: { le: this.#bounds[i] ?? "+Inf", ...this.labels }, value: count, metricName: `${name}_bucket` };
+    });
+    const { labels } = this;
+    return [...buckets, { labels, value: this.#sum, metricName: `${name}_sum` }, { labels, value: count, metricName: `${name}_count` }];
+  }
+}
+
 /**
  * A histogram with labels whose series are looked up once and then kept by whoever observes: finding a series by its labels, as prom-client does for
- * every observation, costs more than the observation. Each series is a histogram of prom-client's without labels; they are put together when somebody
- * asks.
+ * every observation, costs more than all else that is counted of a call.
  */
 class SeriesHistogram {
   readonly type = "histogram";
   readonly aggregator = "sum";
   readonly name: string;
   readonly help: string;
-  readonly #buckets: number[];
-  readonly #series: { readonly labels: Labels; readonly histogram: Histogram }[] = [];
+  readonly #bounds: readonly number[];
+  readonly #series: Observed[] = [];
 
-  constructor(about: { readonly name: string; readonly help: string; readonly buckets: number[] }, registry: Registry) {
+  /** @param about `buckets`: upper bounds, ascending */
+  constructor(about: { readonly name: string; readonly help: string; readonly buckets: readonly number[] }, registry: Registry) {
     this.name = about.name;
     this.help = about.help;
-    this.#buckets = about.buckets;
+    this.#bounds = about.buckets;
     // The registry only ever calls `get`.
     registry.registerMetric(this as unknown as Metric);
   }
 
-  series(labels: Labels): Histogram {
-    const histogram = new Histogram({ name: this.name, help: this.help, buckets: this.#buckets, registers: [] });
-    this.#series.push({ labels, histogram });
-    return histogram;
+  series(labels: Labels): Observed {
+    const observed = new Observed(labels, this.#bounds);
+    this.#series.push(observed);
+    return observed;
   }
 
   async get() {
     const { name, help, type, aggregator } = this;
-    const all = await Promise.all(
-      this.#series.map(async ({ labels, histogram }) =>
-        (await histogram.get()).values.map((value) => ({ ...value, labels: { ...labels, ...value.labels }, metricName: value.metricName ?? name })),
-      ),
-    );
-    return { name, help, type, aggregator, values: all.flat() };
+    return { name, help, type, aggregator, values: this.#series.flatMap((observed) => observed.values(name)) };
   }
 }
 
@@ -50,10 +78,10 @@ interface Series {
   readonly labels: Labels;
   /** Calls by status since they were last asked for. */
   readonly calls: Map<string, number>;
-  readonly duration: Histogram;
-  ttft: Histogram | null;
-  input: Histogram | null;
-  output: Histogram | null;
+  readonly duration: Observed;
+  ttft: Observed | null;
+  input: Observed | null;
+  output: Observed | null;
 }
 
 /** What is counted of every call: the one place where counting is on the way of each. */

@@ -5,6 +5,7 @@ import { addTrace, upstreamHeaders } from "../http/headers.ts";
 import { type Attempted, askVersion } from "./attempts.ts";
 import type { Sink } from "./exchange.ts";
 import { HoldingSink } from "./holding-sink.ts";
+import type { Leaving } from "./leaving.ts";
 import type { Call } from "./record.ts";
 import type { Upstream } from "./upstream.ts";
 import { asksForUsage, upstreamBody } from "./upstream-request.ts";
@@ -34,7 +35,7 @@ export interface AnswerDeps {
 export interface AnswerAbout {
   readonly assignment: Assignment;
   readonly headers: IncomingHttpHeaders;
-  readonly signal: AbortSignal;
+  readonly leaving: Leaving;
   readonly sink: Sink;
   /** The baseline answers instead, under this assignment; told before the sink gets its answer. */
   readonly onShield: (assignment: Assignment) => void;
@@ -46,16 +47,16 @@ export interface AnswerAbout {
  */
 export async function answer(deps: AnswerDeps, call: Call, about: AnswerAbout): Promise<Answered> {
   const startedAt = performance.now();
-  const ask = async (assignment: Assignment, isShielded: boolean): Promise<Served & { readonly sink: HoldingSink }> => {
+  const ask = (assignment: Assignment, isShielded: boolean) => {
     const { version } = assignment;
     const upstream = deps.upstreamOf(version);
     const sink = new HoldingSink(about.sink, isShielded || upstream.config.retries.on.includes("reset"));
     const hidesUsage = asksForUsage(call.endpoint, call.request, upstream.config);
     const body = upstreamBody(call, version, hidesUsage);
     const headers = addTrace(upstreamHeaders(about.headers, upstream), call);
-    const toUpstream = { endpoint: call.endpoint, headers, body, hidesUsage, signal: about.signal, sink };
-    const exchanged = await askVersion(upstream, toUpstream, { version: version.name, mayRepeat: () => deps.stillServes(call, version), startedAt });
-    return { assignment, upstream, exchanged, sink };
+    const toUpstream = { endpoint: call.endpoint, headers, body, hidesUsage, leaving: about.leaving, sink };
+    const asked = askVersion(upstream, toUpstream, { version: version.name, mayRepeat: () => deps.stillServes(call, version), startedAt });
+    return { upstream, sink, asked };
   };
 
   const { assignment } = about;
@@ -65,16 +66,18 @@ export async function answer(deps: AnswerDeps, call: Call, about: AnswerAbout): 
   // What another upstream has stored cannot be asked of the baseline's.
   const isTied = baseline?.upstream !== assignment.version.upstream && call.endpoint.statefulBy(call.request) !== null;
   const replacement = isSame || isTied ? null : baseline;
-  const assigned = await ask(assignment, replacement !== null);
+  const { upstream, sink, asked } = ask(assignment, replacement !== null);
+  const assigned = { assignment, upstream, exchanged: await asked };
   const { status, failure } = assigned.exchanged;
-  if (replacement !== null && (status === "error" || status === "timeout") && !assigned.sink.isShown) {
+  if (replacement !== null && (status === "error" || status === "timeout") && !sink.isShown) {
     // Nobody's evidence: the subject belongs to the candidate's arm.
     const instead = { ...assignment, version: replacement, arm: "none", samplePpm: 0 } as const;
     about.onShield(instead);
-    const shield = await ask(instead, false);
-    if (shield.exchanged.failure === null) await shield.sink.release();
+    const other = ask(instead, false);
+    const shield = { assignment: instead, upstream: other.upstream, exchanged: await other.asked };
+    if (shield.exchanged.failure === null) await other.sink.release();
     return { assigned, shield };
   }
-  if (failure === null && status !== "cancelled") await assigned.sink.release();
+  if (failure === null && status !== "cancelled") await sink.release();
   return { assigned, shield: null };
 }

@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fullJitterMs, retryAfterMs } from "../../../domain/judging/retry-delay.ts";
 import { headerOf } from "../http/headers.ts";
 import type { RetryPolicy } from "../upstream-config.ts";
@@ -65,29 +64,25 @@ function overloaded({ config: { name, maxInFlight } }: Upstream): Attempted {
  */
 export async function askVersion(upstream: Upstream, call: Asking, about: AskAbout): Promise<Attempted> {
   if (!upstream.enter()) return overloaded(upstream);
-  try {
-    return await attempt(upstream, call, about);
-  } finally {
-    upstream.leave();
-  }
-}
-
-async function attempt(upstream: Upstream, call: Asking, about: AskAbout): Promise<Attempted> {
   const { retries, timeouts } = upstream.config;
   const { startedAt } = about;
   const budget = upstream.budgetOf(about.version);
   budget.deposit();
-  let attempts = 1;
-  let exchanged = await exchange(upstream, call, startedAt);
-  const firstErrorType = failedAs(exchanged);
-  while (!call.sink.isShown && exchanged.status !== "cancelled") {
-    const waitMs = pauseMs(retries, { exchanged, headers: call.sink.headers, attempts });
-    if (waitMs === null || performance.now() - startedAt + waitMs >= timeouts.totalMs || !budget.withdraw()) break;
-    await sleep(waitMs, undefined, { signal: call.signal }).catch(() => undefined);
-    if (call.signal.aborted || !about.mayRepeat()) break;
-    call.sink.discard();
-    attempts++;
-    exchanged = await exchange(upstream, call, startedAt);
+  try {
+    let attempts = 1;
+    let exchanged = await exchange(upstream, call, startedAt);
+    const firstErrorType = failedAs(exchanged);
+    while (!call.sink.isShown && exchanged.status !== "cancelled") {
+      const waitMs = pauseMs(retries, { exchanged, headers: call.sink.headers, attempts });
+      if (waitMs === null || performance.now() - startedAt + waitMs >= timeouts.totalMs || !budget.withdraw()) break;
+      await call.leaving.pause(waitMs);
+      if (call.leaving.hasLeft || !about.mayRepeat()) break;
+      call.sink.discard();
+      attempts++;
+      exchanged = await exchange(upstream, call, startedAt);
+    }
+    return { ...exchanged, attempts, firstErrorType };
+  } finally {
+    upstream.leave();
   }
-  return { ...exchanged, attempts, firstErrorType };
 }

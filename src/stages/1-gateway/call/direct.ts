@@ -4,6 +4,7 @@ import type { Endpoint } from "../endpoints/endpoint.ts";
 import { askVersion } from "./attempts.ts";
 import type { Exchanged, Sink } from "./exchange.ts";
 import { HoldingSink } from "./holding-sink.ts";
+import type { Leaving } from "./leaving.ts";
 import type { Upstream } from "./upstream.ts";
 import { upstreamBody } from "./upstream-request.ts";
 
@@ -30,14 +31,14 @@ export async function answerDirectly(
     readonly text: string;
     readonly request: JsonObject;
     readonly headers: OutgoingHttpHeaders;
-    readonly signal: AbortSignal;
+    readonly leaving: Leaving;
     readonly sink: Sink;
   },
 ): Promise<Exchanged> {
-  const { endpoint, headers, signal } = call;
+  const { endpoint, headers, leaving } = call;
   const unversioned = { name: "", upstream: upstream.config.name, model, parameters: {}, systemTemplate: null };
   const sink = new HoldingSink(call.sink, upstream.config.retries.on.includes("reset"));
-  const toUpstream = { endpoint, headers, body: upstreamBody(call, unversioned, false), hidesUsage: false, signal, sink };
+  const toUpstream = { endpoint, headers, body: upstreamBody(call, unversioned, false), hidesUsage: false, leaving, sink };
   const exchanged = await askVersion(upstream, toUpstream, { version: "", mayRepeat: () => true, startedAt: performance.now() });
   if (exchanged.failure === null && exchanged.status !== "cancelled") await sink.release();
   return exchanged;

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type Collected, type Collector, collectorFor, isReadableStream, UNREADABLE } from "./collect.ts";
+import type { Leaving } from "./leaving.ts";
 import type { Upstream } from "./upstream.ts";
 import { noAnswer } from "./usage.ts";
 
@@ -43,8 +44,8 @@ export interface ToUpstream {
   readonly body: Buffer | string;
   /** The usage of a stream is read and not passed on: the caller did not ask for it. */
   readonly hidesUsage: boolean;
-  /** Aborted when nobody waits for the answer any more. */
-  readonly signal: AbortSignal;
+  /** Tells when nobody waits for the answer any more. */
+  readonly leaving: Leaving;
 }
 
 /** A receiver that took nothing for so long is the reason for what becomes of its call, ms. */
@@ -100,7 +101,7 @@ function statusOf(httpStatus: number, collected: Collected): { status: "ok" | "e
 
 /**
  * Makes one call to an upstream and passes its response on, byte for byte, while it is gathered for the log; of a stream whose usage the
- * caller did not ask for (`hidesUsage`), without that. Never throws: whatever happens is the result. `signal` is the caller's leaving; the
+ * caller did not ask for (`hidesUsage`), without that. Never throws: whatever happens is the result. `leaving` is the caller's; the
  * total time is bounded here, the rest of the timeouts by the pool.
  *
  * @param startedAt from when times are counted, on the clock of `performance`: the start of the first attempt
@@ -118,7 +119,6 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #call: ToUpstream & { readonly sink: Sink };
   readonly #startedAt: number;
   readonly #resolve: (exchanged: Exchanged) => void;
-  readonly #onLeft = () => this.#stop("caller");
   #timer: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | null = null;
   #collector: Collector | null = null;
@@ -143,12 +143,12 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   start(): void {
-    const { signal } = this.#call;
-    if (signal.aborted) {
+    const { leaving } = this.#call;
+    if (leaving.hasLeft) {
       this.#stop("caller");
       return;
     }
-    signal.addEventListener("abort", this.#onLeft, { once: true });
+    leaving.listen(() => this.#stop("caller"));
     this.#armTotal();
     try {
       this.#upstream.send(this.#call, this);
@@ -288,7 +288,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#isSettled = true;
     this.#upstream.memory.give(this.#kept);
     clearTimeout(this.#timer);
-    this.#call.signal.removeEventListener("abort", this.#onLeft);
+    this.#call.leaving.listen(null);
     this.#resolve(exchanged);
   }
 }

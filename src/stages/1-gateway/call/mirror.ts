@@ -9,6 +9,7 @@ import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { once } from "./attempts.ts";
 import { exchange, nowhere } from "./exchange.ts";
+import { Leaving } from "./leaving.ts";
 import { type Call, type CallRecord, recordOf, type Twin } from "./record.ts";
 import type { Recorder } from "./recorder.ts";
 import { uuidv7 } from "./request-id.ts";
@@ -38,7 +39,7 @@ export interface Mirroring {
 interface Running {
   readonly route: string;
   readonly assignment: Assignment;
-  readonly abort: AbortController;
+  readonly leaving: Leaving;
   /** The served side, once it is known; null: there will be no record. */
   readonly twin: PromiseWithResolvers<Twin | null>;
 }
@@ -118,7 +119,7 @@ export class Mirror {
       metrics.shadows.inc({ route: call.route, result: "over_budget" });
       return null;
     }
-    const running = { route: call.route, assignment, abort: new AbortController(), twin: Promise.withResolvers<Twin | null>() };
+    const running = { route: call.route, assignment, leaving: new Leaving(), twin: Promise.withResolvers<Twin | null>() };
     this.#running.add(running);
     // Not in the turn in which the caller gets its bytes: they go out first.
     setImmediate(() => void this.#send(served, running, upstream));
@@ -135,9 +136,9 @@ export class Mirror {
     log.warn({ upstream, model: upstreamModel }, "shadow.maxUsdPerHour cannot count this model's calls: its upstream reports no cost and has no price for it");
   }
 
-  #cancel({ abort, twin }: Running): void {
+  #cancel({ leaving, twin }: Running): void {
     twin.resolve(null);
-    abort.abort();
+    leaving.leave();
   }
 
   /** Stops mirrors that the newest table, brake or staleness no longer allows. */
@@ -159,7 +160,7 @@ export class Mirror {
 
   async #send(served: Served, running: Running, upstream: Upstream): Promise<void> {
     const { clock, metrics, log, recorder, checkWhole } = this.#deps;
-    const { assignment, abort } = running;
+    const { assignment, leaving } = running;
     const startedAtMs = clock.nowMs();
     const call: Call = { ...served.call, requestId: uuidv7(startedAtMs), startedAtMs };
     try {
@@ -167,7 +168,7 @@ export class Mirror {
       const body = upstreamBody(call, assignment.version, asksForUsage(endpoint, call.request, upstream.config));
       const headers = addTrace(upstreamHeaders(served.headers, upstream), call);
       // Nobody waits for it, so that a failure is not repeated: it is what there is to learn.
-      const exchanged = await exchange(upstream, { endpoint, headers, body, hidesUsage: false, signal: abort.signal, sink: nowhere });
+      const exchanged = await exchange(upstream, { endpoint, headers, body, hidesUsage: false, leaving, sink: nowhere });
       const twin = exchanged.status === "cancelled" ? null : await running.twin.promise;
       if (twin === null) {
         metrics.shadows.inc({ route: call.route, result: "stopped" });

@@ -20,8 +20,9 @@ import { CallerSink } from "./caller-sink.ts";
 import { Conversations, responseIdOf } from "./conversations.ts";
 import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged } from "./exchange.ts";
-import type { InFlight, Room } from "./in-flight.ts";
+import type { InFlight } from "./in-flight.ts";
 import { KeyedHash } from "./keyed-hash.ts";
+import { Leaving } from "./leaving.ts";
 import type { Mirror } from "./mirror.ts";
 import { MirroredSink } from "./mirrored-sink.ts";
 import { outcomeTokenHeader } from "./outcome-token.ts";
@@ -54,8 +55,7 @@ interface Incoming {
   readonly requestId: string;
   readonly endpoint: Endpoint;
   readonly caller: Caller;
-  /** What its body may take. */
-  readonly room: Room;
+  readonly bytes: Buffer;
 }
 
 type Parsed =
@@ -87,7 +87,7 @@ export class Serve {
   readonly callers: Callers;
   /** Largest body that any route accepts: how much is read before the route is known. */
   readonly #largestBody: number;
-  readonly #running = new Set<AbortController>();
+  readonly #running = new Set<Leaving>();
   readonly #answering: AnswerDeps;
   readonly #access: AccessLog;
   readonly #conversations: Conversations;
@@ -114,11 +114,11 @@ export class Serve {
 
   /** Breaks off what still runs: the gateway may not wait any longer. */
   abortAll(): void {
-    for (const running of this.#running) running.abort();
+    for (const running of this.#running) running.leave();
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): Promise<void> {
-    const { inFlight, clock } = this.#deps;
+    const { inFlight, uploads, clock, config } = this.#deps;
     const requestId = uuidv7(clock.nowMs());
     const caller = this.callers.identify(request.headers);
     if (caller === null) {
@@ -127,12 +127,21 @@ export class Serve {
     }
     inFlight.arrive();
     const room = inFlight.openRoom(caller.name);
+    let isEntered = false;
     try {
-      await this.#admit(request, response, { requestId, endpoint, caller, room });
+      const body = await uploads.read(request, this.#largestBody, room);
+      if (body.kind === "aborted") return;
+      const reject = (error: ApiError) => this.#reject(request, response, requestId, error);
+      if (body.kind !== "read") return reject(unreadBody(body.kind, { ...config, maxBodyBytes: this.#largestBody }));
+      // Only now: whoever does not send its request may not take a place of those who do.
+      isEntered = inFlight.enter();
+      if (!isEntered) return reject(apiErrors.gatewayBusy(config.maxInFlight));
+      await this.#call(request, response, { requestId, endpoint, caller, bytes: body.bytes });
     } catch (error) {
       this.#deps.log.error({ err: error, requestId }, "a call failed in the gateway itself");
       this.#reject(request, response, requestId, apiErrors.bug(requestId));
     } finally {
+      if (isEntered) inFlight.leave();
       room.leave();
       inFlight.depart();
     }
@@ -147,22 +156,7 @@ export class Serve {
     if (unread) request.resume();
   }
 
-  async #admit(request: IncomingMessage, response: ServerResponse, about: Incoming): Promise<void> {
-    const { inFlight, uploads, config } = this.#deps;
-    const reject = (error: ApiError) => this.#reject(request, response, about.requestId, error);
-    const body = await uploads.read(request, this.#largestBody, about.room);
-    if (body.kind === "aborted") return;
-    if (body.kind !== "read") return reject(unreadBody(body.kind, { ...config, maxBodyBytes: this.#largestBody }));
-    // Only now: whoever does not send its request may not take a place of those who do.
-    if (!inFlight.enter()) return reject(apiErrors.gatewayBusy(config.maxInFlight));
-    try {
-      await this.#call(request, response, { ...about, bytes: body.bytes });
-    } finally {
-      inFlight.leave();
-    }
-  }
-
-  async #call(request: IncomingMessage, response: ServerResponse, about: Incoming & { readonly bytes: Buffer }): Promise<void> {
+  async #call(request: IncomingMessage, response: ServerResponse, about: Incoming): Promise<void> {
     const { routes, inFlight, upstreams, config } = this.#deps;
     const reject = (error: ApiError) => this.#reject(request, response, about.requestId, error);
     const parsed = parse(about.bytes);
@@ -180,7 +174,8 @@ export class Serve {
     if (!isRoute && direct === null) return reject(apiErrors.unknownRoute(route));
     const policy = routes.policy(route);
     if (about.bytes.length > policy.maxBodyBytes) return reject(apiErrors.tooLarge(policy.maxBodyBytes));
-    const waitS = await about.caller.take();
+    const taken = about.caller.take();
+    const waitS = typeof taken === "number" ? taken : await taken;
     if (waitS > 0) return reject(apiErrors.tooFast(waitS));
     if (!inFlight.enterRoute(limited, policy.maxInFlight)) return reject(apiErrors.routeBusy(limited, policy.maxInFlight));
     try {
@@ -248,10 +243,9 @@ export class Serve {
     const mirroring = isMirrored ? mirror.of({ call, headers: request.headers, assignment, effective }) : null;
     const caller = new CallerSink(response, own, this.#deps.config.callerIdleMs);
     const sink = mirroring === null ? caller : new MirroredSink(caller, mirroring);
+    const { leaving, over } = this.#watch(response);
     try {
-      const answered = await this.#whileWanted(response, (signal) =>
-        answer(this.#answering, call, { assignment, headers: request.headers, signal, sink, onShield }),
-      );
+      const answered = await answer(this.#answering, call, { assignment, headers: request.headers, leaving, sink, onShield });
       this.#answerFailure(response, (answered.shield ?? answered.assigned).exchanged, own);
       const { exchanged, upstream } = answered.assigned;
       this.#record(call, answered);
@@ -259,24 +253,25 @@ export class Serve {
     } catch (error) {
       mirroring?.abandon();
       throw error;
+    } finally {
+      over();
     }
   }
 
-  /** Runs what has to stop when its caller leaves, or when the gateway may not wait any longer. */
-  async #whileWanted<T>(response: ServerResponse, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const left = new AbortController();
+  /** @returns what tells that a call has to stop, because its caller has left or the gateway may not wait any longer; and what to do when it is over */
+  #watch(response: ServerResponse): { readonly leaving: Leaving; readonly over: () => void } {
+    const leaving = new Leaving();
     const onClose = () => {
-      if (!response.writableFinished) left.abort();
+      if (!response.writableFinished) leaving.leave();
     };
     response.once("close", onClose);
-    if (response.destroyed) left.abort();
-    this.#running.add(left);
-    try {
-      return await run(left.signal);
-    } finally {
-      this.#running.delete(left);
+    if (response.destroyed) leaving.leave();
+    this.#running.add(leaving);
+    const over = () => {
+      this.#running.delete(leaving);
       response.off("close", onClose);
-    }
+    };
+    return { leaving, over };
   }
 
   /** A call past the routes: no version, so no evidence and no record. */
@@ -290,9 +285,14 @@ export class Serve {
     const { text, request: body } = about.parsed;
     const headers = upstreamHeaders(request.headers, direct.upstream);
     const sink = new CallerSink(response, own, this.#deps.config.callerIdleMs);
-    const exchanged = await this.#whileWanted(response, (signal) => answerDirectly(direct, { endpoint, text, request: body, headers, signal, sink }));
-    this.#answerFailure(response, exchanged, own);
-    this.#deps.metrics.direct.inc({ upstream: direct.upstream.config.name, status: exchanged.status });
+    const { leaving, over } = this.#watch(response);
+    try {
+      const exchanged = await answerDirectly(direct, { endpoint, text, request: body, headers, leaving, sink });
+      this.#answerFailure(response, exchanged, own);
+      this.#deps.metrics.direct.inc({ upstream: direct.upstream.config.name, status: exchanged.status });
+    } finally {
+      over();
+    }
   }
 
   /** Keeps which version goes on with the conversation. A failed call begins none: nobody has seen an answer of its version. */

@@ -49,8 +49,8 @@ export class Uploads {
    * @param room what takes its bytes; it is left when the body is broken off, and else stays as it is
    * @returns `too_many`: as many as may be are being read, and none of them gives way
    */
-  read(request: IncomingMessage, maxBytes: number, room: Room): Promise<BodyRead | { readonly kind: "too_many" }> {
-    if (this.#running.size >= this.#limits.max && !this.#giveWay(() => true)) return Promise.resolve({ kind: "too_many" });
+  async read(request: IncomingMessage, maxBytes: number, room: Room): Promise<BodyRead | { readonly kind: "too_many" }> {
+    if (this.#running.size >= this.#limits.max && !this.#giveWay(() => true)) return { kind: "too_many" };
     const nowMs = this.#nowMs();
     const upload: Upload = { startedAtMs: nowMs, lastAtMs: nowMs, bytes: 0, breakOff: () => undefined };
     const onStart = (stop: (read: BodyRead) => void) => {
@@ -68,7 +68,9 @@ export class Uploads {
       return taken === "taken";
     };
     this.#running.add(upload);
-    return readBody(request, maxBytes, take, onStart).finally(() => this.#running.delete(upload));
+    const read = await readBody(request, maxBytes, take, onStart);
+    this.#running.delete(upload);
+    return read;
   }
 
   /** Breaks off what is silent or too slow; to be called a few times a second. */

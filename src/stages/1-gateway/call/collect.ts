@@ -197,7 +197,7 @@ class StreamCollector implements Collector {
   }
 }
 
-/** A body in an encoding that was not asked for goes to the caller unread. */
+/** A body in an encoding that nobody here can decode goes to the caller unread. */
 class OpaqueCollector implements Collector {
   readonly shown = asItIs.shown;
   readonly end = asItIs.end;

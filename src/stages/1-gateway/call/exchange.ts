@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type Collected, type Collector, collectorFor, isReadableStream, UNREADABLE } from "./collect.ts";
+import { decoderFor, isEncoded } from "./decoding.ts";
 import type { Leaving } from "./leaving.ts";
 import type { Upstream } from "./upstream.ts";
 import { noAnswer } from "./usage.ts";
@@ -121,6 +122,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #resolve: (exchanged: Exchanged) => void;
   #timer: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | null = null;
+  /** null: the response is not encoded. */
+  #decoder: ReturnType<typeof decoderFor> | null = null;
   #collector: Collector | null = null;
   #httpStatus = 0;
   #isStream = false;
@@ -176,8 +179,16 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#isSettled) controller.abort(new Error("nobody waits for this call any more"));
   }
 
-  onResponseStart(_: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders): void {
+  onResponseStart(controller: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders): void {
     if (this.#isSettled || statusCode < 200) return;
+    if (isEncoded(headers["content-encoding"])) {
+      this.#decoder = decoderFor(this.#decoded, controller);
+      this.#decoder.onResponseStart(controller, statusCode, headers);
+    } else this.#begin(statusCode, headers);
+  }
+
+  #begin(statusCode: number, headers: IncomingHttpHeaders): void {
+    if (this.#isSettled) return;
     const { endpoint, hidesUsage, sink } = this.#call;
     this.#httpStatus = statusCode;
     // Its address would send the caller, and its key, past the gateway.
@@ -194,6 +205,11 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#decoder === null) this.#take(controller, chunk);
+    else this.#decoder.onResponseData(controller, chunk);
+  }
+
+  #take(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     const collector = this.#collector;
     if (this.#isSettled || collector === null) return;
     if (collector.push(chunk)) this.#ttftMs ??= this.#elapsedMs();
@@ -217,7 +233,12 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#slow.catch((error: unknown) => this.#fail(error, null));
   }
 
-  onResponseEnd(): void {
+  onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    if (this.#decoder === null) this.#end();
+    else this.#decoder.onResponseEnd(controller, trailers);
+  }
+
+  #end(): void {
     if (this.#isSettled) return;
     this.#endedMs = this.#elapsedMs();
     const rest = this.#collector?.end() ?? null;
@@ -231,8 +252,20 @@ class Exchange implements Dispatcher.DispatchHandler {
       .catch((error: unknown) => this.#fail(error, null));
   }
 
-  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.#fail(error, null);
+  onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#decoder === null) this.#fail(error, null);
+    else this.#decoder.onResponseError(controller, error);
+  }
+
+  /** The same for what a decoder makes of the response. */
+  get #decoded() {
+    return {
+      onRequestStart: (controller: Dispatcher.DispatchController) => this.onRequestStart(controller),
+      onResponseStart: (_: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders) => this.#begin(statusCode, headers),
+      onResponseData: (controller: Dispatcher.DispatchController, chunk: Buffer) => this.#take(controller, chunk),
+      onResponseEnd: () => this.#end(),
+      onResponseError: (_: Dispatcher.DispatchController, error: Error) => this.#fail(error, null),
+    };
   }
 
   /** How long the call took so far, without the time for which its receiver took nothing. */

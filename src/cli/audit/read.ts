@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { gunzipSync } from "node:zlib";
+import { isJson } from "../../domain/checks/is-json.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import { csvRows } from "./formats/csv.ts";
 import { FieldProblem, type Format, type FoundCall, isObject, type Row } from "./formats/fields.ts";
@@ -111,16 +112,6 @@ function rowsOf(file: string, content: Buffer): PlacedRow[] {
     .trim();
   // An object that does not end on its line is one document; one that does is a line of many, or holds an array itself.
   return isJson(firstLine) && !(hasOneLine(content) && listIn(JSON.parse(firstLine)) !== null) ? lineRows(file, content) : arrayRows(file, content);
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    // Then it is something else: the caller tries that.
-    return false;
-  }
 }
 
 function hasOneLine(content: Buffer): boolean {

@@ -1,5 +1,6 @@
 import type { Request, SchemaCheck } from "../../../topics/index.ts";
 import { type Answer, answerOf } from "./answer.ts";
+import { isJson } from "./is-json.ts";
 import type { Form } from "./schema-check.ts";
 
 /** What the deterministic checks say about one answer. null: the check does not apply to it. */
@@ -36,15 +37,6 @@ type Forms = (check: SchemaCheck, responseFormat: string | null) => Form;
 type About = { readonly check: SchemaCheck; readonly responseFormat: string | null; readonly bodyCut: boolean };
 
 const nothingKnown = { schemaValid: null, empty: null, formBroken: false, timedOut: false, unread: false } as const;
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** What nobody can read is missing where a form was asked for, and of no concern where none was. */
 const isMissing = (about: About, forms: Forms): boolean => forms(about.check, about.responseFormat).kind === "check";

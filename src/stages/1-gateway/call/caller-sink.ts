@@ -30,7 +30,8 @@ export class CallerSink implements Sink {
   write(chunk: Buffer): Promise<void> | undefined {
     const next = this.#isStream ? chunk : this.#held;
     if (!this.#isStream) this.#held = chunk;
-    if (next === null || this.#response.write(next)) return undefined;
+    // A caller that is gone takes nothing, and nothing will ever tell that it does: its chunk is done with.
+    if (next === null || this.#response.write(next) || this.#response.closed) return undefined;
     return new Promise((resolve) => {
       // Its connection is its own problem; closing it ends the call.
       const timer = setTimeout(() => this.#response.destroy(), this.#idleMs);

@@ -27,6 +27,9 @@ const objectsOf = (list: unknown): [number, JsonObject][] =>
   Array.isArray(list) ? list.flatMap((item: unknown, i): [number, JsonObject][] => (isJsonObject(item) ? [[i, item]] : [])) : [];
 const has = (value: unknown): boolean => value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && value.length === 0);
 
+/** Has no prototype: names of fields come from the upstream, and `__proto__` must be one like any other. */
+const emptyObject = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>;
+
 /**
  * Joins the chunks of a streamed completion to the completion that the same call would have answered without a stream, so
  * that everything downstream reads one form. Text fields of a delta (`content`, `refusal`, `reasoning_content` and others that an upstream
@@ -94,7 +97,7 @@ export class ChunkJoiner implements Joiner {
 
   #newChoice(index: number): Choice | null {
     if (!this.#hasRoomFor(VALUE_CHARS)) return null;
-    const choice: Choice = { message: { role: "assistant", content: null }, toolCalls: new Map(), text: "", finishReason: null };
+    const choice: Choice = { message: Object.assign(emptyObject(), { role: "assistant", content: null }), toolCalls: new Map(), text: "", finishReason: null };
     this.#choices.set(index, choice);
     return choice;
   }
@@ -111,7 +114,7 @@ export class ChunkJoiner implements Joiner {
       return list;
     }
     if (!isJsonObject(value)) return value;
-    const object = isJsonObject(before) ? (before as Record<string, unknown>) : {};
+    const object = isJsonObject(before) ? (before as Record<string, unknown>) : emptyObject();
     for (const [name, field] of Object.entries(value)) this.#joinField(object, name, field);
     return object;
   }

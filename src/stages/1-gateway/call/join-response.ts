@@ -10,14 +10,16 @@ const positionIn = (value: unknown): number => (typeof value === "number" && Num
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
 /** The deltas that hold content: the field of a part of the item's `content`, or of the item itself, that each of them continues. */
-const deltas: Readonly<Record<string, { readonly part: string | null; readonly field: string }>> = {
-  "response.output_text.delta": { part: "output_text", field: "text" },
-  "response.refusal.delta": { part: "refusal", field: "refusal" },
-  "response.reasoning_text.delta": { part: "reasoning_text", field: "text" },
-  "response.function_call_arguments.delta": { part: null, field: "arguments" },
-  "response.mcp_call_arguments.delta": { part: null, field: "arguments" },
-  "response.custom_tool_call_input.delta": { part: null, field: "input" },
-};
+const deltas: ReadonlyMap<string, { readonly part: string | null; readonly field: string }> = new Map(
+  Object.entries({
+    "response.output_text.delta": { part: "output_text", field: "text" },
+    "response.refusal.delta": { part: "refusal", field: "refusal" },
+    "response.reasoning_text.delta": { part: "reasoning_text", field: "text" },
+    "response.function_call_arguments.delta": { part: null, field: "arguments" },
+    "response.mcp_call_arguments.delta": { part: null, field: "arguments" },
+    "response.custom_tool_call_input.delta": { part: null, field: "input" },
+  }),
+);
 
 /**
  * Joins the events of a streamed response of the Responses API. A complete stream ends with the whole response, and that is the answer; of
@@ -45,7 +47,7 @@ export class ResponseJoiner implements Joiner {
 
   push(event: JsonObject): void {
     const type = textOf(event.type);
-    const delta = deltas[type];
+    const delta = deltas.get(type);
     if (delta !== undefined) this.#continue(event, delta);
     else if (type === "response.output_item.added" || type === "response.output_item.done") {
       // Copied: deltas change it.

@@ -18,18 +18,19 @@ export class KeyedHash {
     this.#key = key;
   }
 
+  /** Texts that are remembered. */
+  get size(): number {
+    return this.#young.size + this.#old.size;
+  }
+
   /** @returns the first 128 bits as 32 hex digits */
   of(text: string): string {
-    const known = this.#young.get(text) ?? this.#old.get(text);
-    if (known !== undefined) {
-      this.#young.set(text, known);
-      return known;
-    }
-    const hashed = this.once(text);
-    if (text.length <= LONGEST_KNOWN) {
-      if (this.#young.size >= MOST_KNOWN / 2) [this.#old, this.#young] = [this.#young, new Map()];
-      this.#young.set(text, hashed);
-    }
+    const known = this.#young.get(text);
+    if (known !== undefined) return known;
+    const hashed = this.#old.get(text) ?? this.once(text);
+    if (text.length > LONGEST_KNOWN) return hashed;
+    if (this.#young.size >= MOST_KNOWN / 2) [this.#old, this.#young] = [this.#young, new Map()];
+    this.#young.set(text, hashed);
     return hashed;
   }
 

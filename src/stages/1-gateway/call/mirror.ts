@@ -10,7 +10,7 @@ import type { LiveRoutes } from "../routing/live-routes.ts";
 import { once } from "./attempts.ts";
 import { exchange, nowhere } from "./exchange.ts";
 import { Leaving } from "./leaving.ts";
-import { type Call, type CallRecord, recordOf, type Twin } from "./record.ts";
+import { type Call, type CallRecord, recordOf, type ServedTwin } from "./record.ts";
 import type { Recorder } from "./recorder.ts";
 import { uuidv7 } from "./request-id.ts";
 import { ShadowBudget, type ShadowLimits } from "./shadow-budget.ts";
@@ -31,7 +31,7 @@ export interface Mirroring {
   /** The caller has the first byte of its answer: the candidate may be asked. Does nothing the second time. */
   begin(): void;
   /** The call is over, and this is the served side. Whoever was shown nothing is mirrored now: without the calls that fail so, the baseline would look better in pairs than it is. */
-  settle(twin: Twin): void;
+  settle(twin: ServedTwin): void;
   /** Nobody knows how the call ended: its mirror is stopped and leaves no record. */
   abandon(): void;
 }
@@ -41,7 +41,7 @@ interface Running {
   readonly assignment: Assignment;
   readonly leaving: Leaving;
   /** The served side, once it is known; null: there will be no record. */
-  readonly twin: PromiseWithResolvers<Twin | null>;
+  readonly twin: PromiseWithResolvers<ServedTwin | null>;
 }
 
 export interface MirrorDeps {
@@ -91,9 +91,9 @@ export class Mirror {
       isBegun = true;
       if (running !== null) this.#cancel(running);
     };
-    const settle = (twin: Twin) => {
+    const settle = (twin: ServedTwin) => {
       // The twin of a call that its caller gave up on says nothing.
-      if (twin.status === "cancelled") return abandon();
+      if (twin.twin.status === "cancelled") return abandon();
       begin();
       running?.twin.resolve(twin);
     };
@@ -119,7 +119,7 @@ export class Mirror {
       metrics.shadows.inc({ route: call.route, result: "over_budget" });
       return null;
     }
-    const running = { route: call.route, assignment, leaving: new Leaving(), twin: Promise.withResolvers<Twin | null>() };
+    const running = { route: call.route, assignment, leaving: new Leaving(), twin: Promise.withResolvers<ServedTwin | null>() };
     this.#running.add(running);
     // Not in the turn in which the caller gets its bytes: they go out first.
     setImmediate(() => void this.#send(served, running, upstream));

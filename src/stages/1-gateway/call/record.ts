@@ -39,13 +39,20 @@ export interface Call {
   readonly pin: string | null;
 }
 
-export type Twin = NonNullable<Request["twin"]>;
+type Twin = NonNullable<Request["twin"]>;
+/** The served side of a mirrored prompt. */
+export interface ServedTwin {
+  readonly twin: Twin;
+  /** Not all of its answer was kept. */
+  readonly isCut: boolean;
+}
 
 /** The served side of a mirrored prompt, as its shadow record carries it. */
-export function twinOf(assignment: Assignment, exchanged: Attempted, upstream: Upstream): Twin {
+export function twinOf(assignment: Assignment, exchanged: Attempted, upstream: Upstream): ServedTwin {
   const { status, firstErrorType, body, finishReason, latencyMs, ttftMs, outputTokens } = exchanged;
   const costUsd = costOf(exchanged, upstream.config.prices.get(assignment.version.model));
-  return { version: assignment.version.name, status, firstErrorType, responseBody: body, finishReason, latencyMs, ttftMs, outputTokens, costUsd };
+  const twin = { version: assignment.version.name, status, firstErrorType, responseBody: body, finishReason, latencyMs, ttftMs, outputTokens, costUsd };
+  return { twin, isCut: exchanged.isCut };
 }
 
 function textsOf(call: Call, exchanged: Attempted, twin: Twin | null): BodyTexts {
@@ -64,7 +71,7 @@ function textsOf(call: Call, exchanged: Attempted, twin: Twin | null): BodyTexts
 export interface RecordAbout {
   readonly exchanged: Attempted;
   readonly upstream: Upstream;
-  readonly twin: Twin | null;
+  readonly twin: ServedTwin | null;
   /** Runs the checks on what is about to be cut. */
   readonly checkWhole: CheckWhole;
   /** Version that answered the caller in this one's place. */
@@ -75,9 +82,12 @@ export interface RecordAbout {
 export function recordOf(call: Call, assignment: Assignment, about: RecordAbout): CallRecord {
   const { exchanged, upstream, twin, shieldedBy = "" } = about;
   const { version, arm, exposure, rollout, attempt, step, epoch, paneMs, samplePpm } = assignment;
-  const whole = textsOf(call, exchanged, twin);
+  const whole = textsOf(call, exchanged, twin?.twin ?? null);
   const { twinBody, cut: isTooLong, ...texts } = fitBodies(whole);
-  const cut = isTooLong || (call.policy.bodies === "full" && exchanged.isCut);
+  const isKept = call.policy.bodies === "full";
+  const cut = isTooLong || (isKept && (exchanged.isCut || twin?.isCut === true));
+  const answered = exchanged.isCut ? null : { ...exchanged, responseBody: exchanged.body };
+  const twinAnswered = twin === null || twin.isCut ? null : twin.twin;
   return {
     requestId: call.requestId,
     route: call.route,
@@ -117,8 +127,8 @@ export function recordOf(call: Call, assignment: Assignment, about: RecordAbout)
     upstreamModel: version.model,
     bodies: call.policy.bodies,
     cut,
-    wholeChecks: cut ? about.checkWhole({ call, responseFormat: whole.responseFormat, answer: { ...exchanged, responseBody: exchanged.body }, twin }) : null,
+    wholeChecks: cut ? about.checkWhole({ call, responseFormat: whole.responseFormat, answer: answered, twin: twinAnswered }) : null,
     ...texts,
-    twin: twin === null ? null : { ...twin, responseBody: twinBody },
+    twin: twin === null ? null : { ...twin.twin, responseBody: twinBody },
   };
 }

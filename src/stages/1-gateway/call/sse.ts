@@ -24,7 +24,9 @@ export class SseReader {
   readonly #onEvent: OnEvent;
   readonly #keepsText: boolean;
   readonly #mostChars: number;
-  #rest = "";
+  /** The beginning of a line that has not ended: what came of it so far, put together only when it ends or there is a CR that may end it. */
+  #rest: string[] = [];
+  #restChars = 0;
   #lines: string[] = [];
   #text = "";
   #overflowed = false;
@@ -54,17 +56,32 @@ export class SseReader {
   /** The stream has ended. An event that its last blank line is missing from is delivered all the same: upstreams end like that. */
   end(): void {
     this.#take(this.#decoder.end(), true);
-    if (this.#rest !== "") this.#line(this.#rest, this.#rest);
-    this.#rest = "";
+    const rest = this.#takeRest();
+    if (rest !== "") this.#line(rest, rest);
     this.#dispatch();
   }
 
+  /** The beginning of the line as one text; it is kept no longer. */
+  #takeRest(): string {
+    const rest = this.#rest.length === 1 ? (this.#rest[0] ?? "") : this.#rest.join("");
+    this.#rest = [];
+    this.#restChars = 0;
+    return rest;
+  }
+
   #take(text: string, isLast: boolean): void {
-    const buffer = this.#rest + text;
+    const isWithin = !text.includes("\n") && !text.includes("\r") && this.#rest.at(-1)?.endsWith("\r") !== true;
+    if (isWithin) this.#keepRest(text);
+    else this.#takeLines(text, isLast);
+  }
+
+  #takeLines(text: string, isLast: boolean): void {
+    const length = this.#restChars;
+    const buffer = this.#takeRest() + text;
     let from = 0;
     // What is left over of the text before holds no end of a line, but for a CR at its end.
-    let lf = buffer.indexOf("\n", this.#rest.length);
-    let cr = buffer.indexOf("\r", Math.max(0, this.#rest.length - 1));
+    let lf = buffer.indexOf("\n", length);
+    let cr = buffer.indexOf("\r", Math.max(0, length - 1));
     for (;;) {
       if (lf >= 0 && lf < from) lf = buffer.indexOf("\n", from);
       if (cr >= 0 && cr < from) cr = buffer.indexOf("\r", from);
@@ -75,10 +92,16 @@ export class SseReader {
       this.#line(buffer.slice(from, end), this.#keepsText ? buffer.slice(from, next) : "");
       from = next;
     }
-    this.#rest = from === 0 ? buffer : buffer.slice(from);
-    if (this.#rest.length <= this.#mostChars) return;
-    if (this.#keepsText) this.#text += this.#rest;
-    this.#rest = "";
+    this.#keepRest(from === 0 ? buffer : buffer.slice(from));
+  }
+
+  #keepRest(text: string): void {
+    if (text === "") return;
+    this.#rest.push(text);
+    this.#restChars += text.length;
+    if (this.#restChars <= this.#mostChars) return;
+    const rest = this.#takeRest();
+    if (this.#keepsText) this.#text += rest;
     this.#isWithinLine = true;
     this.#overflow();
   }

@@ -2,11 +2,11 @@ import type { Request, SchemaCheck } from "../../../../topics/index.ts";
 import { checkAnswer, type Side } from "../../../domain/checks/check-answer.ts";
 import { defaultSchemaCheck, type schemaForms } from "../../../domain/checks/schema-check.ts";
 
-/** What was answered, whole: as far as the gateway has it. */
+/** What was answered, whole; a side of which the gateway itself has only a part is null: what is missing cannot be checked. */
 export interface WholeAnswers {
   readonly call: { readonly route: string; readonly endpoint: { readonly operation: Request["operation"] } };
   readonly responseFormat: string | null;
-  readonly answer: Side;
+  readonly answer: Side | null;
   readonly twin: Side | null;
 }
 

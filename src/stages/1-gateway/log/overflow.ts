@@ -49,6 +49,8 @@ export class Overflow {
   #failures = 0;
   /** The disk refused to be written; tried again only then, ms of the monotonic clock. */
   #refusedUntilMs = Number.NEGATIVE_INFINITY;
+  /** The spool had no room; tried again then, or as soon as some is given back: to find that out for each record that comes costs more than the call. */
+  #fullUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: OverflowOptions) {
     this.#options = options;
@@ -78,11 +80,12 @@ export class Overflow {
   /** Tries the disk once more, also when it has just refused: the process ends. */
   lastChance(): void {
     this.#refusedUntilMs = Number.NEGATIVE_INFINITY;
+    this.#fullUntilMs = Number.NEGATIVE_INFINITY;
   }
 
   /** Moves what is in memory to disk, as long as there is room. */
   spill(): Promise<void> {
-    if (this.#isLeaving || this.#isCatchingUp || this.isRefused) return Promise.resolve();
+    if (this.#isLeaving || this.#isCatchingUp || this.isRefused || performance.now() < this.#fullUntilMs) return Promise.resolve();
     this.#spilling ??= this.#spill().finally(() => {
       this.#spilling = null;
     });
@@ -105,6 +108,7 @@ export class Overflow {
       if (chunk.lost > 0) this.#options.onLost(chunk.lost);
       this.#options.onReplay(records.length);
       await spool.ack(numbers.last);
+      this.#fullUntilMs = Number.NEGATIVE_INFINITY;
     } catch (error) {
       this.#failed(error, "the spool cannot be read");
       log.debug({ retryInMs: RETRY_MS }, "the spool is read again later");
@@ -123,7 +127,10 @@ export class Overflow {
       const items = queue.head(MAX_ITEMS, MAX_BYTES);
       const frames = [...this.#preface, ...items.flatMap((item) => spooledOf(item) ?? [])];
       try {
-        if (!(await spool.append(frames))) return;
+        if (!(await spool.append(frames))) {
+          this.#fullUntilMs = performance.now() + RETRY_MS;
+          return;
+        }
       } catch (error) {
         this.#refusedUntilMs = performance.now() + RETRY_MS;
         this.#failed(error, "the spool cannot be written: records wait in memory");
@@ -139,6 +146,7 @@ export class Overflow {
     this.#isLeaving = true;
     try {
       await this.#options.spool.clear();
+      this.#fullUntilMs = Number.NEGATIVE_INFINITY;
       this.#isOn = false;
       this.#options.log.info("the spool is empty: records go straight to the log again");
     } finally {

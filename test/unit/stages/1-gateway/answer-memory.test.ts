@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
+import { tableWith } from "../../domain/routing/table-fixture.ts";
 import { answerJson, ask, completion, fileFor, testGateway, testUpstream, until } from "./harness.ts";
 
 const KIB = 1024;
@@ -23,7 +25,7 @@ describe("the memory that running answers share", () => {
       const answers = [];
       // One after the other, so that it is known which of them finds no room.
       for (let i = 0; i < 3; i++) {
-        const answer = gateway.chat(ask("hi", { stream: isStream }));
+        const answer = gateway.chat(ask("hi", { stream: isStream, response_format: { type: "text" } }));
         answers.push(answer);
         await until("it hangs", () => finishes.length === i + 1);
         while ((await kept()) < Math.min(i + 1, 2) * 59 * KIB) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -37,9 +39,10 @@ describe("the memory that running answers share", () => {
       assert.deepEqual(
         gateway.log
           .calls()
-          .map(({ status, cut }) => ({ status, cut }))
+          // The gateway itself has no whole answer: nobody may take what is left of it for an invalid or an empty one.
+          .map(({ status, cut, wholeChecks }) => ({ status, cut, wholeChecks }))
           .toSorted((a, b) => Number(a.cut) - Number(b.cut)),
-        [false, false, true].map((cut) => ({ status: "ok", cut })),
+        [false, false, true].map((cut) => ({ status: "ok", cut, wholeChecks: cut ? { answer: null, twin: null } : null })),
       );
       assert.equal(await kept(), 0);
 
@@ -49,4 +52,31 @@ describe("the memory that running answers share", () => {
       assert.equal(gateway.log.calls().at(-1)?.cut, false);
     });
   }
+});
+
+describe("an answer of which only a part was kept", () => {
+  it("is no invalid one: neither the served answer nor, mirrored, its twin", async (t) => {
+    const [one, two] = [await testUpstream(t), await testUpstream(t)];
+    const json = JSON.stringify({ text: "x".repeat(60 * KIB) });
+    one.answer = (_, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.end(`${chunk(json.slice(0, 30 * KIB))}${chunk(json.slice(30 * KIB), "stop")}data: [DONE]\n\n`);
+    };
+    two.answer = (_, response) => answerJson(response, completion("{}"));
+    const gateway = await testGateway(t, fileFor(one, two, `maxAnswerBytesInFlight: ${20 * KIB}\n`));
+    const ranges = rangesFor({ baseline: "a@1", candidate: "b@2", candidateBuckets: 0, holdbackBuckets: 0 });
+    gateway.log.tables.routing.put("support-answer", tableWith({ ranges, shadowPpm: 1_000_000, phase: "shadow", step: -1 }));
+    const format = { type: "json_schema", json_schema: { name: "a", schema: { type: "object" } } };
+    assert.ok((await (await gateway.chat(ask("hi", { stream: true, response_format: format }))).text()).length > 60 * KIB);
+    await until("both calls are recorded", () => gateway.log.calls().length === 2);
+    assert.deepEqual(
+      gateway.log
+        .calls()
+        .map(({ exposure, status, cut, wholeChecks }) => ({ exposure, status, cut, answer: wholeChecks?.answer?.schemaValid, twin: wholeChecks?.twin })),
+      [
+        { exposure: "served", status: "ok", cut: true, answer: undefined, twin: null },
+        { exposure: "shadow", status: "ok", cut: true, answer: true, twin: null },
+      ],
+    );
+  });
 });

@@ -18,6 +18,7 @@ const shadowAll = () => {
   const table = tableWith({ ranges, shadowPpm: 1_000_000, phase: "shadow", step: -1 });
   return { ...table, versions: table.versions.map((version) => ({ ...version, parameters: '{"temperature":0}' })) };
 };
+const polluted = () => Object.keys(Object.prototype).length;
 const inFlight = async (registry: Registry) => /headgate_gateway_in_flight (\d+)/.exec(await registry.metrics())?.[1];
 
 /** Levels of a value, counted by walking it. */
@@ -114,5 +115,47 @@ describe("a record that cannot be made", () => {
     assert.match(await registry.metrics(), /headgate_gateway_dropped_records_total\{reason="unrecordable"\} 1/);
     // The number of the lost one is used up: what comes next is not the first.
     assert.ok((log.requests().at(-1)?.seq ?? 0) > 1);
+  });
+});
+
+describe("names that mean something in JavaScript", () => {
+  for (const delta of [
+    '{"__proto__":{"polluted":"yes"}}',
+    '{"x":{"__proto__":{"polluted":"yes"}}}',
+    '{"constructor":{"prototype":{"polluted":"yes"}},"toString":"x"}',
+  ]) {
+    it(`are fields like any other in a stream: ${delta}`, async (t) => {
+      const one = await testUpstream(t);
+      one.answer = (_, response) => {
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        response.end(
+          `data: {"choices":[{"index":0,"delta":${delta}}]}\n\ndata: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n`,
+        );
+      };
+      const gateway = await testGateway(t, fileFor(one));
+      await (await gateway.chat(ask("hi", { stream: true }))).text();
+      await until("the call is recorded", () => gateway.log.calls().length === 1);
+      assert.equal(polluted(), 0);
+      const kept = gateway.log.calls()[0]?.responseBody ?? "";
+      const { message } = JSON.parse(kept).choices[0] as { message: object };
+      assert.deepEqual(JSON.parse(delta), Object.fromEntries(Object.entries(message).filter(([name]) => name !== "role" && name !== "content")));
+    });
+  }
+
+  it("are event types that nobody knows, in the Responses API", async (t) => {
+    const one = await testUpstream(t);
+    one.answer = (_, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      const events = [
+        { type: "constructor", delta: "x" },
+        { type: "__proto__", delta: "x" },
+        { type: "response.completed", response: { id: "r", object: "response", output: [] } },
+      ];
+      response.end(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""));
+    };
+    const gateway = await testGateway(t, fileFor(one));
+    await (await fetch(`${gateway.url}/v1/responses`, { method: "POST", body: JSON.stringify({ model: "support-answer", input: "hi", stream: true }) })).text();
+    await until("the call is recorded", () => gateway.log.calls().length === 1);
+    assert.equal(gateway.log.calls()[0]?.responseBody, JSON.stringify({ id: "r", object: "response", output: [] }));
   });
 });

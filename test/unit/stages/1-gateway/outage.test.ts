@@ -128,6 +128,37 @@ describe("records while the log is away", () => {
     assert.equal(gaps, lost);
   });
 
+  it("do not ask a full spool for room again and again, and go on as soon as there is some", async (t) => {
+    const { records, connect, spool, drops, memory } = await spoolingLog(join(temporary(t), "s"), { maxBytes: 60_000, maxRecords: 5_000 });
+    assert.ok(spool !== null);
+    let asked = 0;
+    const append = spool.append.bind(spool);
+    spool.append = (frames) => {
+      asked++;
+      return append(frames);
+    };
+    const count = 900;
+    for (let i = 0; i < count; i++) {
+      records.push(call(`u${i % 7}`, `${i}`));
+      records.tick();
+      await new Promise((resolve) => setImmediate(resolve));
+      // One append takes what waits: without room the spool is asked once a second.
+      if (spool.bytes > 50_000) break;
+    }
+    const [before, from] = [asked, performance.now()];
+    for (let i = count; i < count + 200; i++) {
+      records.push(call(`u${i % 7}`, `${i}`));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.ok(asked - before <= 2 + (performance.now() - from) / 1_000, `asked ${asked - before} times`);
+    const pushed = records.queuedRecords + spool.unreadFrames;
+    connect();
+    await until("everything is written", () => memory.calls().length === pushed);
+    await until("the spool is empty", () => spool.isEmpty);
+    assert.deepEqual(drops, {});
+    await records.stop(Date.now() + 5_000);
+  });
+
   it("survive a stop that comes before the log is back", async (t) => {
     const data = temporary(t);
     const upstream = await testUpstream(t);

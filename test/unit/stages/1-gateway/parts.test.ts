@@ -96,6 +96,12 @@ describe("the subject of a call", () => {
     assert.equal(hash.once("user-1"), hash.of("user-1"));
   });
 
+  it("is remembered for at most so many, also when those of long ago come again", () => {
+    const hash = new KeyedHash("a key");
+    for (let generation = 1; generation <= 6; generation++) for (let i = 0; i < generation * 5_000; i++) hash.of(`user-${i}`);
+    assert.ok(hash.size <= 10_000, `${hash.size} are remembered`);
+  });
+
   it("its trace is that of traceparent, else the request's; its turn counts the model's answers so far", () => {
     const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     const requestId = uuidv7(Date.now());

@@ -56,6 +56,25 @@ describe("retries", () => {
     assert.deepEqual([record?.status, record?.attempts, record?.firstErrorType, record?.errorType], ["error", 3, "503", "503"]);
   });
 
+  it("hold nothing of a caller that leaves in the pause before one, however the failure came", async (t) => {
+    const { one, gateway } = await setUp(t, '{ max: 2, on: ["5xx"], floorPerSecond: 10, maxWaitMs: 5000 }');
+    const { promise: told, resolve: tell } = Promise.withResolvers<void>();
+    one.answer = (_, response) => {
+      response.writeHead(500, { "content-type": "application/json", "retry-after": "4" });
+      // In two pieces: what is held of it is written piece by piece to whoever is there.
+      response.write('{"error":{"message":"a');
+      setTimeout(() => response.end('b"}}', tell), 20);
+    };
+    const leaving = new AbortController();
+    const left = gateway.chat(ask(), { signal: leaving.signal }).catch(() => "left");
+    await told;
+    leaving.abort();
+    assert.equal(await left, "left");
+    const [record] = await recordsOf(gateway);
+    assert.equal(record?.attempts, 1);
+    assert.match(await gateway.registry.metrics(), /headgate_gateway_in_flight 0\n/);
+  });
+
   it("are by default not made once the upstream may have read the call: it can have done what it was asked for", async (t) => {
     const { one, gateway } = await setUp(t, "{}");
     inTurn(one, (_, response) => void response.destroy());

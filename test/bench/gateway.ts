@@ -6,7 +6,7 @@ import { type Contender, checkAnswers, requestsFor } from "./gateway/contender.t
 import { type BenchLog, canary, publish, startHeadgate, startLog } from "./gateway/headgate.ts";
 import type { LoadOrder, LoadResult } from "./gateway/load.ts";
 import { peers } from "./gateway/peers.ts";
-import { cpuMsOf, hasEnded, Processes, pinBench, rssOf, type Started, tailOf } from "./gateway/processes.ts";
+import { cpuMsOf, hasEnded, imageFlags, Processes, pinBench, rssOf, type Started, tailOf } from "./gateway/processes.ts";
 import { type Measured, type Phase, phases, type Round, resultOf, tableOf } from "./gateway/report.ts";
 
 /**
@@ -76,14 +76,18 @@ async function startOne(name: string, place: { processes: Processes; upstreamPor
   const plain = { path: "/v1/chat/completions", model: "bench-model", headers: {}, settle: async () => undefined, remark: async () => "" };
   if (name === "direct") return { name, port: place.upstreamPort, started: null, ...plain };
   if (name === "bare") {
-    const started = place.processes.node(name, "test/bench/gateway/bare.ts", { on: "proxy", args: [`http://127.0.0.1:${place.upstreamPort}`] });
+    const started = place.processes.node(name, "test/bench/gateway/bare.ts", {
+      on: "proxy",
+      args: [`http://127.0.0.1:${place.upstreamPort}`],
+      flags: imageFlags,
+    });
     return { name, port: await place.processes.portOf(started), started, ...plain };
   }
   const peer = peers[name];
   if (peer !== undefined) return peer(place);
   if (place.log === null) throw new Error("there is no log");
   const profile = flags.profile ? ["--cpu-prof", `--cpu-prof-name=${name}.cpuprofile`, `--cpu-prof-dir=${process.cwd()}`] : [];
-  return startHeadgate(name, { ...place, log: place.log, isLogging: name === "headgate", flags: profile });
+  return startHeadgate(name, { ...place, log: place.log, isLogging: name === "headgate", flags: [...imageFlags, ...profile] });
 }
 
 /** Starts who can be started; the others are named. */

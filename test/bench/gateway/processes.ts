@@ -19,6 +19,9 @@ export function pinBench(): string {
   return `load, upstream and broker on core ${otherCores}, the proxy under test on core ${proxyCore}`;
 }
 
+/** What the image gives to Node (`NODE_OPTIONS` in the Dockerfile); the bare proxy gets the same. */
+export const imageFlags = ["--max-semi-space-size=32"] as const;
+
 /** A process that the bench has started. */
 export interface Started {
   readonly name: string;

@@ -144,7 +144,7 @@ export class MemoryLog {
 }
 
 /** Waits until a condition holds; fails with its name at the deadline. */
-export async function until(name: string, condition: () => boolean, deadlineMs = 10_000): Promise<void> {
+export async function until(name: string, condition: () => boolean, deadlineMs = 60_000): Promise<void> {
   const end = Date.now() + deadlineMs;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`never: ${name}`);

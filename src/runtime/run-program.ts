@@ -14,7 +14,7 @@ import { firstProcess } from "./process/crew.ts";
 import { Readiness, serveHealth } from "./process/health-server.ts";
 import { processLogger } from "./process/logger.ts";
 import { readSecretFiles } from "./process/secret-files.ts";
-import { isWorker, leaveWorkers, shareMetrics } from "./process/workers.ts";
+import { isWorker, leaveWorkers, onAbandoned, shareMetrics } from "./process/workers.ts";
 import type { Program, RunningProgram } from "./program.ts";
 
 /** 0: stopped as asked; 2: configuration or usage, restarting will not help; 3: crash, restart it. */
@@ -60,6 +60,7 @@ class Host {
   #log: Logger = processLogger("info");
   #isStopping = false;
   #askedAtMs = 0;
+  #isAbandoned = false;
   #isStarted = false;
 
   constructor(programs: readonly Program[]) {
@@ -115,7 +116,7 @@ class Host {
     unlisten();
     this.#log.info({ code }, "ended");
     leaveWorkers();
-    return isDone ? code : 3;
+    return isDone && !this.#isAbandoned ? code : 3;
   }
 
   async #startAll(): Promise<void> {
@@ -203,11 +204,16 @@ class Host {
       if (isOfKilledClient(error)) this.#log.debug({ err: error }, "a request of a client that was closed ended");
       else onError(error);
     };
+    const unwatch = onAbandoned(() => {
+      this.#isAbandoned = !this.#isStopping;
+      onSignal("the first process has died");
+    });
     process.on("SIGTERM", onSignal);
     process.on("SIGINT", onSignal);
     process.on("uncaughtException", onError);
     process.on("unhandledRejection", onRejection);
     return () => {
+      unwatch();
       process.off("SIGTERM", onSignal);
       process.off("SIGINT", onSignal);
       process.off("uncaughtException", onError);

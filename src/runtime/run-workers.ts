@@ -34,16 +34,16 @@ export async function runWorkers(
     const drawn = shared.filter((name) => read[name] === undefined || read[name] === "").map((name) => [name, randomBytes(32).toString("hex")]);
     const workers = new Workers({ count, args, env: Object.fromEntries(drawn), log, stopMs: program.stopMs?.(read) ?? USUAL_STOP_MS });
     endLead = (await program.lead?.({ env: read, log, crew: workers.crew })) ?? endLead;
-    const ended = workers.run();
-    const stop = () => workers.stop();
-    process.on("SIGTERM", stop);
-    process.on("SIGINT", stop);
     if (config.HEADGATE_PORT !== undefined) {
       const readiness = new Readiness();
       readiness.set("all workers listen", () => workers.listening === count);
       const metrics = { metrics: () => workers.metrics(), contentType: Registry.PROMETHEUS_CONTENT_TYPE };
       closeServer = (await serveHealth({ host: config.HEADGATE_HOST, port: config.HEADGATE_PORT, readiness, metrics })).close;
     }
+    const ended = workers.run();
+    const stop = () => workers.stop();
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
     const code = await ended;
     log.info({ code }, "all workers have ended");
     return code;

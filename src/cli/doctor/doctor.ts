@@ -38,13 +38,21 @@ export function doctorCommand(command: Command, cli: Cli): Command {
 async function doctor(cli: Cli, { gateway = [], output }: DoctorOptions): Promise<ExitCode> {
   const installation = gateway.length > 0 && cli.env.KAFKA_BROKERS === undefined ? null : await lookAt(cli);
   const gateways: GatewayStatus[] = [];
-  for (const url of gateway) gateways.push(await (await GatewayAdmin.of(cli, url)).call<GatewayStatus>("GET", "/v1/status"));
-  if (output === "json") cli.terminal.out(JSON.stringify({ installation, gateways }));
+  const unheard: InstallationRemark[] = [];
+  for (const url of gateway) {
+    const admin = await GatewayAdmin.of(cli, url);
+    const why: InstallationRemark[] = [];
+    const status = await tried(why, () => admin.call<GatewayStatus>("GET", "/v1/status"));
+    if (status !== null) gateways.push(status);
+    unheard.push(...why);
+  }
+  if (output === "json") cli.terminal.out(JSON.stringify({ installation, gateways, unheard }));
   else {
     if (installation !== null) cli.terminal.out(shownInstallation(installation));
     for (const status of gateways) cli.terminal.out(shown(status));
+    if (unheard.length > 0) cli.terminal.out(lines(unheard).join("\n"));
   }
-  const remarks = [...(installation?.remarks ?? []), ...gateways.flatMap((status) => status.remarks)];
+  const remarks = [...(installation?.remarks ?? []), ...unheard, ...gateways.flatMap((status) => status.remarks)];
   return remarks.some(({ level }) => level === "error") ? exitCode.failed : exitCode.ok;
 }
 

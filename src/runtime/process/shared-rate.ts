@@ -40,7 +40,8 @@ function ask(about: Pick<Ask, "name" | "perMinute">): Promise<number> {
   const id = nextId++;
   return new Promise((resolve) => {
     waiting.set(id, resolve);
-    process.send?.({ kind: "headgate:take", id, ...about } satisfies Ask);
+    // A channel that closes meanwhile answers by `disconnect`.
+    process.send?.({ kind: "headgate:take", id, ...about } satisfies Ask, undefined, undefined, () => undefined);
   });
 }
 

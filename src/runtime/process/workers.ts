@@ -46,6 +46,8 @@ export class Workers {
   readonly #crew: CrewLead;
   readonly #ended = Promise.withResolvers<ExitCode>();
   #isStopping = false;
+  /** A worker has accepted connections: the configuration was right once. */
+  #hasListened = false;
   #code: ExitCode = 0;
 
   constructor(options: WorkersOptions) {
@@ -61,7 +63,7 @@ export class Workers {
     }));
   }
 
-  /** Starts the workers. @returns a promise of the exit code: 2 when the configuration is wrong (all stop then), else 0, or 3 when one had to be killed */
+  /** Starts the workers. @returns a promise of the exit code: 2 when the configuration is wrong from the start (all stop then), else 0, or 3 when one had to be killed */
   run(): Promise<ExitCode> {
     cluster.setupPrimary({ args: [...this.#options.args] });
     for (const slot of this.#slots) this.#start(slot);
@@ -112,6 +114,7 @@ export class Workers {
     this.#crew.serve(worker, slot.index);
     worker.on("listening", () => {
       slot.isListening = true;
+      this.#hasListened = true;
     });
     worker.on("error", (error) => log.warn({ err: error, worker: slot.index }, "the channel to a worker failed"));
     worker.once("exit", (code, signal) => {
@@ -129,11 +132,10 @@ export class Workers {
       this.#look();
       return;
     }
-    if (how === BROKEN_CONFIGURATION) {
-      // It has said why, and it would be the same again.
-      this.stop();
+    // It has said why, and it would be the same again. Later it is a file that is wrong by now: the others, which read it when it was right, go on.
+    if (how === BROKEN_CONFIGURATION && !this.#hasListened) {
       this.#code = BROKEN_CONFIGURATION;
-      this.#look();
+      this.stop();
       return;
     }
     slot.failures = Date.now() - slot.startedAtMs >= STEADY_MS ? 1 : slot.failures + 1;
@@ -159,5 +161,19 @@ export function shareMetrics(registry: Parameters<typeof AggregatorRegistry.setR
 
 /** A worker that has done its work lets go of the first process, whose channel would keep it alive. */
 export function leaveWorkers(): void {
-  cluster.worker?.disconnect();
+  if (process.connected) cluster.worker?.disconnect();
+}
+
+/**
+ * Tells a worker that its first process has died: no call comes any more, and nobody would start it again. Node alone would end it at once, with code 0, in the
+ * middle of its calls.
+ *
+ * @returns ends that
+ */
+export function onAbandoned(listener: () => void): () => void {
+  if (cluster.worker === undefined) return () => undefined;
+  // Read by Node when the channel closes: leave the process alone.
+  cluster.worker.exitedAfterDisconnect = true;
+  process.once("disconnect", listener);
+  return () => void process.off("disconnect", listener);
 }

@@ -212,8 +212,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     admin?.close();
     clearInterval(ticks);
     unwatch();
-    await Promise.all([settle(connection, { records, intake, disk, fleet, links, deadlineMs: cutAtMs + FLUSH_MS }), snapshot.close()]);
-    await Promise.allSettled([...upstreams.values()].map((upstream) => upstream.close()));
+    const settling = settle(connection, { records, intake, disk, fleet, links, deadlineMs: cutAtMs + FLUSH_MS });
+    const ended = await Promise.allSettled([settling, snapshot.close(), ...[...upstreams.values()].map((upstream) => upstream.close())]);
+    for (const each of ended) if (each.status === "rejected") log.error({ err: each.reason }, "a part of the gateway did not stop cleanly");
   };
   let stopped: Promise<void> | null = null;
   return { url, adminUrl: admin?.url ?? null, routes, isReady, stop: () => (stopped ??= stop()) };

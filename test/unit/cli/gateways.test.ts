@@ -38,6 +38,15 @@ describe("commands that talk to gateways themselves", () => {
     assert.equal(await run(["brake", "x", "--gateway", "http://a:1"], cli), 5);
   });
 
+  it("tell of one that does not answer beside what the others say", async () => {
+    const body = { instance: "gateway-1", connected: true, routes: [], remarks: [] };
+    const cli = fakeCli({ env, answer: (_method, _path, nth) => (nth === 1 ? { status: 502, body: {} } : { status: 200, body }) });
+    assert.equal(await run(["doctor", "--gateway", "http://a:1", "--gateway", "http://b:1"], cli), 1);
+    const [shown = "", unheard = ""] = cli.lines.out;
+    assert.match(shown, /^gateway-1 {2}connected/);
+    assert.match(unheard, /error gateway_unreachable: http:\/\/a:1/);
+  });
+
   it("show remarks, and end with 1 when one is an error", async () => {
     const status = (level: string) => ({
       instance: "gateway-1",

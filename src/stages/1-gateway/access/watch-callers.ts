@@ -32,19 +32,24 @@ export function watchCallers(options: WatchCallersOptions): () => void {
   const { path, callers, log, onLook } = options;
   let used = options.started;
   let seen: string | null = null;
-  let settled: string | null = null;
+  /** The text that is in use, and what was wrong with the one after it, as far as it was told. */
+  let settled: string | undefined;
+  let told: string | null = null;
   const look = () => {
     const text = textOf(path);
     const isSettled = text === seen;
     seen = text;
-    if (!isSettled || text === settled) return;
-    settled = text;
+    if (!isSettled || (text !== null && text === settled)) return;
     const found = foundIn(text, options);
     onLook({ problem: found.problem });
+    // It is looked at again: what is wrong can be a file that it names, which is there a moment later.
+    if (found.problem !== null && found.problem === told) return;
+    told = found.problem;
     if (found.problem !== null) {
       log.error({ path, problem: found.problem }, "the gateway's file has changed and cannot be used: the callers stay as they were");
       return;
     }
+    settled = text ?? undefined;
     if (isDeepStrictEqual(found.callers, used)) return;
     log.info({ path, ...differenceOf(used ?? [], found.callers ?? []) }, "the callers have changed and are let in or refused accordingly from now on");
     used = found.callers;

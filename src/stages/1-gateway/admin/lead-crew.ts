@@ -37,10 +37,14 @@ export function leadCrew(crew: Crew, { name, log, waits = {} }: { readonly name:
   /** Each worker brakes what it serves. Again when all who were asked have ended, or none has started: nobody has braked then. */
   const askToBrake = async (asked: AskedBrake): Promise<Brake[]> => {
     for (const end = Date.now() + startMs; ; await sleep(LOOK_MS)) {
-      const answers = answered<BrakedHere>(await ask({ kind: "brake", asked }, brakeMs));
+      const all = await ask({ kind: "brake", asked }, brakeMs);
+      const answers = answered<BrakedHere>(all);
       const braked = answers.flatMap((answer) => ("brake" in answer ? [answer.brake] : []));
       if (braked.length > 0) return braked;
       const [problem] = answers.flatMap((answer) => ("problem" in answer ? [answer.problem] : []));
+      // Whoever is silent may brake yet: then it is not true that there is nothing to brake.
+      const silent = all.flatMap(({ kind, worker }) => (kind === "silent" ? [worker] : []));
+      if (problem !== undefined && silent.length > 0) throw disobedience(crew, silent, brakeMs);
       if (problem !== undefined) throw errorOf(problem);
       if (Date.now() >= end) throw disobedience(crew, crew.members, startMs);
     }

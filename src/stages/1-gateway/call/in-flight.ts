@@ -2,8 +2,10 @@
 export interface Room {
   /** @returns why nothing was taken: all calls together, or those of the same caller, hold too much already */
   take(bytes: number): "taken" | "full" | "caller_full";
-  /** Gives back all that was taken. */
+  /** Gives back all that was taken, as soon as nobody holds it any more. */
   leave(): void;
+  /** Keeps what was taken until the other end of the call is over too. @returns ends that; to be called once */
+  hold(): () => void;
 }
 
 /** Counts what runs, in total and per route, against limits; and the bytes of request bodies that are held for it. */
@@ -84,6 +86,13 @@ export class InFlight {
   /** Room for the body of one call. @param caller empty: nobody knows whose it is, so that no share can be kept for others */
   openRoom(caller: string): Room {
     let taken = 0;
+    let holders = 0;
+    let isLeft = false;
+    const giveBack = () => {
+      if (!isLeft || holders > 0) return;
+      this.#add(caller, -taken);
+      taken = 0;
+    };
     return {
       take: (bytes) => {
         if (this.#bytes + bytes > this.#maxBytes) return "full";
@@ -93,8 +102,15 @@ export class InFlight {
         return "taken";
       },
       leave: () => {
-        this.#add(caller, -taken);
-        taken = 0;
+        isLeft = true;
+        giveBack();
+      },
+      hold: () => {
+        holders++;
+        return () => {
+          holders--;
+          giveBack();
+        };
       },
     };
   }

@@ -8,14 +8,16 @@ import type { EventClock } from "../log/event-clock.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { once } from "./attempts.ts";
-import { exchange, nowhere } from "./exchange.ts";
+import { type Exchanged, exchange, nowhere } from "./exchange.ts";
+import type { Room } from "./in-flight.ts";
 import { Leaving } from "./leaving.ts";
-import { type Call, type CallRecord, recordOf, type ServedTwin } from "./record.ts";
+import { type Call, recordOf, type ServedTwin } from "./record.ts";
 import type { Recorder } from "./recorder.ts";
 import { uuidv7 } from "./request-id.ts";
 import { ShadowBudget, type ShadowLimits } from "./shadow-budget.ts";
 import type { Upstream } from "./upstream.ts";
 import { asksForUsage, upstreamBody } from "./upstream-request.ts";
+import { costOf } from "./usage.ts";
 import type { CheckWhole } from "./whole-checks.ts";
 
 /** A call that is being answered, as far as its mirror needs it. */
@@ -24,6 +26,8 @@ export interface Served {
   readonly headers: IncomingHttpHeaders;
   readonly assignment: Assignment;
   readonly effective: EffectiveTable;
+  /** What the request takes in memory, which it does for as long as its mirror runs. */
+  readonly room: Room;
 }
 
 /** The mirror of one call. */
@@ -121,17 +125,20 @@ export class Mirror {
     }
     const running = { route: call.route, assignment, leaving: new Leaving(), twin: Promise.withResolvers<ServedTwin | null>() };
     this.#running.add(running);
+    const release = served.room.hold();
     // Not in the turn in which the caller gets its bytes: they go out first.
-    setImmediate(() => void this.#send(served, running, upstream));
+    setImmediate(() => void this.#send(served, running, upstream).finally(release));
     return running;
   }
 
   /** Counts what a mirrored call cost; tells once of each model when that is not known and there is a budget that should count it. */
-  #spent({ costUsd, status, upstream, upstreamModel }: CallRecord): void {
+  #spent(exchanged: Exchanged, { config }: Upstream, upstreamModel: string): void {
     const { limits, log } = this.#deps;
+    const costUsd = costOf(exchanged, config.prices.get(upstreamModel));
     this.#budget.spent(costUsd);
+    const upstream = config.name;
     const model = `${upstream}/${upstreamModel}`;
-    if (costUsd !== null || status !== "ok" || limits.maxUsdPerHour === null || this.#unpriced.has(model)) return;
+    if (costUsd !== null || exchanged.status !== "ok" || limits.maxUsdPerHour === null || this.#unpriced.has(model)) return;
     this.#unpriced.add(model);
     log.warn({ upstream, model: upstreamModel }, "shadow.maxUsdPerHour cannot count this model's calls: its upstream reports no cost and has no price for it");
   }
@@ -169,6 +176,8 @@ export class Mirror {
       const headers = addTrace(upstreamHeaders(served.headers, upstream), call);
       // Nobody waits for it, so that a failure is not repeated: it is what there is to learn.
       const exchanged = await exchange(upstream, { endpoint, headers, body, hidesUsage: false, leaving, sink: nowhere });
+      // Whatever becomes of its record, it was paid for.
+      this.#spent(exchanged, upstream, assignment.version.model);
       const twin = exchanged.status === "cancelled" ? null : await running.twin.promise;
       if (twin === null) {
         metrics.shadows.inc({ route: call.route, result: "stopped" });
@@ -177,7 +186,6 @@ export class Mirror {
       const about = { exchanged: once(exchanged), upstream, twin, checkWhole };
       const record = recorder.record(call, () => recordOf(call, assignment, about));
       metrics.shadows.inc({ route: call.route, result: record === null ? "failed" : "completed" });
-      if (record !== null) this.#spent(record);
     } catch (error) {
       // Nobody waits for a mirror: what goes wrong in it must not reach further than here.
       log.error({ err: error, requestId: call.requestId }, "a mirrored call failed in the gateway itself");

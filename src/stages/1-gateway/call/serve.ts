@@ -20,7 +20,7 @@ import { CallerSink } from "./caller-sink.ts";
 import { Conversations, responseIdOf } from "./conversations.ts";
 import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged } from "./exchange.ts";
-import type { InFlight } from "./in-flight.ts";
+import type { InFlight, Room } from "./in-flight.ts";
 import { KeyedHash } from "./keyed-hash.ts";
 import { Leaving } from "./leaving.ts";
 import type { Mirror } from "./mirror.ts";
@@ -56,6 +56,8 @@ interface Incoming {
   readonly endpoint: Endpoint;
   readonly caller: Caller;
   readonly bytes: Buffer;
+  /** What its body takes. */
+  readonly room: Room;
 }
 
 type Parsed =
@@ -136,7 +138,7 @@ export class Serve {
       // Only now: whoever does not send its request may not take a place of those who do.
       isEntered = inFlight.enter();
       if (!isEntered) return reject(apiErrors.gatewayBusy(config.maxInFlight));
-      await this.#call(request, response, { requestId, endpoint, caller, bytes: body.bytes });
+      await this.#call(request, response, { requestId, endpoint, caller, bytes: body.bytes, room });
     } catch (error) {
       this.#deps.log.error({ err: error, requestId }, "a call failed in the gateway itself");
       this.#reject(request, response, requestId, apiErrors.bug(requestId));
@@ -183,7 +185,7 @@ export class Serve {
       const call = this.#callOf(request, { ...about, parsed, route, policy, pin: pin.kind === "pinned" ? pin.version : null });
       const assignment = this.#assign(call);
       if (assignment === null) return reject(apiErrors.versionNotServed(route, call.pin ?? ""));
-      await this.#run(request, response, call, assignment);
+      await this.#run(request, response, { call, assignment, room: about.room });
     } finally {
       inFlight.leaveRoute(limited);
     }
@@ -231,8 +233,13 @@ export class Serve {
     return configured === null || (pin !== null && pin !== configured.name) ? null : assignStatic(configured);
   }
 
-  async #run(request: IncomingMessage, response: ServerResponse, call: Call, assignment: Assignment): Promise<void> {
+  async #run(
+    request: IncomingMessage,
+    response: ServerResponse,
+    about: { readonly call: Call; readonly assignment: Assignment; readonly room: Room },
+  ): Promise<void> {
     const { routes, mirror, tokens } = this.#deps;
+    const { call, assignment, room } = about;
     const effective = routes.effective(call.route);
 
     const tokenFor = (served: Assignment) => outcomeTokenHeader(tokens, { call, assignment: served, effective });
@@ -240,7 +247,7 @@ export class Serve {
     // What becomes of the baseline's answer says nothing of the candidate that failed.
     const onShield = (instead: Assignment) => void Object.assign(own, tokenFor(instead));
     const isMirrored = effective !== null && effective.routeTable.table.shadowPpm > 0;
-    const mirroring = isMirrored ? mirror.of({ call, headers: request.headers, assignment, effective }) : null;
+    const mirroring = isMirrored ? mirror.of({ call, headers: request.headers, assignment, effective, room }) : null;
     const caller = new CallerSink(response, own, this.#deps.config.callerIdleMs);
     const sink = mirroring === null ? caller : new MirroredSink(caller, mirroring);
     const { leaving, over } = this.#watch(response);
@@ -299,6 +306,8 @@ export class Serve {
   #remember(call: Call, { assignment, exchanged }: Served): void {
     if (call.pin !== null || exchanged.status !== "ok") return;
     const responseId = call.endpoint.endpoint === "/v1/responses" ? responseIdOf(exchanged.body) : null;
+    // Nobody can go on with it: it may not take the place of a conversation that somebody can.
+    if (!call.isNamed && responseId === null) return;
     this.#conversations.served(call.conversation, {
       version: assignment.version.name,
       subject: call.subject,

@@ -15,6 +15,11 @@ export interface DeliveryOptions {
   readonly onRefusal: () => void;
 }
 
+interface Refused {
+  readonly record: RequestRecord | undefined;
+  readonly error: KnownError;
+}
+
 const isRefusal = (error: unknown): error is KnownError =>
   error instanceof KnownError && (error.code === "RECORD_INVALID" || error.code === "RECORD_TOO_LARGE");
 
@@ -35,6 +40,14 @@ export class Delivery {
    * @returns false when it gave up or ended: whether the records were written is not known then
    */
   async deliver(batch: readonly RequestRecord[], mayGiveUp: () => boolean = () => false): Promise<boolean> {
+    const refused: Refused[] = [];
+    const isDone = await this.#deliver(batch, mayGiveUp, refused);
+    // Of a batch that is not done all come again, and are refused again.
+    if (isDone) for (const each of refused) this.#refuse(each);
+    return isDone;
+  }
+
+  async #deliver(batch: readonly RequestRecord[], mayGiveUp: () => boolean, refused: Refused[]): Promise<boolean> {
     const { appender, log, backoffMs, onFailure } = this.#options;
     for (let pauseMs = backoffMs.first; !this.#isEnded; pauseMs = Math.min(pauseMs * 2, backoffMs.longest)) {
       try {
@@ -42,7 +55,11 @@ export class Delivery {
         this.isWorking = true;
         return true;
       } catch (error) {
-        if (isRefusal(error)) return await this.#apart(batch, error, mayGiveUp);
+        if (isRefusal(error) && batch.length > 1) return await this.#apart(batch, mayGiveUp, refused);
+        if (isRefusal(error)) {
+          refused.push({ record: batch[0], error });
+          return true;
+        }
         this.isWorking = false;
         onFailure();
         log.warn({ err: error, records: batch.length, retryInMs: pauseMs }, "the log did not take records, retrying");
@@ -60,14 +77,14 @@ export class Delivery {
   }
 
   /** One record of a batch can never be written: the others must not wait for it. */
-  async #apart(batch: readonly RequestRecord[], error: KnownError, mayGiveUp: () => boolean): Promise<boolean> {
-    if (batch.length > 1) {
-      const middle = Math.ceil(batch.length / 2);
-      return (await this.deliver(batch.slice(0, middle), mayGiveUp)) && (await this.deliver(batch.slice(middle), mayGiveUp));
-    }
-    this.#options.log.error({ err: error, requestId: batch[0]?.value.requestId }, "a record does not fit its topic and is dropped");
+  async #apart(batch: readonly RequestRecord[], mayGiveUp: () => boolean, refused: Refused[]): Promise<boolean> {
+    const middle = Math.ceil(batch.length / 2);
+    return (await this.#deliver(batch.slice(0, middle), mayGiveUp, refused)) && (await this.#deliver(batch.slice(middle), mayGiveUp, refused));
+  }
+
+  #refuse({ record, error }: Refused): void {
+    this.#options.log.error({ err: error, requestId: record?.value.requestId }, "a record does not fit its topic and is dropped");
     this.#options.onRefusal();
-    return true;
   }
 
   #pause(ms: number): Promise<void> {

@@ -1,3 +1,4 @@
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { GatewayMetrics } from "../metrics.ts";
@@ -27,6 +28,20 @@ export interface DiskLogOptions {
   readonly onDrop: (reason: DropReason, records: number) => void;
 }
 
+/** Bytes of the files in those directories of a directory. What cannot be looked at, or is deleted meanwhile, has none. */
+async function bytesIn(root: string, isMeant: (directory: string) => boolean): Promise<number> {
+  const namesIn = (path: string) => readdir(path).catch((): string[] => []);
+  let bytes = 0;
+  for (const directory of (await namesIn(root)).filter(isMeant)) {
+    for (const name of await namesIn(join(root, directory)))
+      bytes += await stat(join(root, directory, name)).then(
+        ({ size }) => size,
+        () => 0,
+      );
+  }
+  return bytes;
+}
+
 /** Opens the spool. Never throws: with a disk that refuses the gateway serves too, and keeps records in memory only. */
 export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
   const { data, instance, maxBytes, log, metrics, onDrop } = options;
@@ -54,6 +69,12 @@ export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
       onAppendFailure: () => metrics.appendFailures.inc(),
       onReplay: (records) => metrics.replayed.inc(records),
     });
+    const measure = async (): Promise<void> => {
+      space.othersBytes = await bytesIn(root, (name) => name !== own && name !== leftovers.open);
+    };
+    await measure();
+    const measuring = setInterval(() => void measure(), LOOK_EVERY_MS);
+    measuring.unref();
     let timer: NodeJS.Timeout | undefined;
     return {
       spool,
@@ -65,6 +86,7 @@ export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
       },
       async stop() {
         clearInterval(timer);
+        clearInterval(measuring);
         await leftovers.stop();
       },
     };

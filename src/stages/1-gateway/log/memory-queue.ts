@@ -13,6 +13,8 @@ interface QueuedGap {
   readonly kind: "gap";
   readonly counts: Map<number, number>;
   isNumbered: boolean;
+  /** It has been written down as it is, or is about to be: what is lost from now on makes a new one. */
+  isClosed: boolean;
 }
 export type Queued = QueuedRecord | QueuedGap;
 
@@ -25,6 +27,11 @@ export class MemoryQueue {
 
   constructor(max: { readonly records: number; readonly bytes: number }) {
     this.#max = max;
+  }
+
+  /** Records and losses that wait. */
+  get length(): number {
+    return this.#items.length;
   }
 
   get isEmpty(): boolean {
@@ -54,8 +61,8 @@ export class MemoryQueue {
   /** A record that finds no room. */
   lose(partition: number): void {
     let last = this.#items.at(-1);
-    if (last?.kind !== "gap" || last.isNumbered) {
-      last = { kind: "gap", counts: new Map(), isNumbered: false };
+    if (last?.kind !== "gap" || last.isClosed) {
+      last = { kind: "gap", counts: new Map(), isNumbered: false, isClosed: false };
       this.#items.push(last);
     }
     last.counts.set(partition, (last.counts.get(partition) ?? 0) + 1);
@@ -84,8 +91,9 @@ export class MemoryQueue {
   }
 }
 
-/** As it goes to disk; null when nothing of it has to. */
+/** As it goes to disk; null when nothing of it has to. A gap is closed by that. */
 export function spooledOf(item: Queued): Spooled | null {
   if (item.kind === "record") return { kind: "record", partition: item.partition, value: item.value };
+  item.isClosed = true;
   return item.isNumbered ? null : { kind: "gap", counts: [...item.counts] };
 }

@@ -83,9 +83,9 @@ export class Overflow {
     this.#fullUntilMs = Number.NEGATIVE_INFINITY;
   }
 
-  /** Moves what is in memory to disk, as long as there is room. */
+  /** Moves what is in memory now to disk, as long as there is room. Resolves when nothing of it is under way any more. */
   spill(): Promise<void> {
-    if (this.#isLeaving || this.#isCatchingUp || this.isRefused || performance.now() < this.#fullUntilMs) return Promise.resolve();
+    if (!this.#maySpill || this.isRefused || performance.now() < this.#fullUntilMs) return this.#spilling ?? Promise.resolve();
     this.#spilling ??= this.#spill().finally(() => {
       this.#spilling = null;
     });
@@ -121,10 +121,17 @@ export class Overflow {
     await this.#options.spool.close();
   }
 
+  get #maySpill(): boolean {
+    return !this.#isLeaving && !this.#isCatchingUp;
+  }
+
   async #spill(): Promise<void> {
     const { queue, spool, onSpilled } = this.#options;
-    while (!queue.isEmpty) {
-      const items = queue.head(MAX_ITEMS, MAX_BYTES);
+    // What comes meanwhile is the next one's: who waits for this one would wait for ever where records come faster than the disk takes them.
+    let left = queue.length;
+    while (left > 0 && this.#maySpill) {
+      const items = queue.head(Math.min(left, MAX_ITEMS), MAX_BYTES);
+      left -= items.length;
       const frames = [...this.#preface, ...items.flatMap((item) => spooledOf(item) ?? [])];
       try {
         if (!(await spool.append(frames))) {
@@ -143,9 +150,13 @@ export class Overflow {
   }
 
   async #leave(): Promise<void> {
+    const { spool } = this.#options;
     this.#isLeaving = true;
     try {
-      await this.#options.spool.clear();
+      // A write may have begun before the last of the spool was on its way, and have ended after it was read.
+      await this.#spilling;
+      if ((await spool.next(1)) !== null) return;
+      await spool.clear();
       this.#fullUntilMs = Number.NEGATIVE_INFINITY;
       this.#isOn = false;
       this.#options.log.info("the spool is empty: records go straight to the log again");

@@ -164,6 +164,8 @@ export class RequestLog {
 
   /** The log is reachable: writing begins. */
   connect(destination: Destination): void {
+    // It was being connected when the gateway stopped: its spool may be somebody else's by now.
+    if (this.#stopped) return;
     const { log, onAppendFailure, backoffMs = { first: 100, longest: 5_000 } } = this.#options;
     this.#destination = destination;
     this.#delivery = new Delivery({
@@ -223,8 +225,13 @@ export class RequestLog {
     const left = [...this.#queue.all()].filter((item) => item.kind === "record" && item.value.kind === "call").length;
     this.#queue.shift(Number.POSITIVE_INFINITY);
     this.#destination = null;
-    await by(deadlineMs, this.#overflow?.close() ?? null);
+    // Before anything else can fail: what is lost is counted.
     if (left > 0) this.#drop("shutdown", left);
+    const closed = this.#overflow?.close().catch((error: unknown) => {
+      this.#options.onSpoolFailure?.();
+      this.#options.log.error({ err: error }, "the spool could not be closed: what the disk had not taken for sure may be missing from it");
+    });
+    await by(deadlineMs, closed ?? null);
     return left;
   }
 
@@ -340,6 +347,7 @@ function numbered(item: Queued, numbers: Numbers): RequestRecord[] {
   if (item.kind === "gap") {
     if (!item.isNumbered) for (const [partition, records] of item.counts) numbers.skip(partition, records);
     item.isNumbered = true;
+    item.isClosed = true;
     return [];
   }
   const { partition, value } = item;

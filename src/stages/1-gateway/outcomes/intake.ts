@@ -15,8 +15,10 @@ import { type GivenOutcome, parseOutcomes, wrongFields } from "./parse-outcomes.
 
 /** Largest body of outcomes, bytes: 500 of them have room. */
 const MOST_BYTES = 1024 * 1024;
-/** Requests that are handled at the same time; more are answered 503. With their bodies they hold at most so many MiB. */
+/** Requests whose outcomes are being written at the same time; more are answered 503. */
 const MOST_RUNNING = 64;
+/** What their bodies take together is bounded as that of one caller: a token is looked at only when its body is there. No caller has this name. */
+const SHARE = "/v1/outcomes";
 /** Outcomes that are remembered as written, so that a token that is sent again and again fills no topic. */
 const MOST_REMEMBERED = 100_000;
 /** How long a caller waits for Kafka's acknowledgement, ms. */
@@ -88,6 +90,17 @@ export class OutcomeIntake {
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { inFlight } = this.#deps;
+    // Whoever stops waits for these too: they may be written and not answered yet.
+    inFlight.arrive();
+    try {
+      await this.#handle(request, response);
+    } finally {
+      inFlight.depart();
+    }
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const reject = (error: ApiError) => {
       this.#deps.metrics.rejected.inc({ code: error.code });
       const unread = !request.complete;
@@ -127,7 +140,7 @@ export class OutcomeIntake {
   /** Its bytes count until it is complete: what comes then is short. */
   async #read(request: IncomingMessage): ReturnType<Uploads["read"]> {
     const { inFlight, uploads } = this.#deps;
-    const room = inFlight.openRoom("");
+    const room = inFlight.openRoom(SHARE);
     try {
       return await uploads.read(request, MOST_BYTES, room);
     } finally {

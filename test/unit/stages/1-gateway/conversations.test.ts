@@ -165,4 +165,12 @@ describe("the ids of conversations and responses", () => {
     assert.equal(conversations.versionOf(of({ metadata: { conversation_id: long } }), 1), "a@1");
     assert.equal(conversations.subjectOf({ previous_response_id: long.slice(1) }), undefined);
   });
+
+  it("is not forgotten for calls that nobody can go on with", async (t) => {
+    const { gateway, put } = await setUp(t, "conversations: { max: 3 }\n");
+    assert.deepEqual(await chat(gateway, turn(0)), ["a@1", "baseline"]);
+    for (let i = 0; i < 10; i++) await callOf(gateway, "/v1/chat/completions", ask(`from nobody ${i}`));
+    put(step(2, 9_900));
+    assert.deepEqual(await chat(gateway, turn(1)), ["a@1", "none"]);
+  });
 });

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
+import { KnownError } from "../../../../src/errors/known-error.ts";
 import type { CallRecord } from "../../../../src/stages/1-gateway/call/record.ts";
 import { EventClock } from "../../../../src/stages/1-gateway/log/event-clock.ts";
 import { markRecord } from "../../../../src/stages/1-gateway/log/mark-record.ts";
@@ -156,6 +157,23 @@ describe("records while the log is away", () => {
     await until("everything is written", () => memory.calls().length === pushed);
     await until("the spool is empty", () => spool.isEmpty);
     assert.deepEqual(drops, {});
+    await records.stop(Date.now() + 5_000);
+  });
+
+  it("that are refused are counted once, also when the log goes away in the middle of their batch", async (t) => {
+    const { memory, records, drops, connect, spool } = await spoolingLog(join(temporary(t), "s"), {});
+    let failures = 0;
+    memory.beforeAppend = async (batch) => {
+      const of = (id: string) => batch.some(({ value }) => (value as Request).requestId === id);
+      if (of("bad")) throw new KnownError("RECORD_INVALID", "bad", { fix: "" });
+      // After the refusal was found: the batch is cut into halves, and the second one comes last.
+      if (of("c") && failures++ === 0) throw new Error("away");
+    };
+    connect();
+    for (const id of ["bad", "a", "b", "c"]) records.push(call("u", id));
+    await until("the others are written", () => new Set(memory.calls().map(({ requestId }) => requestId)).size === 3);
+    await until("the spool is empty", () => spool?.isEmpty === true && records.queuedRecords === 0);
+    assert.deepEqual(drops, { refused: 1 });
     await records.stop(Date.now() + 5_000);
   });
 

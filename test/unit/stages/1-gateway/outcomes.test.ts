@@ -103,6 +103,24 @@ describe("POST /v1/outcomes", () => {
     assert.equal(statuses.filter((status) => status === 202).length, 64);
   });
 
+  it("answers what is being written when the gateway stops", async (t) => {
+    const gateway = await gatewayFor(t);
+    const [asked, acknowledged] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    gateway.log.beforeAppend = async (records) => {
+      if (!records.some(({ topic }) => topic.name === "outcomes")) return;
+      asked.resolve();
+      await acknowledged.promise;
+    };
+    const answer = post(gateway, { token: token(), signal: "s", value: 1 });
+    await asked.promise;
+    const stopped = gateway.stop();
+    // As long as a stop takes that waits for nothing.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    acknowledged.resolve();
+    assert.equal((await answer).status, 202);
+    await stopped;
+  });
+
   it("refuses tokens that are forged, foreign, expired or none, naming the field, and then takes nothing of the request", async (t) => {
     const gateway = await gatewayFor(t);
     const good = token();

@@ -138,6 +138,14 @@ describe("the way of records into the log", () => {
     assert.deepEqual(drops, { refused: 1 });
   });
 
+  it("is not connected any more once it has stopped", async () => {
+    const { memory, records, connect } = testLog();
+    await records.stop(Date.now());
+    connect();
+    records.push(call("a"));
+    assert.deepEqual([records.isConnected, memory.appended], [false, []]);
+  });
+
   it("marks a silent partition each second while calls flow, else each 10 s, and not while its records wait", async () => {
     let wallMs = 1_000_000;
     const { memory, records, connect } = testLog({ wall: () => wallMs });

@@ -14,8 +14,13 @@ export interface Running {
   readonly url: string;
   readonly healthUrl: string;
   readonly adminUrl: string;
+  /** The gateway's file, and its data directory. */
+  readonly file: string;
+  readonly data: string;
   /** Process ids of the workers that have listened, in that order. */
   listened(): number[];
+  /** How many times a worker ended unasked. */
+  failures(): number;
   /** How many times a worker said that it stops. */
   stopping(): number;
   chat(headers?: Readonly<Record<string, string>>): Promise<Response>;
@@ -29,6 +34,7 @@ export async function running(t: TestContext, yaml: string, data: string | null 
   const file = join(directory, "gateway.yaml");
   writeFileSync(file, yaml);
   const [port, health, admin] = [await freePort(), await freePort(), await freePort()];
+  const dataDirectory = data ?? join(directory, "data");
   const env = {
     PATH: process.env.PATH,
     KAFKA_BROKERS: "127.0.0.1:9",
@@ -36,7 +42,7 @@ export async function running(t: TestContext, yaml: string, data: string | null 
     HEADGATE_PORT: String(health),
     HEADGATE_GATEWAY_PORT: String(port),
     HEADGATE_GATEWAY_CONFIG: file,
-    HEADGATE_GATEWAY_DATA: data ?? join(directory, "data"),
+    HEADGATE_GATEWAY_DATA: dataDirectory,
     HEADGATE_GATEWAY_ADMIN_PORT: String(admin),
     HEADGATE_GATEWAY_ADMIN_TOKEN: adminToken,
     NODE_NO_WARNINGS: "1",
@@ -56,9 +62,12 @@ export async function running(t: TestContext, yaml: string, data: string | null 
   return {
     process: child,
     url,
+    file,
+    data: dataDirectory,
     adminUrl: `http://127.0.0.1:${admin}`,
     healthUrl: `http://127.0.0.1:${health}`,
     listened,
+    failures: () => output.split("a worker ended unasked").length - 1,
     stopping: () => output.split('"msg":"stopping"').length - 1,
     chat: (headers = {}) =>
       fetch(`${url}/v1/chat/completions`, { method: "POST", headers: { connection: "close", ...headers }, body: JSON.stringify(ask("hi", { user: "u" })) }),

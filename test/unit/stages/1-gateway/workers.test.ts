@@ -1,9 +1,19 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { answerJson, completion, fileFor, testUpstream, until } from "./harness.ts";
 import { deadlineMs, running } from "./running-workers.ts";
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 describe("a gateway of several processes", () => {
   it("shares its port, starts again who dies, adds up its metrics and finishes its calls when it is stopped", async (t) => {
@@ -58,6 +68,39 @@ describe("a gateway of several processes", () => {
     const ended = once(gateway.process, "exit");
     gateway.process.kill("SIGTERM");
     assert.deepEqual(await ended, [0, null]);
+  });
+
+  it("goes on with the others when one that starts again finds its file wrong, and is whole again when the file is", async (t) => {
+    const upstream = await testUpstream(t);
+    const gateway = await running(t, fileFor(upstream));
+    await until("both workers listen", () => gateway.listened().length === 2, deadlineMs);
+    writeFileSync(gateway.file, "upstreams: {}");
+    process.kill(gateway.listened()[0] ?? 0, "SIGKILL");
+    await until("it has been started in vain twice", () => gateway.failures() >= 3, deadlineMs);
+    assert.equal((await gateway.chat()).status, 200);
+    assert.equal((await fetch(`${gateway.healthUrl}/readyz`)).status, 503);
+    writeFileSync(gateway.file, fileFor(upstream));
+    await until("a new worker listens", () => gateway.listened().length === 3, deadlineMs);
+    assert.equal((await fetch(`${gateway.healthUrl}/readyz`)).status, 200);
+  });
+
+  it("whose first process is killed finishes its calls, keeps their records, and ends", async (t) => {
+    const upstream = await testUpstream(t);
+    const gateway = await running(t, fileFor(upstream));
+    await until("both workers listen", () => gateway.listened().length === 2, deadlineMs);
+    let answer: () => void = () => undefined;
+    upstream.answer = (_, response) => {
+      answer = () => answerJson(response, completion("late"));
+    };
+    const late = gateway.chat();
+    await until("the call is under way", () => upstream.asked.length === 1, deadlineMs);
+    gateway.process.kill("SIGKILL");
+    await until("the workers are stopping", () => gateway.stopping() === 2, deadlineMs);
+    answer();
+    assert.equal((await late).status, 200);
+    await until("they have ended", () => gateway.listened().every((pid) => !isAlive(pid)), deadlineMs);
+    const spooled = readdirSync(join(gateway.data, "spool"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".frames"));
+    assert.equal(spooled.length, 1);
   });
 
   it("ends with 2 when its configuration is wrong, instead of starting again and again", async (t) => {

@@ -35,9 +35,15 @@ export class Leftovers {
   #running: Promise<void> | null = null;
   #delivery: Delivery | null = null;
   #isStopped = false;
+  #open: string | null = null;
 
   constructor(options: LeftoversOptions) {
     this.#options = options;
+  }
+
+  /** Name of the directory that is being read now. */
+  get open(): string | null {
+    return this.#open;
   }
 
   /** Looks for spools without a process and writes them to the log; one look at a time. */
@@ -55,15 +61,23 @@ export class Leftovers {
   }
 
   async #look(destination: Destination): Promise<void> {
-    const { root, own, log, onFailure } = this.#options;
-    try {
-      const names = await readdir(root);
-      for (const name of names.sort()) if (name !== own && !this.#isStopped) await this.#replay(join(root, name), destination);
-    } catch (error) {
-      onFailure();
-      log.error({ err: error, root }, "what earlier processes left cannot be read");
-      await pause(RETRY_MS);
+    const { root, own } = this.#options;
+    const entries = await readdir(root, { withFileTypes: true }).catch((error: unknown) => this.#failed(error, root));
+    const names = (entries ?? []).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+    for (const name of names.sort()) {
+      if (name === own || this.#isStopped) continue;
+      // One that cannot be read holds up no other.
+      this.#open = name;
+      await this.#replay(join(root, name), destination).catch((error: unknown) => this.#failed(error, join(root, name)));
+      this.#open = null;
     }
+  }
+
+  async #failed(error: unknown, directory: string): Promise<null> {
+    this.#options.onFailure();
+    this.#options.log.error({ err: error, directory }, "what earlier processes left cannot be read; it is tried again in a minute");
+    if (!this.#isStopped) await pause(RETRY_MS);
+    return null;
   }
 
   async #replay(directory: string, destination: Destination): Promise<void> {

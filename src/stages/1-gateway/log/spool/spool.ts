@@ -8,7 +8,10 @@ import { type Damage, type Segment, SegmentReader } from "./segment-reader.ts";
 /** Bytes that all spools of a directory may have together. */
 export class SpoolSpace {
   readonly maxBytes: number;
+  /** Of those that this process has open. */
   usedBytes = 0;
+  /** Of the others, when they were last looked at: of live processes beside this one, and of dead ones that are not read yet. */
+  othersBytes = 0;
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes;
@@ -113,7 +116,7 @@ export class Spool {
   async append(frames: readonly Spooled[]): Promise<boolean> {
     const { space, segmentBytes = SEGMENT_BYTES } = this.#options;
     const bytes = Buffer.concat(frames.map((spooled, i) => encodeFrame(this.#ordinal + i, spooled)));
-    if (space.usedBytes + bytes.length > space.maxBytes) return false;
+    if (space.usedBytes + space.othersBytes + bytes.length > space.maxBytes) return false;
     let segment = this.#segments.at(-1);
     if (segment === undefined || this.#writer === null || segment.bytes >= segmentBytes) segment = await this.#begin();
     const writer = this.#writer;
@@ -218,17 +221,20 @@ export class Spool {
     this.#expected = this.#ordinal;
   }
 
-  /** Makes what was written safe and gives the spool to whoever finds it; an empty one is removed. */
+  /**
+   * Makes what was written safe and gives the spool to whoever finds it; an empty one is removed.
+   *
+   * @throws when the disk refuses; the spool is given away all the same
+   */
   async close(): Promise<void> {
-    await this.#writer?.datasync();
-    await this.#writer?.close();
-    await this.#reader.close();
-    await this.#notes?.close();
+    const [writer, notes] = [this.#writer, this.#notes];
     this.#writer = null;
     this.#notes = null;
-    if (this.isEmpty) await rm(this.#options.directory, { recursive: true, force: true });
+    const ended = await Promise.allSettled([writer === null ? null : synced(writer), this.#reader.close(), notes?.close()]);
     for (const { bytes } of this.#segments) this.#options.space.usedBytes -= bytes;
+    if (this.isEmpty) ended.push(...(await Promise.allSettled([removed(this.#options.directory)])));
     this.#lock.release();
+    for (const each of ended) if (each.status === "rejected") throw each.reason;
   }
 
   async #begin(): Promise<Segment> {
@@ -260,6 +266,21 @@ export class Spool {
   #pathOf(name: string): string {
     return join(this.#options.directory, name);
   }
+}
+
+async function synced(file: FileHandle): Promise<void> {
+  try {
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Another process may be looking into it, which puts a file of its lock there: then that one finds it empty, and removes it. */
+async function removed(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOTEMPTY") throw error;
+  });
 }
 
 /** Ordinal of a segment's first frame. */

@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { CallRecord } from "../../../../src/stages/1-gateway/call/record.ts";
+import { EventClock } from "../../../../src/stages/1-gateway/log/event-clock.ts";
+import { markRecord } from "../../../../src/stages/1-gateway/log/mark-record.ts";
+import { RequestLog } from "../../../../src/stages/1-gateway/log/request-log.ts";
+import { Spool, SpoolSpace } from "../../../../src/stages/1-gateway/log/spool/spool.ts";
+import { requests } from "../../../../topics/index.ts";
+import { MemoryLog, silentLog, until } from "./harness.ts";
+
+const call = (id: string): CallRecord => {
+  const { kind: _kind, instance: _instance, seq: _seq, markMs: _mark, endedAtMs: _ended, ...rest } = markRecord("", 0, 0);
+  return { ...rest, requestId: id, subject: "u" };
+};
+
+/** A disk whose operations end late, or fail: `on` is called after each write and each sync of a file. */
+async function disk(t: TestContext, on: { afterWrite?: () => Promise<void>; afterSync?: () => Promise<void> }): Promise<void> {
+  const probe = await open("/dev/null", "r");
+  const proto = Object.getPrototypeOf(probe) as FileHandle;
+  await probe.close();
+  const { write, datasync } = proto;
+  proto.write = async function (this: FileHandle, ...args: unknown[]) {
+    const written = await (write as (...given: unknown[]) => Promise<unknown>).apply(this, args);
+    await on.afterWrite?.();
+    return written;
+  } as FileHandle["write"];
+  proto.datasync = async function (this: FileHandle) {
+    await datasync.call(this);
+    await on.afterSync?.();
+  };
+  t.after(() => Object.assign(proto, { write, datasync }));
+}
+
+async function world(t: TestContext) {
+  const directory = mkdtempSync(join(tmpdir(), "headgate-slow-disk-"));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const space = new SpoolSpace(1e9);
+  const spool = await Spool.open({ directory: join(directory, "s"), space, onDamage: () => undefined });
+  assert.ok(spool !== null);
+  const memory = new MemoryLog();
+  const drops: Record<string, number> = {};
+  let spoolFailures = 0;
+  const records = new RequestLog({
+    instance: "g",
+    clock: new EventClock(),
+    log: silentLog,
+    maxRecords: 100_000,
+    maxBytes: 1e9,
+    spool,
+    spillAfterMs: 0,
+    lingerMs: 0,
+    backoffMs: { first: 1, longest: 2 },
+    onDrop: (reason, count) => {
+      drops[reason] = (drops[reason] ?? 0) + count;
+    },
+    onAppendFailure: () => undefined,
+    onSpoolFailure: () => spoolFailures++,
+  });
+  const client = memory.client();
+  const connect = () =>
+    records.connect({ appender: memory.appender(), partitions: memory.partitions, partitionOf: (subject) => client.partitionFor(requests, subject) });
+  const ids = () => new Set(memory.calls().map(({ requestId }) => requestId));
+  return { records, spool, space, memory, drops, connect, ids, spoolFailures: () => spoolFailures };
+}
+
+describe("a disk that is slow", () => {
+  it("loses nothing when its last write ends after everything else of it was written to the log", async (t) => {
+    const { promise: isSyncing, resolve: syncing } = Promise.withResolvers<void>();
+    let isLate = false;
+    const { records, spool, space, drops, connect, ids } = await world(t);
+    await disk(t, {
+      afterSync: async () => {
+        if (!isLate) return;
+        syncing();
+        await sleep(300);
+      },
+    });
+    records.push(call("1"));
+    records.tick();
+    await until("the first is on disk", () => spool.unreadFrames > 0);
+    // Longer than a second after the last sync, so that the next write syncs, late.
+    await sleep(1_100);
+    isLate = true;
+    records.push(call("2"));
+    await isSyncing;
+    connect();
+    await until("the first is written", () => ids().has("1"));
+    await until("both are written", () => ids().size === 2);
+    await until("the spool is empty", () => spool.isEmpty && space.usedBytes === 0);
+    assert.deepEqual([drops, records.queuedRecords], [{}, 0]);
+    await records.stop(Date.now() + 5_000);
+  });
+
+  it("is read on while records come faster than it takes them", async (t) => {
+    await disk(t, { afterWrite: () => sleep(5) });
+    const { records, drops, connect, ids } = await world(t);
+    records.push(call("first"));
+    records.tick();
+    let pushed = 1;
+    const traffic = setInterval(() => records.push(call(`${++pushed}`)), 1);
+    t.after(() => clearInterval(traffic));
+    while (pushed < 50) await sleep(5);
+    connect();
+    await until("the first is written while more come", () => ids().has("first"));
+    clearInterval(traffic);
+    await until("all are written", () => ids().size === pushed);
+    assert.deepEqual(drops, {});
+    await records.stop(Date.now() + 5_000);
+  });
+
+  it("and refuses at the end: what is lost is counted, and the spool is given away all the same", async (t) => {
+    const { records, spool, space, drops, spoolFailures } = await world(t);
+    records.push(call("1"));
+    records.tick();
+    await until("it is on disk", () => spool.unreadFrames > 0);
+    await disk(t, { afterWrite: () => Promise.reject(new Error("EIO")), afterSync: () => Promise.reject(new Error("EIO")) });
+    records.push(call("2"));
+    records.push(call("3"));
+    assert.equal(await records.stop(Date.now() + 2_000), 2);
+    assert.deepEqual([drops, space.usedBytes], [{ shutdown: 2 }, 0]);
+    assert.ok(spoolFailures() > 0);
+  });
+});

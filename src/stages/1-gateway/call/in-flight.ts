@@ -4,8 +4,12 @@ export interface Room {
   take(bytes: number): "taken" | "full" | "caller_full";
   /** Gives back all that was taken, as soon as nobody holds it any more. */
   leave(): void;
-  /** Keeps what was taken until the other end of the call is over too. @returns ends that; to be called once */
-  hold(): () => void;
+  /**
+   * Keeps what was taken for a mirror too, which may run longer than its call.
+   *
+   * @returns ends that, to be called once; null: mirrors hold half of all there is already, and the rest is for callers
+   */
+  hold(): (() => void) | null;
 }
 
 /** Counts what runs, in total and per route, against limits; and the bytes of request bodies that are held for it. */
@@ -14,6 +18,8 @@ export class InFlight {
   readonly #maxBytes: number;
   readonly #maxCallerBytes: number;
   #bytes = 0;
+  /** Of them, what mirrors hold. */
+  #heldBytes = 0;
   readonly #callerBytes = new Map<string, number>();
   #reading = 0;
   readonly #perRoute = new Map<string, number>();
@@ -106,8 +112,12 @@ export class InFlight {
         giveBack();
       },
       hold: () => {
+        const bytes = taken;
+        if ((this.#heldBytes + bytes) * 2 > this.#maxBytes) return null;
+        this.#heldBytes += bytes;
         holders++;
         return () => {
+          this.#heldBytes -= bytes;
           holders--;
           giveBack();
         };

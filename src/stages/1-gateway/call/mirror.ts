@@ -119,13 +119,18 @@ export class Mirror {
       metrics.shadows.inc({ route: call.route, result: "dropped" });
       return null;
     }
+    const release = served.room.hold();
+    if (release === null) {
+      metrics.shadows.inc({ route: call.route, result: "dropped" });
+      return null;
+    }
     if (!this.#budget.take()) {
+      release();
       metrics.shadows.inc({ route: call.route, result: "over_budget" });
       return null;
     }
     const running = { route: call.route, assignment, leaving: new Leaving(), twin: Promise.withResolvers<ServedTwin | null>() };
     this.#running.add(running);
-    const release = served.room.hold();
     // Not in the turn in which the caller gets its bytes: they go out first.
     setImmediate(() => void this.#send(served, running, upstream).finally(release));
     return running;

@@ -220,7 +220,8 @@ export class RequestLog {
     // What does not get on now would not in a few seconds either.
     if (!isSpilling || this.#delivery?.isWorking === true) await by(deadlineMs - reserveMs, this.#drained());
     this.#overflow?.lastChance();
-    if (!this.#queue.isEmpty) await by(deadlineMs, this.#spill());
+    // Twice: one that is under way takes only what waited when it began.
+    if (!this.#queue.isEmpty) await by(deadlineMs, this.#spill().then(() => this.#spill()));
     this.#delivery?.end();
     const left = [...this.#queue.all()].filter((item) => item.kind === "record" && item.value.kind === "call").length;
     this.#queue.shift(Number.POSITIVE_INFINITY);

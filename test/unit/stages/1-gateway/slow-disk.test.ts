@@ -113,6 +113,23 @@ describe("a disk that is slow", () => {
     await records.stop(Date.now() + 5_000);
   });
 
+  it("takes what came during its last write too, when the gateway stops", async (t) => {
+    const { records, spool, drops } = await world(t);
+    const { promise: isWriting, resolve: writing } = Promise.withResolvers<void>();
+    await disk(t, {
+      afterWrite: async () => {
+        writing();
+        await sleep(200);
+      },
+    });
+    records.push(call("1"));
+    records.tick();
+    await isWriting;
+    records.push(call("2"));
+    records.push(call("3"));
+    assert.deepEqual([await records.stop(Date.now() + 10_000), drops, spool.unreadFrames], [0, {}, 3]);
+  });
+
   it("and refuses at the end: what is lost is counted, and the spool is given away all the same", async (t) => {
     const { records, spool, space, drops, spoolFailures } = await world(t);
     records.push(call("1"));

@@ -78,7 +78,8 @@ export class LogAppender implements Appender {
         for (const { resolve } of batch) resolve();
       } catch (error) {
         this.#deps.metrics.appendFailures.inc();
-        this.#deps.log.warn({ error: reasonOf(error), records: batch.length }, "an append failed or its outcome is unknown");
+        const records = batch.reduce((sum, waiting) => sum + waiting.records.length, 0);
+        this.#deps.log.warn({ error: reasonOf(error), appends: batch.length, records }, "an append failed or its outcome is unknown");
         // Who refuses one record refuses the request that it is in, with the records of other callers.
         if (batch.length > 1 && isRefusedRecord(error)) await this.#sendApart(batch);
         else for (const { reject } of batch) reject(knownOf(error));

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { isEventStream } from "./collect.ts";
 import type { Sink } from "./exchange.ts";
 import type { Mirroring } from "./mirror.ts";
 
@@ -18,7 +19,7 @@ export class MirroredSink implements Sink {
 
   head(status: number, headers: IncomingHttpHeaders): void {
     this.#to.head(status, headers);
-    if (String(headers["content-type"] ?? "").startsWith("text/event-stream")) this.#mirroring.begin();
+    if (isEventStream(headers["content-type"])) this.#mirroring.begin();
   }
 
   write(chunk: Buffer): Promise<void> | undefined {

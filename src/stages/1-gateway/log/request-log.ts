@@ -221,7 +221,11 @@ export class RequestLog {
     if (!isSpilling || this.#delivery?.isWorking === true) await by(deadlineMs - reserveMs, this.#drained());
     this.#overflow?.lastChance();
     // Twice: one that is under way takes only what waited when it began.
-    if (!this.#queue.isEmpty) await by(deadlineMs, this.#spill().then(() => this.#spill()));
+    if (!this.#queue.isEmpty)
+      await by(
+        deadlineMs,
+        this.#spill().then(() => this.#spill()),
+      );
     this.#delivery?.end();
     const left = [...this.#queue.all()].filter((item) => item.kind === "record" && item.value.kind === "call").length;
     this.#queue.shift(Number.POSITIVE_INFINITY);

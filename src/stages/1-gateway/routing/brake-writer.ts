@@ -9,7 +9,8 @@ const REPEAT_MS = 10_000;
 export class BrakeWriter {
   readonly #routes: LiveRoutes;
   readonly #log: Logger;
-  readonly #sentAtMs = new Map<Brake, number>();
+  /** Forgets a brake with whoever keeps it. */
+  readonly #sentAtMs = new WeakMap<Brake, number>();
   #appender: Appender | null = null;
 
   constructor(routes: LiveRoutes, log: Logger) {

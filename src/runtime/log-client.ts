@@ -11,7 +11,7 @@ import type { Security } from "./kafka/client.ts";
 import { type Layout, layoutKey, parseLayout } from "./layout.ts";
 import { runtimeMetrics } from "./metrics.ts";
 import { partitionOf } from "./partitioner.ts";
-import type { Appender, LogClient } from "./port.ts";
+import type { LogClient } from "./port.ts";
 import { Serde } from "./serde.ts";
 import { openTable } from "./table.ts";
 import { runRole } from "./task-runner.ts";
@@ -150,27 +150,29 @@ class Connected implements LogClient {
   }
 
   openTable: LogClient["openTable"] = (topic, options) => {
-    return this.#closing(openTable(this.#ready, topic, options));
+    const table = openTable(this.#ready, topic, options);
+    this.#open.add(() => table.close());
+    return table;
   };
 
   follow: LogClient["follow"] = (topics, options) => {
-    return this.#closing(follow(this.#ready, topics, options));
+    const follower = follow(this.#ready, topics, options);
+    const close = () => follower.close();
+    this.#open.add(close);
+    return {
+      caughtUp: follower.caughtUp,
+      close: async () => {
+        this.#open.delete(close);
+        await close();
+      },
+    };
   };
 
   openAppender: LogClient["openAppender"] = (options) => {
-    return this.#closing<Appender>(new LogAppender(this.#ready, options));
+    const appender = new LogAppender(this.#ready, options);
+    this.#open.add(() => appender.close());
+    return appender;
   };
-
-  /** Closes with this client what was not closed before. */
-  #closing<T extends { close(): Promise<void> }>(opened: T): T {
-    const close = opened.close.bind(opened);
-    const closed = (): Promise<void> => {
-      this.#open.delete(closed);
-      return close();
-    };
-    this.#open.add(closed);
-    return Object.assign(opened, { close: closed });
-  }
 
   async close(): Promise<void> {
     const open = [...this.#open];

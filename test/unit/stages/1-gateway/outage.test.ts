@@ -1,55 +1,17 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
 import { KnownError } from "../../../../src/errors/known-error.ts";
-import type { CallRecord } from "../../../../src/stages/1-gateway/call/record.ts";
-import { EventClock } from "../../../../src/stages/1-gateway/log/event-clock.ts";
 import { markRecord } from "../../../../src/stages/1-gateway/log/mark-record.ts";
-import { RequestLog } from "../../../../src/stages/1-gateway/log/request-log.ts";
 import { Spool, SpoolSpace } from "../../../../src/stages/1-gateway/log/spool/spool.ts";
 import { type Request, requests } from "../../../../topics/index.ts";
-import { ask, fileFor, MemoryLog, silentLog, testGateway, testUpstream, until } from "./harness.ts";
-
-const call = (subject: string, id: string): CallRecord => {
-  const { kind: _kind, instance: _instance, seq: _seq, markMs: _mark, endedAtMs: _ended, ...rest } = markRecord("", 0, 0);
-  return { ...rest, requestId: id, subject };
-};
-function temporary(t: TestContext): string {
-  const made = mkdtempSync(join(tmpdir(), "headgate-outage-"));
-  t.after(() => rmSync(made, { recursive: true, force: true }));
-  return made;
-}
-
-async function spoolingLog(directory: string, about: { maxRecords?: number; maxBytes?: number }) {
-  const memory = new MemoryLog();
-  const spool = await Spool.open({ directory, space: new SpoolSpace(about.maxBytes ?? 1e9), segmentBytes: 20_000, onDamage: () => undefined });
-  const drops: Record<string, number> = {};
-  const records = new RequestLog({
-    instance: "g",
-    clock: new EventClock(),
-    log: silentLog,
-    maxRecords: about.maxRecords ?? 1_000,
-    maxBytes: 1e9,
-    spool,
-    spillAfterMs: 0,
-    lingerMs: 0,
-    backoffMs: { first: 1, longest: 2 },
-    onDrop: (reason, count) => {
-      drops[reason] = (drops[reason] ?? 0) + count;
-    },
-    onAppendFailure: () => undefined,
-  });
-  const client = memory.client();
-  const connect = () =>
-    records.connect({ appender: memory.appender(), partitions: memory.partitions, partitionOf: (subject) => client.partitionFor(requests, subject) });
-  return { memory, records, drops, connect, spool };
-}
+import { ask, fileFor, type MemoryLog, testGateway, testUpstream, until } from "./harness.ts";
+import { recordOfCall, spoolingLog, temporary } from "./spooling-log.ts";
 
 /** Per instance and partition, with repeats dropped as readers do. */
 function asRead(memory: MemoryLog): Request[][] {
@@ -88,13 +50,13 @@ describe("records while the log is away", () => {
           };
           for (const [i, subject] of calls.entries()) {
             if (i === Math.min(at, calls.length - 1)) connect();
-            records.push(call(subject, String(i)));
+            records.push(recordOfCall(subject, String(i)));
             if (i % ticks === 0) {
               records.tick();
               await new Promise((done) => setTimeout(done, 1));
             }
           }
-          await until("everything is written", () => records.queuedRecords === 0 && spool?.isEmpty === true);
+          await until("everything is written", () => records.queuedRecords === 0 && spool.isEmpty);
           assert.equal(await records.stop(Date.now() + 10_000), 0);
           const streams = asRead(memory);
           assert.deepEqual(idsOf(streams).toSorted(), calls.map((_, i) => String(i)).toSorted());
@@ -114,14 +76,14 @@ describe("records while the log is away", () => {
   it("are dropped and counted when memory and disk are full, and readers see how many", async (t) => {
     const { memory, records, drops, connect, spool } = await spoolingLog(join(temporary(t), "one"), { maxRecords: 10, maxBytes: 20_000 });
     for (let i = 0; i < 100; i++) {
-      records.push(call(`s${i % 5}`, String(i)));
+      records.push(recordOfCall(`s${i % 5}`, String(i)));
       records.tick();
       await new Promise((done) => setTimeout(done, 1));
     }
     const lost = drops.buffer_full ?? 0;
     assert.ok(lost > 0 && records.queuedRecords === 10 && (spool?.bytes ?? 0) <= 20_000);
     connect();
-    await until("everything is written", () => records.queuedRecords === 0 && spool?.isEmpty === true);
+    await until("everything is written", () => records.queuedRecords === 0 && spool.isEmpty);
     await records.stop(Date.now() + 5_000);
     const streams = asRead(memory);
     assert.equal(idsOf(streams).length, 100 - lost);
@@ -131,7 +93,6 @@ describe("records while the log is away", () => {
 
   it("do not ask a full spool for room again and again, and go on as soon as there is some", async (t) => {
     const { records, connect, spool, drops, memory } = await spoolingLog(join(temporary(t), "s"), { maxBytes: 60_000, maxRecords: 5_000 });
-    assert.ok(spool !== null);
     let asked = 0;
     const append = spool.append.bind(spool);
     spool.append = (frames) => {
@@ -140,7 +101,7 @@ describe("records while the log is away", () => {
     };
     const count = 900;
     for (let i = 0; i < count; i++) {
-      records.push(call(`u${i % 7}`, `${i}`));
+      records.push(recordOfCall(`u${i % 7}`, `${i}`));
       records.tick();
       await new Promise((resolve) => setImmediate(resolve));
       // One append takes what waits: without room the spool is asked once a second.
@@ -148,7 +109,7 @@ describe("records while the log is away", () => {
     }
     const [before, from] = [asked, performance.now()];
     for (let i = count; i < count + 200; i++) {
-      records.push(call(`u${i % 7}`, `${i}`));
+      records.push(recordOfCall(`u${i % 7}`, `${i}`));
       await new Promise((resolve) => setImmediate(resolve));
     }
     assert.ok(asked - before <= 2 + (performance.now() - from) / 1_000, `asked ${asked - before} times`);
@@ -170,9 +131,9 @@ describe("records while the log is away", () => {
       if (of("c") && failures++ === 0) throw new Error("away");
     };
     connect();
-    for (const id of ["bad", "a", "b", "c"]) records.push(call("u", id));
+    for (const id of ["bad", "a", "b", "c"]) records.push(recordOfCall("u", id));
     await until("the others are written", () => new Set(memory.calls().map(({ requestId }) => requestId)).size === 3);
-    await until("the spool is empty", () => spool?.isEmpty === true && records.queuedRecords === 0);
+    await until("the spool is empty", () => spool.isEmpty && records.queuedRecords === 0);
     assert.deepEqual(drops, { refused: 1 });
     await records.stop(Date.now() + 5_000);
   });
@@ -194,7 +155,7 @@ describe("records while the log is away", () => {
     const data = temporary(t);
     const directory = join(data, "spool", "dead");
     const dead = await Spool.open({ directory, space: new SpoolSpace(1e9), onDamage: () => undefined });
-    const values = ["1", "2", "3", "4"].map((id): Request => ({ ...markRecord("dead", 0, 1_000), ...call("s", id), kind: "call" }));
+    const values = ["1", "2", "3", "4"].map((id): Request => ({ ...markRecord("dead", 0, 1_000), ...recordOfCall("s", id), kind: "call" }));
     await dead?.append(values.map((value) => ({ kind: "record", partition: 0, value })));
     await dead?.close();
     const file = join(directory, readdirSync(directory).find((name) => name.endsWith(".frames")) ?? "");

@@ -1,22 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { CallRecord } from "../../../../src/stages/1-gateway/call/record.ts";
-import { EventClock } from "../../../../src/stages/1-gateway/log/event-clock.ts";
-import { markRecord } from "../../../../src/stages/1-gateway/log/mark-record.ts";
-import { RequestLog } from "../../../../src/stages/1-gateway/log/request-log.ts";
-import { Spool, SpoolSpace } from "../../../../src/stages/1-gateway/log/spool/spool.ts";
-import { requests } from "../../../../topics/index.ts";
-import { MemoryLog, silentLog, until } from "./harness.ts";
+import { until } from "./harness.ts";
+import { recordOfCall, spoolingLog, temporary } from "./spooling-log.ts";
 
-const call = (id: string): CallRecord => {
-  const { kind: _kind, instance: _instance, seq: _seq, markMs: _mark, endedAtMs: _ended, ...rest } = markRecord("", 0, 0);
-  return { ...rest, requestId: id, subject: "u" };
-};
+const call = (id: string) => recordOfCall("u", id);
 
 /** A disk whose operations end late, or fail: `on` is called after each write and each sync of a file. */
 async function disk(t: TestContext, on: { afterWrite?: () => Promise<void>; afterSync?: () => Promise<void> }): Promise<void> {
@@ -36,37 +26,7 @@ async function disk(t: TestContext, on: { afterWrite?: () => Promise<void>; afte
   t.after(() => Object.assign(proto, { write, datasync }));
 }
 
-async function world(t: TestContext) {
-  const directory = mkdtempSync(join(tmpdir(), "headgate-slow-disk-"));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  const space = new SpoolSpace(1e9);
-  const spool = await Spool.open({ directory: join(directory, "s"), space, onDamage: () => undefined });
-  assert.ok(spool !== null);
-  const memory = new MemoryLog();
-  const drops: Record<string, number> = {};
-  let spoolFailures = 0;
-  const records = new RequestLog({
-    instance: "g",
-    clock: new EventClock(),
-    log: silentLog,
-    maxRecords: 100_000,
-    maxBytes: 1e9,
-    spool,
-    spillAfterMs: 0,
-    lingerMs: 0,
-    backoffMs: { first: 1, longest: 2 },
-    onDrop: (reason, count) => {
-      drops[reason] = (drops[reason] ?? 0) + count;
-    },
-    onAppendFailure: () => undefined,
-    onSpoolFailure: () => spoolFailures++,
-  });
-  const client = memory.client();
-  const connect = () =>
-    records.connect({ appender: memory.appender(), partitions: memory.partitions, partitionOf: (subject) => client.partitionFor(requests, subject) });
-  const ids = () => new Set(memory.calls().map(({ requestId }) => requestId));
-  return { records, spool, space, memory, drops, connect, ids, spoolFailures: () => spoolFailures };
-}
+const world = async (t: TestContext) => spoolingLog(join(temporary(t), "s"), { maxRecords: 100_000 });
 
 describe("a disk that is slow", () => {
   it("loses nothing when its last write ends after everything else of it was written to the log", async (t) => {

@@ -223,16 +223,20 @@ export interface ResponseHead {
   readonly contentEncoding: string;
 }
 
+/** Whether a response is encoded (RFC 9110, 8.4); the gateway asks for none of that. */
+export function isEncoded(contentEncoding: unknown): boolean {
+  return contentEncoding !== undefined && contentEncoding !== "" && contentEncoding !== "identity";
+}
+
 /** Names of media types have no case. */
 export const isEventStream = (contentType: unknown): boolean => /^\s*text\/event-stream\b/i.test(String(contentType ?? ""));
 
 /** Whether a response is a stream of events that can be read. */
-export const isReadableStream = ({ contentType, contentEncoding }: ResponseHead): boolean =>
-  isEventStream(contentType) && (contentEncoding === "" || contentEncoding === "identity");
+export const isReadableStream = ({ contentType, contentEncoding }: ResponseHead): boolean => isEventStream(contentType) && !isEncoded(contentEncoding);
 
 /** @param hidesUsage the caller did not ask for the usage of its stream: it is read and not shown */
 export function collectorFor(endpoint: Endpoint, head: ResponseHead, hidesUsage: boolean): Collector {
-  if (head.contentEncoding !== "" && head.contentEncoding !== "identity") return new OpaqueCollector();
+  if (isEncoded(head.contentEncoding)) return new OpaqueCollector();
   if (isReadableStream(head) && endpoint.joiner !== null) return new StreamCollector(endpoint.joiner(MAX_COLLECTED), hidesUsage);
   return endpoint.answersInText || head.status < 200 || head.status >= 300 ? new JsonCollector() : new UsageCollector();
 }

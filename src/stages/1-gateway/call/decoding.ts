@@ -5,11 +5,6 @@ type Handler = Required<Pick<Dispatcher.DispatchHandler, "onRequestStart" | "onR
 
 let decompress: Dispatcher.DispatcherComposeInterceptor | null = null;
 
-/** Whether a response is encoded (RFC 9110, 8.4); the gateway asks for none of that. */
-export function isEncoded(contentEncoding: unknown): boolean {
-  return contentEncoding !== undefined && contentEncoding !== "" && contentEncoding !== "identity";
-}
-
 /**
  * Decodes a response of an upstream that encodes although it was asked not to (gzip, deflate, br, zstd): the answer could not be checked or judged otherwise, nor
  * the usage of its stream be hidden. What `handler` gets no longer has `content-encoding` and `content-length`; another encoding comes as it is. It is read no

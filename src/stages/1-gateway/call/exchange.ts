@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import { type Collected, type Collector, collectorFor, isReadableStream, UNREADABLE } from "./collect.ts";
-import { decoderFor, isEncoded } from "./decoding.ts";
+import { type Collected, type Collector, collectorFor, isEncoded, isReadableStream, UNREADABLE } from "./collect.ts";
+import { decoderFor } from "./decoding.ts";
 import type { Leaving } from "./leaving.ts";
 import type { Upstream } from "./upstream.ts";
 import { noAnswer } from "./usage.ts";

@@ -11,7 +11,7 @@ import type { Security } from "./kafka/client.ts";
 import { type Layout, layoutKey, parseLayout } from "./layout.ts";
 import { runtimeMetrics } from "./metrics.ts";
 import { partitionOf } from "./partitioner.ts";
-import type { LogClient } from "./port.ts";
+import type { Appender, LogClient } from "./port.ts";
 import { Serde } from "./serde.ts";
 import { openTable } from "./table.ts";
 import { runRole } from "./task-runner.ts";
@@ -145,39 +145,32 @@ class Connected implements LogClient {
 
   async runRole(role: Parameters<LogClient["runRole"]>[0]) {
     const running = await runRole(this.#ready, role);
-    this.#open.add(() => running.stop());
-    return running;
+    return Object.assign(running, { stop: this.#closing(running.stop.bind(running)) });
   }
 
-  openTable: LogClient["openTable"] = (topic, options) => {
-    const table = openTable(this.#ready, topic, options);
-    this.#open.add(() => table.close());
-    return table;
-  };
+  openTable: LogClient["openTable"] = (topic, options) => this.#closable(openTable(this.#ready, topic, options));
 
-  follow: LogClient["follow"] = (topics, options) => {
-    const follower = follow(this.#ready, topics, options);
-    const close = () => follower.close();
-    this.#open.add(close);
-    return {
-      caughtUp: follower.caughtUp,
-      close: async () => {
-        this.#open.delete(close);
-        await close();
-      },
+  follow: LogClient["follow"] = (topics, options) => this.#closable(follow(this.#ready, topics, options));
+
+  openAppender: LogClient["openAppender"] = (options) => this.#closable<Appender>(new LogAppender(this.#ready, options));
+
+  #closable<T extends { close(): Promise<void> }>(opened: T): T {
+    return Object.assign(opened, { close: this.#closing(opened.close.bind(opened)) });
+  }
+
+  /** Closes with this client what was not closed before. It is known until its close is over: until then it needs the client's connection. */
+  #closing(close: () => Promise<void>): () => Promise<void> {
+    let closing: Promise<void> | null = null;
+    const once = (): Promise<void> => {
+      closing ??= close().finally(() => this.#open.delete(once));
+      return closing;
     };
-  };
-
-  openAppender: LogClient["openAppender"] = (options) => {
-    const appender = new LogAppender(this.#ready, options);
-    this.#open.add(() => appender.close());
-    return appender;
-  };
+    this.#open.add(once);
+    return once;
+  }
 
   async close(): Promise<void> {
-    const open = [...this.#open];
-    this.#open.clear();
-    await Promise.allSettled(open.map((close) => close()));
+    await Promise.allSettled([...this.#open].map((close) => close()));
     await this.#admin.close();
   }
 }

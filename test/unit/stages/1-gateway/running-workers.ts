@@ -23,18 +23,20 @@ export interface Running {
   failures(): number;
   /** How many times a worker said that it stops. */
   stopping(): number;
+  /** What all of its processes have said. */
+  output(): string;
   chat(headers?: Readonly<Record<string, string>>): Promise<Response>;
 }
 
 export const adminToken = "0123456789abcdef";
 
 /** `headgate gateway --workers 2` as a process of its own, with a Kafka that is not there. */
-export async function running(t: TestContext, yaml: string, data: string | null = null): Promise<Running> {
+export async function running(t: TestContext, yaml: string, given: { readonly data?: string; readonly healthPort?: number } = {}): Promise<Running> {
   const directory = mkdtempSync(join(tmpdir(), "headgate-workers-"));
   const file = join(directory, "gateway.yaml");
   writeFileSync(file, yaml);
-  const [port, health, admin] = [await freePort(), await freePort(), await freePort()];
-  const dataDirectory = data ?? join(directory, "data");
+  const [port, health, admin] = [await freePort(), given.healthPort ?? (await freePort()), await freePort()];
+  const data = given.data ?? join(directory, "data");
   const env = {
     PATH: process.env.PATH,
     KAFKA_BROKERS: "127.0.0.1:9",
@@ -42,7 +44,7 @@ export async function running(t: TestContext, yaml: string, data: string | null 
     HEADGATE_PORT: String(health),
     HEADGATE_GATEWAY_PORT: String(port),
     HEADGATE_GATEWAY_CONFIG: file,
-    HEADGATE_GATEWAY_DATA: dataDirectory,
+    HEADGATE_GATEWAY_DATA: data,
     HEADGATE_GATEWAY_ADMIN_PORT: String(admin),
     HEADGATE_GATEWAY_ADMIN_TOKEN: adminToken,
     NODE_NO_WARNINGS: "1",
@@ -63,11 +65,12 @@ export async function running(t: TestContext, yaml: string, data: string | null 
     process: child,
     url,
     file,
-    data: dataDirectory,
+    data,
     adminUrl: `http://127.0.0.1:${admin}`,
     healthUrl: `http://127.0.0.1:${health}`,
     listened,
     failures: () => output.split("a worker ended unasked").length - 1,
+    output: () => output,
     stopping: () => output.split('"msg":"stopping"').length - 1,
     chat: (headers = {}) =>
       fetch(`${url}/v1/chat/completions`, { method: "POST", headers: { connection: "close", ...headers }, body: JSON.stringify(ask("hi", { user: "u" })) }),

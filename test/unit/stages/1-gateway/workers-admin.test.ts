@@ -39,7 +39,7 @@ async function world(t: TestContext) {
   };
   forget();
   const start = async () => {
-    const gateway = await running(t, fileFor(one, two), data);
+    const gateway = await running(t, fileFor(one, two), { data });
     await until("both workers listen", () => gateway.listened().length === 2, deadlineMs);
     return gateway;
   };

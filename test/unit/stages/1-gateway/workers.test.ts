@@ -107,4 +107,18 @@ describe("a gateway of several processes", () => {
     const gateway = await running(t, "upstreams: {}");
     assert.deepEqual(await once(gateway.process, "exit"), [2, null]);
   });
+
+  it("ends with 2 when somebody else has HEADGATE_PORT, says so, and leaves no worker behind", async (t) => {
+    const upstream = await testUpstream(t);
+    const taken = Number(new URL(upstream.url).port);
+    const gateway = await running(t, fileFor(upstream), { healthPort: taken });
+    // Its workers write to the same pipe: it closes when the last of them has ended.
+    let ended: unknown[] = [];
+    gateway.process.once("close", (...how) => (ended = how));
+    await until("all processes have ended", () => ended.length > 0, deadlineMs);
+    assert.deepEqual(ended, [2, null]);
+    assert.match(gateway.output(), new RegExp(`error CONFIG_INVALID: cannot listen on 127.0.0.1:${taken}: .*EADDRINUSE`));
+    assert.match(gateway.output(), /set HEADGATE_PORT/);
+    assert.deepEqual(gateway.listened(), []);
+  });
 });

@@ -12,15 +12,89 @@ export interface Room {
   hold(): (() => void) | null;
 }
 
+/** What the bodies of all calls take, in total and for each caller. */
+class BodyMemory {
+  readonly #max: number;
+  readonly #maxOfCaller: number;
+  readonly #callerBytes = new Map<string, number>();
+  bytes = 0;
+  /** Of them, what mirrors hold. */
+  #heldBytes = 0;
+
+  constructor(max: number, maxOfCaller: number) {
+    this.#max = max;
+    this.#maxOfCaller = maxOfCaller;
+  }
+
+  take(caller: string, bytes: number): ReturnType<Room["take"]> {
+    if (this.bytes + bytes > this.#max) return "full";
+    if (caller !== "" && (this.#callerBytes.get(caller) ?? 0) + bytes > this.#maxOfCaller) return "caller_full";
+    this.add(caller, bytes);
+    return "taken";
+  }
+
+  add(caller: string, bytes: number): void {
+    this.bytes += bytes;
+    if (caller !== "") this.#callerBytes.set(caller, (this.#callerBytes.get(caller) ?? 0) + bytes);
+  }
+
+  /** @returns false when mirrors would hold more than half of all there is */
+  hold(bytes: number): boolean {
+    if ((this.#heldBytes + bytes) * 2 > this.#max) return false;
+    this.#heldBytes += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#heldBytes -= bytes;
+  }
+}
+
+class CallRoom implements Room {
+  readonly #memory: BodyMemory;
+  readonly #caller: string;
+  #taken = 0;
+  #holders = 0;
+  #isLeft = false;
+
+  constructor(memory: BodyMemory, caller: string) {
+    this.#memory = memory;
+    this.#caller = caller;
+  }
+
+  take(bytes: number): ReturnType<Room["take"]> {
+    const taken = this.#memory.take(this.#caller, bytes);
+    if (taken === "taken") this.#taken += bytes;
+    return taken;
+  }
+
+  leave(): void {
+    this.#isLeft = true;
+    this.#giveBack();
+  }
+
+  hold(): (() => void) | null {
+    const bytes = this.#taken;
+    if (!this.#memory.hold(bytes)) return null;
+    this.#holders++;
+    return () => {
+      this.#memory.release(bytes);
+      this.#holders--;
+      this.#giveBack();
+    };
+  }
+
+  #giveBack(): void {
+    if (!this.#isLeft || this.#holders > 0) return;
+    this.#memory.add(this.#caller, -this.#taken);
+    this.#taken = 0;
+  }
+}
+
 /** Counts what runs, in total and per route, against limits; and the bytes of request bodies that are held for it. */
 export class InFlight {
   readonly #max: number;
-  readonly #maxBytes: number;
-  readonly #maxCallerBytes: number;
-  #bytes = 0;
-  /** Of them, what mirrors hold. */
-  #heldBytes = 0;
-  readonly #callerBytes = new Map<string, number>();
+  readonly #memory: BodyMemory;
   #reading = 0;
   readonly #perRoute = new Map<string, number>();
   #total = 0;
@@ -33,8 +107,7 @@ export class InFlight {
    */
   constructor(max: number, maxBytes: number, maxCallerBytes = maxBytes) {
     this.#max = max;
-    this.#maxBytes = maxBytes;
-    this.#maxCallerBytes = maxCallerBytes;
+    this.#memory = new BodyMemory(maxBytes, maxCallerBytes);
   }
 
   get total(): number {
@@ -43,7 +116,7 @@ export class InFlight {
 
   /** Bytes of request bodies that are held now. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#memory.bytes;
   }
 
   /** @returns false when too much runs already */
@@ -91,43 +164,7 @@ export class InFlight {
 
   /** Room for the body of one call. @param caller empty: nobody knows whose it is, so that no share can be kept for others */
   openRoom(caller: string): Room {
-    let taken = 0;
-    let holders = 0;
-    let isLeft = false;
-    const giveBack = () => {
-      if (!isLeft || holders > 0) return;
-      this.#add(caller, -taken);
-      taken = 0;
-    };
-    return {
-      take: (bytes) => {
-        if (this.#bytes + bytes > this.#maxBytes) return "full";
-        if (caller !== "" && (this.#callerBytes.get(caller) ?? 0) + bytes > this.#maxCallerBytes) return "caller_full";
-        this.#add(caller, bytes);
-        taken += bytes;
-        return "taken";
-      },
-      leave: () => {
-        isLeft = true;
-        giveBack();
-      },
-      hold: () => {
-        const bytes = taken;
-        if ((this.#heldBytes + bytes) * 2 > this.#maxBytes) return null;
-        this.#heldBytes += bytes;
-        holders++;
-        return () => {
-          this.#heldBytes -= bytes;
-          holders--;
-          giveBack();
-        };
-      },
-    };
-  }
-
-  #add(caller: string, bytes: number): void {
-    this.#bytes += bytes;
-    if (caller !== "") this.#callerBytes.set(caller, (this.#callerBytes.get(caller) ?? 0) + bytes);
+    return new CallRoom(this.#memory, caller);
   }
 
   /** Resolves when nothing runs, or at the deadline. */

@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 
 /** Texts that are remembered, and how long one may be: at most some MiB. */
 const MOST_KNOWN = 10_000;
@@ -9,13 +9,14 @@ const LONGEST_KNOWN = 128;
  * call costs the gateway.
  */
 export class KeyedHash {
-  readonly #key: string;
+  /** As text, each use would cost twice as much. */
+  readonly #key: KeyObject;
   /** What was asked since the last change of generation, and before: dropping the older half at once costs less than keeping an order. */
   #young = new Map<string, string>();
   #old = new Map<string, string>();
 
   constructor(key: string) {
-    this.#key = key;
+    this.#key = createSecretKey(key, "utf8");
   }
 
   /** Texts that are remembered. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Room } from "../call/in-flight.ts";
+import { type Member, Members } from "../call/members.ts";
 import { type ApiError, apiErrors } from "./api-error.ts";
 import { type BodyRead, readBody } from "./read-body.ts";
 
@@ -13,11 +14,19 @@ export interface UploadLimits {
 }
 
 /** A body that is being read. */
-interface Upload {
+class Upload implements Member {
+  place = -1;
   readonly startedAtMs: number;
+  readonly room: Room;
   lastAtMs: number;
-  bytes: number;
-  breakOff: () => void;
+  bytes = 0;
+  stop: (read: BodyRead) => void = () => undefined;
+
+  constructor(room: Room, nowMs: number) {
+    this.room = room;
+    this.startedAtMs = nowMs;
+    this.lastAtMs = nowMs;
+  }
 }
 
 /** Whoever was silent for so long may be broken off when others need its room, ms. */
@@ -30,7 +39,7 @@ const MAY_GIVE_WAY_MS = 1_000;
 export class Uploads {
   readonly #limits: UploadLimits;
   readonly #nowMs: () => number;
-  readonly #running = new Set<Upload>();
+  readonly #running = new Members<Upload>();
 
   /** @param nowMs any clock that never goes back */
   constructor(limits: UploadLimits, nowMs: () => number = () => performance.now()) {
@@ -51,35 +60,41 @@ export class Uploads {
    */
   async read(request: IncomingMessage, maxBytes: number, room: Room): Promise<BodyRead | { readonly kind: "too_many" }> {
     if (this.#running.size >= this.#limits.max && !this.#giveWay(() => true)) return { kind: "too_many" };
-    const nowMs = this.#nowMs();
-    const upload: Upload = { startedAtMs: nowMs, lastAtMs: nowMs, bytes: 0, breakOff: () => undefined };
-    const onStart = (stop: (read: BodyRead) => void) => {
-      upload.breakOff = () => {
-        this.#running.delete(upload);
-        room.leave();
-        stop({ kind: "too_slow" });
-      };
-    };
-    const take = (bytes: number): boolean => {
-      upload.lastAtMs = this.#nowMs();
-      upload.bytes += bytes;
-      let taken = room.take(bytes);
-      while (taken === "full" && this.#giveWay((other) => other !== upload && other.bytes > 0)) taken = room.take(bytes);
-      return taken === "taken";
-    };
+    const upload = new Upload(room, this.#nowMs());
     this.#running.add(upload);
-    const read = await readBody(request, maxBytes, take, onStart);
+    const read = await readBody(
+      request,
+      maxBytes,
+      (bytes) => this.#take(upload, bytes),
+      (stop) => {
+        upload.stop = stop;
+      },
+    );
     this.#running.delete(upload);
     return read;
+  }
+
+  #take(upload: Upload, bytes: number): boolean {
+    upload.lastAtMs = this.#nowMs();
+    upload.bytes += bytes;
+    let taken = upload.room.take(bytes);
+    while (taken === "full" && this.#giveWay((other) => other !== upload && other.bytes > 0)) taken = upload.room.take(bytes);
+    return taken === "taken";
+  }
+
+  #breakOff(upload: Upload): void {
+    this.#running.delete(upload);
+    upload.room.leave();
+    upload.stop({ kind: "too_slow" });
   }
 
   /** Breaks off what is silent or too slow; to be called a few times a second. */
   review(): void {
     const { idleMs, minBytesPerSecond } = this.#limits;
     const nowMs = this.#nowMs();
-    for (const { startedAtMs, lastAtMs, bytes, breakOff } of this.#running) {
-      const tookMs = nowMs - startedAtMs;
-      if (nowMs - lastAtMs > idleMs || (tookMs > idleMs && bytes * 1_000 < minBytesPerSecond * tookMs)) breakOff();
+    for (const upload of this.#running) {
+      const tookMs = nowMs - upload.startedAtMs;
+      if (nowMs - upload.lastAtMs > idleMs || (tookMs > idleMs && upload.bytes * 1_000 < minBytesPerSecond * tookMs)) this.#breakOff(upload);
     }
   }
 
@@ -90,7 +105,7 @@ export class Uploads {
     for (const upload of this.#running) {
       if (upload.lastAtMs <= (first?.lastAtMs ?? before) && isWanted(upload)) first = upload;
     }
-    first?.breakOff();
+    if (first !== null) this.#breakOff(first);
     return first !== null;
   }
 }

@@ -73,6 +73,30 @@ describe("the budget of mirrors", () => {
     assert.equal(told.filter((line) => line.includes("maxUsdPerHour")).length, 1);
   });
 
+  it("pays for a mirrored answer also when its caller left, and there is no record of it", async (t) => {
+    const { two, gateway, result, inFlight, stream } = await held(t, { extra: "shadow: { maxUsdPerHour: 0.0001 }\n" });
+    let hasAnswered = false;
+    two.answer = (_, response) => {
+      const usage = { prompt_tokens: 11, completion_tokens: 3, total_tokens: 14, cost: 0.001 };
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.end(`${chunk("B")}${chunk("", "stop")}data: ${JSON.stringify({ id: "c", choices: [], usage })}\n\ndata: [DONE]\n\n`, () => (hasAnswered = true));
+    };
+    const abort = new AbortController();
+    await stream(abort.signal);
+    await until("the candidate has answered", () => hasAnswered);
+    // It is in the gateway's socket by now, which is read before the next turn's immediates.
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(await inFlight(), 1, "its record waits for its twin");
+    abort.abort();
+    await until("the served call is recorded", () => gateway.log.calls().length === 1);
+    const next = new AbortController();
+    await stream(next.signal);
+    next.abort();
+    await until("both are recorded", () => gateway.log.calls().length === 2);
+    assert.deepEqual([await result("stopped"), await result("over_budget"), two.asked.length], [1, 1, 1]);
+  });
+
   it("is there again when time has passed", () => {
     let nowMs = 0;
     const budget = new ShadowBudget({ maxPerMinute: null, maxUsdPerHour: 1 }, () => nowMs);

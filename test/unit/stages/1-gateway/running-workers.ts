@@ -30,6 +30,15 @@ export interface Running {
 
 export const adminToken = "0123456789abcdef";
 
+/** A worker that a failed test has stopped goes on, and ends since its first process has. Nothing happens to one that has ended, or whose number is another's by now. */
+function wake(pid: number): void {
+  try {
+    process.kill(pid, "SIGCONT");
+  } catch {
+    // It has ended.
+  }
+}
+
 /** `headgate gateway --workers 2` as a process of its own, with a Kafka that is not there. */
 export async function running(t: TestContext, yaml: string, given: { readonly data?: string; readonly healthPort?: number } = {}): Promise<Running> {
   const directory = mkdtempSync(join(tmpdir(), "headgate-workers-"));
@@ -52,14 +61,15 @@ export async function running(t: TestContext, yaml: string, given: { readonly da
   const child = spawn(process.execPath, ["src/cli/main.ts", "gateway", "--workers", "2"], { env, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += String(chunk)));
+  const listened = () => [...output.matchAll(/"pid":(\d+)[^\n]*"gateway listens"/g)].map(([, pid]) => Number(pid));
   t.after(async () => {
     if (child.exitCode === null && child.signalCode === null) {
       child.kill("SIGKILL");
       await once(child, "exit");
     }
+    for (const pid of listened()) wake(pid);
     rmSync(directory, { recursive: true, force: true });
   });
-  const listened = () => [...output.matchAll(/"pid":(\d+)[^\n]*"gateway listens"/g)].map(([, pid]) => Number(pid));
   const url = `http://127.0.0.1:${port}`;
   return {
     process: child,

@@ -70,6 +70,9 @@ describe("the admin port of a gateway of several processes, without Kafka", () =
     process.kill(second, "SIGSTOP");
     const refused = await brake(gateway, "support-answer");
     assert.deepEqual([refused.status, refused.body.code], [503, "GATEWAY_UNREACHABLE"]);
+    // The one that answers knows no such route. The silent one may: nobody can say that there is nothing to brake.
+    const unknownToOne = await brake(gateway, "nothing");
+    assert.deepEqual([unknownToOne.status, unknownToOne.body.code], [503, "GATEWAY_UNREACHABLE"]);
     const { remarks } = (await admin(gateway, "/v1/status")).body as { remarks: { code: string; level: string }[] };
     assert.deepEqual(
       remarks.filter(({ code }) => code === "workers_missing").map(({ level }) => level),

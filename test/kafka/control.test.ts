@@ -25,22 +25,12 @@ import {
   type ValueOf,
 } from "../../topics/index.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
+import { until } from "../fixtures/until.ts";
 import { fakeCli } from "../unit/cli/fake-cli.ts";
 import { gateEvent, gateway, route, rubricText, spec, state, table } from "../unit/stages/6-control/records.ts";
 
 const prefix = testPrefix();
 const silent = pino({ level: "silent" });
-
-/** Waits on a condition with a deadline. */
-async function eventually<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
-  const deadlineMs = Date.now() + 20_000;
-  while (Date.now() < deadlineMs) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.fail(`${what} did not come within 20 s`);
-}
 
 describe("control on a real Kafka", () => {
   let log: LogClient;
@@ -68,7 +58,7 @@ describe("control on a real Kafka", () => {
     api = new ControlApi({ url: running.url, token: undefined, actor: "ann", fetch });
     const follower = log.follow([rollouts, commands, brakes, catalog], { from: "beginning", onRecord: (record) => void seen.push(record) });
     await follower.caughtUp;
-    await eventually("readiness", async () => (await fetch(`${running.url}/readyz`)).ok);
+    await until("readiness", async () => (await fetch(`${running.url}/readyz`)).ok);
   });
   after(async () => {
     await running?.stop();
@@ -84,12 +74,12 @@ describe("control on a real Kafka", () => {
     };
     const apply = ["rollout", "apply", "-f", "spec.yaml", "--rubric", "task.yaml"];
     // Control learns of the gateway from the topic: with it the upstreams are checked and nothing is warned of.
-    await eventually("the gateway", async () => ((await api.get<{ gateways: unknown[] }>("/v1/fleet")).gateways.length === 1 ? true : undefined));
+    await until("the gateway", async () => ((await api.get<{ gateways: unknown[] }>("/v1/fleet")).gateways.length === 1 ? true : undefined));
     assert.equal(await run(apply, cli), 0, cli.lines.err.join("\n"));
-    const [record] = await eventually("the rollout", () => (written(rollouts).length > 0 ? written<DeclaredRollout>(rollouts) : undefined));
+    const [record] = await until("the rollout", () => (written(rollouts).length > 0 ? written<DeclaredRollout>(rollouts) : undefined));
     assert.deepEqual([record?.key, record?.partition, record?.value?.actor], [route, log.partitionFor(rollouts, route), "ann"]);
     assert.deepEqual(JSON.parse(record?.value?.spec ?? ""), spec);
-    const texts = await eventually("the catalog", () => {
+    const texts = await until("the catalog", () => {
       const entries = written<CatalogEntry>(catalog).filter(({ value }) => value?.kind !== "layout");
       return entries.length === 2 ? entries : undefined;
     });
@@ -103,16 +93,16 @@ describe("control on a real Kafka", () => {
   it("commands and brakes land in their partitions, with who asked", async () => {
     await put(rolloutState, route, state({ atMs: Date.now() }));
     await put(routing, route, table({ attempt: 3 }));
-    await eventually("the views", async () => ((await api.get<{ epoch: number; phase: string }>(`/v1/routes/${route}`)).epoch > 0 ? true : undefined));
-    await eventually("the state", async () => ((await api.get<{ phase: string }>(`/v1/routes/${route}`)).phase === "canary" ? true : undefined));
+    await until("the views", async () => ((await api.get<{ epoch: number; phase: string }>(`/v1/routes/${route}`)).epoch > 0 ? true : undefined));
+    await until("the state", async () => ((await api.get<{ phase: string }>(`/v1/routes/${route}`)).phase === "canary" ? true : undefined));
     await api.post(`/v1/routes/${route}/pause`, { reason: "incident", id: "c-1" });
-    const [command] = await eventually("the command", () => (written(commands).length > 0 ? written<Command>(commands) : undefined));
+    const [command] = await until("the command", () => (written(commands).length > 0 ? written<Command>(commands) : undefined));
     assert.deepEqual(
       [command?.key, command?.partition, command?.value?.verb, command?.value?.actor],
       [route, log.partitionFor(commands, route), "pause", "ann"],
     );
     await api.post(`/v1/routes/${route}/brake`, { reason: "bad" });
-    const [brake] = await eventually("the brake", () => (written(brakes).length > 0 ? written<Brake>(brakes) : undefined));
+    const [brake] = await until("the brake", () => (written(brakes).length > 0 ? written<Brake>(brakes) : undefined));
     assert.deepEqual([brake?.key, brake?.value?.rollout, brake?.value?.cleared], [route, "support-answer-1", false]);
   });
 
@@ -127,7 +117,7 @@ describe("control on a real Kafka", () => {
       }
     })();
     // The stream may not be open yet: events are published until one is heard.
-    await eventually("a gate event on the stream", async () => {
+    await until("a gate event on the stream", async () => {
       await put(gateEvents, route, gateEvent({ id: `ge-${heard.length}-${Date.now()}` }));
       return heard[0];
     });
@@ -146,7 +136,7 @@ describe("control on a real Kafka", () => {
       env: { HEADGATE_CONTROL_PORT: "0" },
       connect: () => connectLog({ ...options, clientId: "control", log: silent }),
     });
-    await eventually("readiness", async () => (await fetch(`${running.url}/readyz`)).ok);
+    await until("readiness", async () => (await fetch(`${running.url}/readyz`)).ok);
     const again = new ControlApi({ url: running.url, token: undefined, actor: "ann", fetch });
     const view = await again.get<{ declared: { spec: unknown }; phase: string; events: unknown[]; brake: unknown }>(`/v1/routes/${route}`);
     assert.deepEqual(view.declared.spec, spec);

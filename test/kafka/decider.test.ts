@@ -28,21 +28,11 @@ import {
 } from "../../topics/index.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 import { type Behaviour, deps, good, spec as specOf, taskRubric, World } from "../fixtures/rollout-world.ts";
+import { until } from "../fixtures/until.ts";
 
 const prefix = testPrefix();
 const silent = pino({ level: "silent" });
 const PANE_MS = 1_000;
-
-/** Waits on a condition with a deadline. */
-async function eventually<T>(what: string, look: () => T | undefined | false): Promise<T> {
-  const deadlineMs = Date.now() + 25_000;
-  while (Date.now() < deadlineMs) {
-    const found = look();
-    if (found !== undefined && found !== false) return found;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.fail(`${what} did not come within 25 s`);
-}
 
 /** A spec without waiting times, on a route of its own. */
 function fastSpec(route: string, over: Partial<RolloutSpec> = {}): RolloutSpec {
@@ -105,7 +95,7 @@ describe("the decider on a real Kafka", () => {
     const { blocks, closes } = paneRecords(route, candidate);
     const before = of<EvidenceEntry>(evidence, route).length;
     await append(...blocks, ...closes);
-    await eventually("the pane in evidence", () => of(evidence, route).length >= before + 2 || events(route).at(-1)?.toPhase === "rolled_back");
+    await until("the pane in evidence", () => of(evidence, route).length >= before + 2 || events(route).at(-1)?.toPhase === "rolled_back");
   }
 
   async function startDecider(): Promise<Running> {
@@ -135,16 +125,16 @@ describe("the decider on a real Kafka", () => {
     const route = "broken-schema";
     await startDecider();
     await declare(fastSpec(route));
-    const first = await eventually("the first table", () => tableOf(route));
+    const first = await until("the first table", () => tableOf(route));
     assert.deepEqual([first.phase, first.shadowPpm, first.rubrics], ["shadow", 1_000_000, taskRubric]);
     for (let i = 0; i < 12 && events(route).at(-1)?.toPhase !== "rolled_back"; i++) await pane(route, { ...good, schemaFail: 0.2 });
-    const last = await eventually("the rollback", () => events(route).find(({ action }) => action === "rolled_back"));
+    const last = await until("the rollback", () => events(route).find(({ action }) => action === "rolled_back"));
     assert.deepEqual(
       [last.fromPhase, last.reasons, last.gates.find(({ verdict }) => verdict === "roll_back")?.gate],
       ["shadow", ["signal_breach"], "confidence"],
     );
 
-    const table = await eventually("the last table", () => (tableOf(route)?.phase === "rolled_back" ? tableOf(route) : undefined));
+    const table = await until("the last table", () => (tableOf(route)?.phase === "rolled_back" ? tableOf(route) : undefined));
     assert.deepEqual([table.epoch, table.gateEventId, table.rollout, table.ranges.length], [last.epoch, last.id, "", 1]);
     assert.equal(of<StateEntry>(rolloutState, route).at(-1)?.phase, "rolled_back");
 
@@ -172,7 +162,7 @@ describe("the decider on a real Kafka", () => {
     const route = "restarted";
     const one = await startDecider();
     await declare(fastSpec(route));
-    await eventually("the first table", () => tableOf(route));
+    await until("the first table", () => tableOf(route));
     await pane(route, good);
     const { blocks, closes } = paneRecords(route, good);
     await append(...blocks);
@@ -180,12 +170,12 @@ describe("the decider on a real Kafka", () => {
     const neighbour =
       ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].find((name) => log.partitionFor(rollouts, name) === log.partitionFor(rollouts, route)) ?? "";
     await declare(fastSpec(neighbour, { baseline: "old@1", candidate: "old@1" }));
-    await eventually("the refusal", () => events(neighbour)[0]);
+    await until("the refusal", () => events(neighbour)[0]);
     await one.stop();
     running.splice(0);
     await startDecider();
     await append(...closes);
-    await eventually("the pane after the restart", () => of(evidence, route).length >= 5);
+    await until("the pane after the restart", () => of(evidence, route).length >= 5);
     for (let i = 0; i < 12 && events(route).at(-1)?.toPhase === "shadow"; i++) await pane(route, good);
     const panes = of<EvidenceEntry>(evidence, route)
       .filter(({ kind }) => kind === "pane")
@@ -200,7 +190,7 @@ describe("the decider on a real Kafka", () => {
       journal.map(({ seq }) => seq),
       journal.map((_, i) => i + 1),
     );
-    await eventually("the first served step", () => events(route).some(({ action, toPhase }) => action === "advanced" && toPhase === "canary"));
+    await until("the first served step", () => events(route).some(({ action, toPhase }) => action === "advanced" && toPhase === "canary"));
   });
 
   it("a spec in a foreign partition is forwarded; a bad one and an unknown upstream are told, with the fix", async () => {
@@ -208,19 +198,19 @@ describe("the decider on a real Kafka", () => {
     const route = "forwarded";
     const right = log.partitionFor(rollouts, route);
     await declare(fastSpec(route), (right + 1) % log.partitionsOf(rollouts));
-    const started = await eventually("the start", () => events(route)[0]);
+    const started = await until("the start", () => events(route)[0]);
     assert.equal(started.action, "started");
     assert.equal(seen.find(({ topic, key }) => topic === gateEvents.name && key === route)?.partition, log.partitionFor(gateEvents, route));
 
     await append(record(rollouts, "not-json", { route: "not-json", spec: "{", digest: "", rubrics: [], actor: "ann", atMs: 1 }));
-    const refused = await eventually("the refusal", () => events("not-json")[0]);
+    const refused = await until("the refusal", () => events("not-json")[0]);
     assert.deepEqual([refused.action, refused.reasons, refused.toPhase], ["held", ["spec_refused"], "pending"]);
     assert.match(refused.message, /not JSON/);
 
     const report = { instance: "gw-7", role: "gateway", url: "", atMs: Date.now(), routes: [], upstreams: ["elsewhere"], droppedRecords: 0, stopping: false };
     await append({ topic: fleet, partition: 0, key: "gw-7", value: report } as unknown as Outgoing);
     // The decider learns of the gateway from its table: until then a spec would be accepted.
-    const told = await eventually("the refusal of the upstream", () => {
+    const told = await until("the refusal of the upstream", () => {
       const found = [...Array(50).keys()].flatMap((i) => events(`upstream-${i}`)).find(({ reasons }) => reasons.includes("spec_refused"));
       if (found === undefined && probes < 50) void declare(fastSpec(`upstream-${probes++}`));
       return found;
@@ -234,12 +224,12 @@ describe("the decider on a real Kafka", () => {
     await startDecider();
     const route = "braked";
     await declare(fastSpec(route));
-    const table = await eventually("the table", () => tableOf(route));
+    const table = await until("the table", () => tableOf(route));
     const brake = { route, rollout: table.rollout, attempt: table.attempt, cleared: false, reason: "incident 7", actor: "bob", atMs: Date.now() };
     await append({ topic: brakes, partition: 0, key: route, value: brake } as unknown as Outgoing);
-    const event = await eventually("the end", () => events(route).find(({ action }) => action === "rolled_back"));
+    const event = await until("the end", () => events(route).find(({ action }) => action === "rolled_back"));
     assert.deepEqual([event.reasons, event.actor], [["brake"], "bob"]);
-    const last = await eventually("its table", () => (tableOf(route)?.phase === "rolled_back" ? tableOf(route) : undefined));
+    const last = await until("its table", () => (tableOf(route)?.phase === "rolled_back" ? tableOf(route) : undefined));
     assert.ok(last.epoch > table.epoch);
   });
 });

@@ -15,21 +15,12 @@ import { applyTopics, deletePrefix } from "../../src/runtime/topic-admin.ts";
 import { rubricDigest } from "../../src/stages/3-judge/digest.ts";
 import { catalog, type Sample, type Score, samples, scores } from "../../topics/index.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
+import { until } from "../fixtures/until.ts";
 import { bodyWith, twinWith } from "../unit/domain/signals/call-fixture.ts";
 import { completion, filled, judgeServer, type Question } from "../unit/stages/3-judge/judge-server.ts";
 import { digestOf, sampleWith } from "../unit/stages/3-judge/parts.ts";
 
 const silent = pino({ level: "silent" });
-const deadlineMs = 90_000;
-
-/** Waits on a condition with a deadline. */
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + deadlineMs;
-  while (!(await condition())) {
-    if (Date.now() > end) assert.fail(`gave up waiting until ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 /** One prefix on the test cluster, with everything that is written to `scores`. */
 async function world(t: TestContext) {

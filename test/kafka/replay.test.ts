@@ -32,6 +32,7 @@ import {
 } from "../../topics/index.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 import { deps, good, spec as specOf, taskRubric, World } from "../fixtures/rollout-world.ts";
+import { until } from "../fixtures/until.ts";
 import { fakeCli } from "../unit/cli/fake-cli.ts";
 
 const PANE_MS = 1_000;
@@ -39,17 +40,6 @@ const PANE_MS = 1_000;
 const TOPIC_RESOURCE = 2;
 const route = "replayed";
 const silent = pino({ level: "silent" });
-
-/** Waits on a condition with a deadline. */
-async function eventually<T>(what: string, look: () => Promise<T | undefined | false> | T | undefined | false, deadlineMs = 30_000): Promise<T> {
-  const endMs = Date.now() + deadlineMs;
-  while (Date.now() < endMs) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    await sleep(50);
-  }
-  assert.fail(`${what} did not come within ${deadlineMs / 1_000} s`);
-}
 
 describe("headgate replay on a real Kafka", () => {
   const folder = mkdtempSync(join(tmpdir(), "headgate-replay-"));
@@ -96,7 +86,7 @@ describe("headgate replay on a real Kafka", () => {
       ...blocks.map((block) => record(aggregates, route, { ...block, ...about, kindOfRecord: "block", group: groupOf(block.signal) })),
       ...(["calls", "judge"] as const).map((group) => record(aggregates, route, close(group))),
     );
-    await eventually("the pane in evidence", () => of(evidence).length >= known + 2 || of<GateEvent>(gateEvents).at(-1)?.toPhase === "rolled_back");
+    await until("the pane in evidence", () => of(evidence).length >= known + 2 || of<GateEvent>(gateEvents).at(-1)?.toPhase === "rolled_back");
   }
 
   /** How many records of the route a topic still has. */
@@ -127,7 +117,7 @@ describe("headgate replay on a real Kafka", () => {
     const declared = specOf(over);
     await append(record(rollouts, route, { route, spec: JSON.stringify(declared), digest: "", rubrics: taskRubric, actor: "ann", atMs: Date.now() }));
     const world = new World({ candidate: { ...good, schemaFail: 0.2 } });
-    world.tables.push(await eventually("the first table", () => of<RoutingTable>(routing).at(-1)));
+    world.tables.push(await until("the first table", () => of<RoutingTable>(routing).at(-1)));
     for (let i = 0; i < 40 && of<GateEvent>(gateEvents).at(-1)?.toPhase !== "rolled_back"; i++) await pane(world);
     assert.equal(of<GateEvent>(gateEvents).at(-1)?.action, "rolled_back");
     await role.stop();
@@ -167,7 +157,7 @@ describe("headgate replay on a real Kafka", () => {
     // The segment that is written to is never compacted: a record behind the old ones closes it.
     const nobody = (topic: Topic) =>
       [...Array(log.partitionsOf(topic)).keys()].map((partition) => ({ topic, partition, key: "nobody", value: null }) as Outgoing);
-    await eventually(
+    await until(
       "the compaction",
       async () => {
         await append(...compacted.flatMap(nobody));

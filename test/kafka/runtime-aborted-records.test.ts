@@ -3,7 +3,7 @@ import { it } from "node:test";
 import { Kafka, logLevel, Partitioners } from "kafkajs";
 import { prepareKafkajs } from "../../src/runtime/codec.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
-import { until } from "../fixtures/worker-harness.ts";
+import { until } from "../fixtures/until.ts";
 
 /** Keys that a read-committed consumer sees, from an offset to the end of partition 0. */
 async function keysFrom(kafka: Kafka, topic: string, from: number, end: number): Promise<string[]> {

@@ -4,8 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Kafka, type KafkaMessage, logLevel } from "kafkajs";
 import { ParkError, type TaskRole } from "../../src/runtime/port.ts";
 import { commands } from "../../topics/index.ts";
+import { until } from "../fixtures/until.ts";
 import { echo, echoRole, idOf } from "../fixtures/worker-echo-role.ts";
-import { assertExactlyOnce, command, Harness, until } from "../fixtures/worker-harness.ts";
+import { assertExactlyOnce, command, Harness } from "../fixtures/worker-harness.ts";
 import { RegistryGate } from "../fixtures/worker-registry-gate.ts";
 
 /**

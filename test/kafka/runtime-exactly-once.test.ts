@@ -3,7 +3,8 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FaultPoint } from "../../src/runtime/deps.ts";
 import { commands } from "../../topics/index.ts";
-import { assertExactlyOnce, command, Harness, until } from "../fixtures/worker-harness.ts";
+import { until } from "../fixtures/until.ts";
+import { assertExactlyOnce, command, Harness } from "../fixtures/worker-harness.ts";
 
 describe("a role whose processes die", { concurrency: true }, () => {
   let harness: Harness;

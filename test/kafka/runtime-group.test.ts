@@ -8,8 +8,9 @@ import type { Outgoing, Running, TaskRole } from "../../src/runtime/port.ts";
 import { applyTopics, deletePrefix } from "../../src/runtime/topic-admin.ts";
 import { commands, type EvidenceEntry, evidence, rollouts } from "../../topics/index.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
+import { until } from "../fixtures/until.ts";
 import { echo, echoRole, idOf } from "../fixtures/worker-echo-role.ts";
-import { assertExactlyOnce, command, Harness, silent, until } from "../fixtures/worker-harness.ts";
+import { assertExactlyOnce, command, Harness, silent } from "../fixtures/worker-harness.ts";
 
 /** The end of a role that is expected to end; a test that waits for it does not wait for ever. */
 const endOf = (running: Running) =>

@@ -5,9 +5,10 @@ import { KnownError } from "../../src/errors/known-error.ts";
 import type { LogClient } from "../../src/runtime/port.ts";
 import { type EvidenceEntry, evidence } from "../../topics/index.ts";
 import { type Api, LossyProxy } from "../fixtures/lossy-proxy.ts";
+import { until } from "../fixtures/until.ts";
 import { counterRole } from "../fixtures/worker-counter-role.ts";
 import { echo } from "../fixtures/worker-echo-role.ts";
-import { assertExactlyOnce, Harness, until } from "../fixtures/worker-harness.ts";
+import { assertExactlyOnce, Harness } from "../fixtures/worker-harness.ts";
 
 describe("a task whose acknowledgements are lost", () => {
   let harness: Harness;

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { Harness, until, type Worker } from "../fixtures/worker-harness.ts";
+import { until } from "../fixtures/until.ts";
+import { Harness, type Worker } from "../fixtures/worker-harness.ts";
 
 describe("a role's process", () => {
   let harness: Harness;

@@ -7,7 +7,8 @@ import { EventClock } from "../../src/stages/1-gateway/log/event-clock.ts";
 import { markRecord } from "../../src/stages/1-gateway/log/mark-record.ts";
 import { RequestLog } from "../../src/stages/1-gateway/log/request-log.ts";
 import { type Request, requests } from "../../topics/index.ts";
-import { Harness, until } from "../fixtures/worker-harness.ts";
+import { until } from "../fixtures/until.ts";
+import { Harness } from "../fixtures/worker-harness.ts";
 import { silentLog } from "../unit/stages/1-gateway/harness.ts";
 
 const limitBytes = 20_000;

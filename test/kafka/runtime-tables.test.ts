@@ -3,8 +3,9 @@ import { after, before, describe, it } from "node:test";
 import type { Outgoing, TaskRole } from "../../src/runtime/port.ts";
 import { brakes, commands, type FleetReport, fleet, routing } from "../../topics/index.ts";
 import { LossyProxy } from "../fixtures/lossy-proxy.ts";
+import { until } from "../fixtures/until.ts";
 import { echo, idOf } from "../fixtures/worker-echo-role.ts";
-import { command, Harness, until } from "../fixtures/worker-harness.ts";
+import { command, Harness } from "../fixtures/worker-harness.ts";
 import { RegistryGate } from "../fixtures/worker-registry-gate.ts";
 
 function report(instance: string, atMs = 0): Outgoing<typeof fleet> {

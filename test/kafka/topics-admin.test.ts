@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
-import { setTimeout } from "node:timers/promises";
 import kafkajs, { type Admin } from "kafkajs";
 import { KnownError } from "../../src/errors/known-error.ts";
 import { Registry } from "../../src/runtime/registry.ts";
@@ -9,6 +8,7 @@ import { planTopics } from "../../src/runtime/topic-plan.ts";
 import { avroOf } from "../../topics/avro.ts";
 import { allTopics, deadLettered, outcomes, requests } from "../../topics/index.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
+import { until } from "../fixtures/until.ts";
 
 const isKnown = (code: string, text: RegExp) => (error: unknown) => error instanceof KnownError && error.code === code && text.test(error.message);
 const smallCounts = Object.fromEntries(allTopics.map(({ name, partitions }) => [name, partitions === 1 ? 1 : name === "samples" ? 4 : 2]));
@@ -33,9 +33,7 @@ async function setUp(t: TestContext): Promise<{ options: TopicsOptions; admin: A
 }
 
 /** A broker answers with its own copy of the metadata, which follows the controller's by some milliseconds. */
-async function eventually(isSo: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !(await isSo()); await setTimeout(20)) assert.ok(Date.now() < deadline, "the broker never showed the change");
-}
+const eventually = (isSo: () => Promise<boolean>) => until("the broker shows the change", isSo);
 
 const alter = (admin: Admin, name: string, settings: Record<string, string>): Promise<unknown> =>
   admin.alterConfigs({

@@ -9,6 +9,7 @@ import { connectLog } from "../../src/runtime/log-client.ts";
 import { applyTopics, deletePrefix, diffTopics } from "../../src/runtime/topic-admin.ts";
 import { allTopics, deadLettered, requests } from "../../topics/index.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
+import { until } from "../fixtures/until.ts";
 import { fakeCli } from "../unit/cli/fake-cli.ts";
 
 const log = pino({ level: "silent" });
@@ -36,7 +37,7 @@ async function sampler(t: TestContext, connection: Awaited<ReturnType<typeof ins
   t.after(() => client.close());
   const createTask = () => ({ start: () => undefined, take: () => undefined, flush: () => null });
   const running = await client.runRole({ name: "sampler", inputs: [requests], flushEveryMs: 100, flushRecords: 1, createTask });
-  for (const deadline = Date.now() + 60_000; running.owned().length < 2; await new Promise((go) => setTimeout(go, 50))) assert.ok(Date.now() < deadline);
+  await until("the role owns its partitions", () => running.owned().length >= 2);
   return client;
 }
 

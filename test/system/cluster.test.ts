@@ -11,6 +11,7 @@ import { resolveJars } from "../../src/dev/cluster/jars.ts";
 import { isBrokerReady, isRegistryReady } from "../../src/dev/cluster/probe.ts";
 import { randomPrefix, startCluster } from "../../src/dev/cluster/start-cluster.ts";
 import { testCluster } from "../fixtures/cluster.ts";
+import { until } from "../fixtures/until.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const directory = mkdtempSync(join(tmpdir(), "headgate-cluster-test-"));
@@ -18,14 +19,6 @@ const { HEADGATE_TEST_BROKERS: _brokers, HEADGATE_TEST_REGISTRY: _registry, ...e
 const silent = (): void => undefined;
 /** Where the cluster runs in Docker there need not be a Java. */
 const needsJava = spawnSync("java", ["-version"]).error === undefined ? {} : { skip: "there is no Java on this machine" };
-
-async function until(what: string, isDone: () => boolean, timeoutMs = 60_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!isDone()) {
-    assert.ok(performance.now() < deadline, `waited in vain: ${what}`);
-    await new Promise((wake) => setTimeout(wake, 50));
-  }
-}
 
 /** Zombies are gone for all that matters: nobody may have reaped them yet. */
 function isRunning(pid: number): boolean {

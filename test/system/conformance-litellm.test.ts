@@ -5,7 +5,7 @@ import { gatewayBefore } from "../fixtures/conformance-gateway.ts";
 import { litellmBefore, litellmPackage } from "../fixtures/litellm.ts";
 import { OpenaiUpstream } from "../fixtures/openai-upstream.ts";
 import { pythonWith } from "../fixtures/python.ts";
-import { eventually } from "../fixtures/system.ts";
+import { until } from "../fixtures/until.ts";
 
 /** What LiteLLM makes up for each call, so that two calls to it never tell the same: the times and ids of answers … */
 const madeUp: Readonly<Record<string, (value: unknown) => boolean>> = {
@@ -42,7 +42,7 @@ function withoutZeros(value: unknown): unknown {
 async function run(suite: (baseUrl: string) => Promise<Results>, url: string, upstream: OpenaiUpstream) {
   upstream.reset();
   const results = await suite(url);
-  await eventually("the upstream hears that a caller left", 30_000, () => upstream.left.includes("#hang-stream"));
+  await until("the upstream hears that a caller left", () => upstream.left.includes("#hang-stream"), 30_000);
   const asked = upstream.asked.map(({ path, text }) => {
     const { stream_options: _, ...body } = JSON.parse(text) as Record<string, unknown>;
     return [path, body];
@@ -85,7 +85,7 @@ it("callers of a LiteLLM proxy see through a gateway in front of it what they se
     assert.deepEqual(through.asked, direct.asked, `${name}: LiteLLM asks its upstream the same`);
     calls += through.asked.length;
   }
-  await eventually("every call that LiteLLM passed on is recorded", 60_000, () => gateway.records.length >= calls);
+  await until("every call that LiteLLM passed on is recorded", () => gateway.records.length >= calls, 60_000);
   const untold = gateway.records.filter(({ status, inputTokens, outputTokens }) => status === "ok" && (inputTokens === null || outputTokens === null));
   assert.deepEqual(
     untold.map(({ endpoint, stream }) => [endpoint, stream]),

@@ -3,7 +3,7 @@ import { it } from "node:test";
 import { type Results, runConformance, runPythonConformance } from "../fixtures/conformance.ts";
 import { gatewayBefore } from "../fixtures/conformance-gateway.ts";
 import { type AskedOf, OpenaiUpstream } from "../fixtures/openai-upstream.ts";
-import { eventually } from "../fixtures/system.ts";
+import { until } from "../fixtures/until.ts";
 
 /** What belongs to the connection, or to whoever stands at its end; a trace of its own is what the gateway adds. */
 const ofTheWay = new Set(["host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive", "traceparent", "tracestate"]);
@@ -21,7 +21,7 @@ function withoutQuestion({ text }: AskedOf, direct: string): string {
 async function run(suite: (baseUrl: string) => Promise<Results>, url: string, upstream: OpenaiUpstream) {
   upstream.reset();
   const results = await suite(url);
-  await eventually("the upstream hears that its callers left", 30_000, () => upstream.left.length === 3);
+  await until("the upstream hears that its callers left", () => upstream.left.length === 3, 30_000);
   return { results, asked: [...upstream.asked], left: [...upstream.left].sort() };
 }
 
@@ -49,7 +49,7 @@ it("the official SDKs see through the gateway what they see without it, and the 
     }
     calls += through.asked.length;
   }
-  await eventually("every call is recorded", 60_000, () => gateway.records.length >= calls);
+  await until("every call is recorded", () => gateway.records.length >= calls, 60_000);
   assert.equal(gateway.records.length, calls);
   const answered = gateway.records.filter(({ status }) => status === "ok");
   assert.deepEqual(

@@ -7,7 +7,8 @@ import { partitionOf } from "../../src/runtime/partitioner.ts";
 import type { Incoming } from "../../src/runtime/port.ts";
 import type { Aggregate, EvidenceEntry, GateEvent, Request, RoutingTable, Sample, Score } from "../../topics/index.ts";
 import { aggregates, evidence, gateEvents, requests, routing, samples, scores } from "../../topics/index.ts";
-import { eventually, type System, startSystem } from "../fixtures/system.ts";
+import { type System, startSystem } from "../fixtures/system.ts";
+import { until } from "../fixtures/until.ts";
 
 const workers = ["sampler", "judge", "aggregator", "decider"] as const;
 const injector = new URL("../fixtures/die-in-transaction.ts", import.meta.url).pathname;
@@ -137,27 +138,23 @@ describe("two of each worker", () => {
     await applySpecs(system, all);
 
     for (const { role, report, child } of doomed) {
-      await eventually(`the doomed ${role} dies in its transaction`, 90_000, () => existsSync(report) && child.process.signalCode === "SIGKILL");
+      await until(`the doomed ${role} dies in its transaction`, () => existsSync(report) && child.process.signalCode === "SIGKILL", 90_000);
       assert.ok(JSON.parse(readFileSync(report, "utf8")).records > 0, "the transaction had outputs when the process died");
       system.role(role, `${role}-replacement`);
     }
     const atKills = readings.calls.length;
     const redelivered = await redeliver(system, readings);
     // Callers slow down where records are late: how long that takes is the machine's.
-    await eventually(
-      "traffic goes on after the kills, and enough is drawn",
-      120_000,
-      () => readings.calls.length > atKills + 400 && readings.samples.length > 110,
-    );
+    await until("traffic goes on after the kills, and enough is drawn", () => readings.calls.length > atKills + 400 && readings.samples.length > 110, 120_000);
     for (const callers of traffic) await callers.stop();
 
     const answered = traffic.reduce((sum, callers) => sum + callers.answered, 0);
     const served = () => readings.calls.filter((call) => call.exposure === "served" && call.status === "ok").length;
-    await eventually("every answered call is logged", 30_000, () => served() >= answered);
+    await until("every answered call is logged", () => served() >= answered, 30_000);
     for (const { route } of all) {
       const last = Math.max(...readings.calls.filter((call) => call.route === route).map((call) => paneOf(call) + call.paneMs));
       for (const group of ["calls", "judge"]) {
-        await eventually(`the last pane of ${route} is closed for ${group}`, 120_000, () => readings.closedUpTo(route, group) >= last);
+        await until(`the last pane of ${route} is closed for ${group}`, () => readings.closedUpTo(route, group) >= last, 120_000);
       }
     }
     assert.deepEqual(system.crashed, []);

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, describe, it } from "node:test";
+import { until } from "../fixtures/until.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const directory = mkdtempSync(join(tmpdir(), "headgate-runner-"));
@@ -20,15 +21,6 @@ function file(name: string, source: string): string {
 function runTests(args: readonly string[], extra: NodeJS.ProcessEnv = {}): { lastLine: string; status: number | null; all: string } {
   const ran = spawnSync(process.execPath, [join(root, "test/run.ts"), ...args], { encoding: "utf8", env: { ...env, ...extra } });
   return { lastLine: ran.stdout.trimEnd().split("\n").at(-1) ?? "", status: ran.status, all: `${ran.stdout}${ran.stderr}` };
-}
-
-/** Waits on a condition, never on a time. */
-async function until(isDone: () => boolean): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while (!isDone()) {
-    assert.ok(performance.now() < deadline, "the condition did not come true");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 function isGone(pid: number): boolean {
@@ -117,7 +109,7 @@ it("hangs", async () => {
 });`;
     const { lastLine, status } = runTests([file("hanging.test.ts", hanging), file("passing.test.ts", passing)], { HEADGATE_TEST_FILE_TIMEOUT_MS: "3000" });
     assert.deepEqual([lastLine, status], ["3 passed, 1 failed", 1]);
-    await until(() => isGone(Number(readFileSync(pidFile, "utf8"))));
+    await until("the process is gone", () => isGone(Number(readFileSync(pidFile, "utf8"))));
   });
 
   it("takes its test processes with it when it is killed itself", async () => {
@@ -125,10 +117,10 @@ it("hangs", async () => {
     const waiting = `import { it } from "node:test"; import { writeFileSync } from "node:fs";
 it("waits", async () => { writeFileSync(${JSON.stringify(pidFile)}, String(process.pid)); await new Promise((resolve) => setTimeout(resolve, 600_000)); });`;
     const runner = spawn(process.execPath, [join(root, "test/run.ts"), file("waiting.test.ts", waiting)], { env, stdio: "ignore" });
-    await until(() => existsSync(pidFile) && readFileSync(pidFile, "utf8") !== "");
+    await until("it has written its number", () => existsSync(pidFile) && readFileSync(pidFile, "utf8") !== "");
     runner.kill("SIGKILL");
     await once(runner, "exit");
     const pid = Number(readFileSync(pidFile, "utf8"));
-    await until(() => isGone(pid));
+    await until("the process is gone", () => isGone(pid));
   });
 });

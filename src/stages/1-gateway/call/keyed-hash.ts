@@ -1,4 +1,5 @@
 import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
+import { Recent } from "../recent.ts";
 
 /** Texts that are remembered, and how long one may be: at most some MiB. */
 const MOST_KNOWN = 10_000;
@@ -11,9 +12,7 @@ const LONGEST_KNOWN = 128;
 export class KeyedHash {
   /** As text, each use would cost twice as much. */
   readonly #key: KeyObject;
-  /** What was asked since the last change of generation, and before: dropping the older half at once costs less than keeping an order. */
-  #young = new Map<string, string>();
-  #old = new Map<string, string>();
+  readonly #known = new Recent<string>(MOST_KNOWN);
 
   constructor(key: string) {
     this.#key = createSecretKey(key, "utf8");
@@ -21,17 +20,15 @@ export class KeyedHash {
 
   /** Texts that are remembered. */
   get size(): number {
-    return this.#young.size + this.#old.size;
+    return this.#known.size;
   }
 
   /** @returns the first 128 bits as 32 hex digits */
   of(text: string): string {
-    const known = this.#young.get(text);
+    const known = this.#known.get(text);
     if (known !== undefined) return known;
-    const hashed = this.#old.get(text) ?? this.once(text);
-    if (text.length > LONGEST_KNOWN) return hashed;
-    if (this.#young.size >= MOST_KNOWN / 2) [this.#old, this.#young] = [this.#young, new Map()];
-    this.#young.set(text, hashed);
+    const hashed = this.once(text);
+    if (text.length <= LONGEST_KNOWN) this.#known.set(text, hashed);
     return hashed;
   }
 

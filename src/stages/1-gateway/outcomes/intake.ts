@@ -10,6 +10,7 @@ import type { GatewayConfig } from "../config.ts";
 import { type ApiError, apiErrors, sendError, sendJson } from "../http/api-error.ts";
 import { type Uploads, unreadBody } from "../http/uploads.ts";
 import type { GatewayMetrics } from "../metrics.ts";
+import { Recent } from "../recent.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
 import { type GivenOutcome, parseOutcomes, wrongFields } from "./parse-outcomes.ts";
 
@@ -43,26 +44,6 @@ interface Verified {
 
 const keyOf = ({ given, call }: Verified): string => `${call.requestId}\n${given.signal}`;
 
-/** Keys that came lately: when it is full the older half is forgotten. */
-class RecentKeys {
-  readonly #max: number;
-  #young = new Set<string>();
-  #old = new Set<string>();
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-
-  has(key: string): boolean {
-    return this.#young.has(key) || this.#old.has(key);
-  }
-
-  add(key: string): void {
-    if (this.#young.size >= this.#max / 2) [this.#old, this.#young] = [this.#young, new Set()];
-    this.#young.add(key);
-  }
-}
-
 /**
  * `POST /v1/outcomes`: checks the tokens and writes to `outcomes`, acknowledged by Kafka before the caller is answered. A repeat does no harm: of a call and
  * signal the aggregator counts the first outcome.
@@ -73,7 +54,7 @@ export class OutcomeIntake {
   #appender: Appender | null = null;
   #running = 0;
   /** What was written lately, by call and signal. */
-  readonly #written = new RecentKeys(MOST_REMEMBERED);
+  readonly #written = new Recent<true>(MOST_REMEMBERED);
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps;
@@ -131,7 +112,7 @@ export class OutcomeIntake {
     const failed = fresh.length === 0 ? null : await this.#write(fresh);
     if (failed !== null) return reject(failed);
     for (const outcome of fresh) {
-      this.#written.add(keyOf(outcome));
+      this.#written.set(keyOf(outcome), true);
       this.#deps.metrics.outcomes.inc({ route: outcome.call.route });
     }
     sendJson(response, 202, { accepted: verified.outcomes.length, notCounted: this.#notCounted(verified.outcomes) });
@@ -168,7 +149,7 @@ export class OutcomeIntake {
     const seen = new Set<string>();
     return verified.filter((outcome) => {
       const key = keyOf(outcome);
-      if (seen.has(key) || this.#written.has(key)) return false;
+      if (seen.has(key) || this.#written.get(key) !== undefined) return false;
       seen.add(key);
       return true;
     });

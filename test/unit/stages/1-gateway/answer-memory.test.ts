@@ -28,7 +28,7 @@ describe("the memory that running answers share", () => {
         const answer = gateway.chat(ask("hi", { stream: isStream, response_format: { type: "text" } }));
         answers.push(answer);
         await until("it hangs", () => finishes.length === i + 1);
-        while ((await kept()) < Math.min(i + 1, 2) * 59 * KIB) await new Promise((resolve) => setTimeout(resolve, 5));
+        await until("what came of it is kept", async () => (await kept()) >= Math.min(i + 1, 2) * 59 * KIB);
       }
       // The last first, while the others still hold what they have.
       for (const i of [2, 1, 0]) {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import pino from "pino";
-import { ask, fileFor, testGateway, testUpstream } from "./harness.ts";
+import { ask, fileFor, testGateway, testUpstream, until } from "./harness.ts";
 
 const hashOf = (key: string) => createHash("sha256").update(key).digest("hex");
 const line = (name: string, more = "") => `  - { name: ${name}, keyHash: "${hashOf(`${name}-key`)}"${more} }\n`;
@@ -25,22 +25,16 @@ async function world(t: TestContext, callers: string) {
     await response.arrayBuffer();
     return response.status;
   };
-  const eventually = async (what: string, holds: () => Promise<boolean> | boolean) => {
-    for (const end = Date.now() + 20_000; !(await holds()); ) {
-      assert.ok(Date.now() < end, `gave up waiting until ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  };
   const isRefused = async () => /^headgate_gateway_file_refused 1/m.test(await gateway.registry.metrics());
-  return { path, write, lines, gateway, statusOf, eventually, isRefused };
+  return { path, write, lines, gateway, statusOf, isRefused };
 }
 
 describe("the callers of a running gateway", () => {
   it("are those of its file: a key is taken back and another one given without a restart, and rates of the others go on", async (t) => {
-    const { write, statusOf, eventually, lines } = await world(t, line("old") + line("slow", ", ratePerMinute: 1"));
+    const { write, statusOf, lines } = await world(t, line("old") + line("slow", ", ratePerMinute: 1"));
     assert.deepEqual([await statusOf("old"), await statusOf("new"), await statusOf("slow"), await statusOf("slow")], [200, 401, 200, 429]);
     write(line("new") + line("slow", ", ratePerMinute: 1, routes: [support-answer]"));
-    await eventually("the new key is let in", async () => (await statusOf("new")) === 200);
+    await until("the new key is let in", async () => (await statusOf("new")) === 200);
     assert.deepEqual([await statusOf("old"), await statusOf("slow")], [401, 429]);
     const told = lines.map((text) => JSON.parse(text) as Record<string, unknown>).find(({ added }) => added !== undefined);
     assert.deepEqual([told?.added, told?.changed, told?.removed], [["new"], ["slow"], ["old"]]);
@@ -48,7 +42,7 @@ describe("the callers of a running gateway", () => {
   });
 
   it("stay as they were while the file is wrong, missing, or would let in everybody, and what is wrong is told", async (t) => {
-    const { path, write, statusOf, eventually, lines, isRefused } = await world(t, line("old"));
+    const { path, write, statusOf, lines, isRefused } = await world(t, line("old"));
     const breaks: readonly [() => void, RegExp][] = [
       [() => write(line("old", ", ratePerMinute: -1")), /callers\[?\.?0\]?\.ratePerMinute/],
       [() => write(""), /lists no callers any more: to let in everybody takes a restart/],
@@ -57,19 +51,19 @@ describe("the callers of a running gateway", () => {
     for (const [makeWrong, problem] of breaks) {
       lines.length = 0;
       makeWrong();
-      await eventually("it is told", () => problem.test(lines.join("")));
+      await until("it is told", () => problem.test(lines.join("")));
       assert.ok(await isRefused());
       assert.deepEqual([await statusOf("old"), await statusOf("new")], [200, 401]);
     }
     write(line("old") + line("new"));
-    await eventually("the file is used", async () => (await statusOf("new")) === 200);
+    await until("the file is used", async () => (await statusOf("new")) === 200);
     assert.ok(!(await isRefused()));
   });
 
   it("where everybody is let in, a list takes a restart", async (t) => {
-    const { write, statusOf, eventually, lines } = await world(t, "");
+    const { write, statusOf, lines } = await world(t, "");
     write(line("old"));
-    await eventually("it is told", () => /where everybody was let in: that takes a restart/.test(lines.join("")));
+    await until("it is told", () => /where everybody was let in: that takes a restart/.test(lines.join("")));
     assert.equal(await statusOf("anybody"), 200);
   });
 });

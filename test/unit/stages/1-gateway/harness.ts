@@ -10,6 +10,9 @@ import type { SealedTokens } from "../../../../src/runtime/sealed-tokens.ts";
 import { parseGatewayFile } from "../../../../src/stages/1-gateway/config.ts";
 import { type Gateway, startGateway } from "../../../../src/stages/1-gateway/gateway.ts";
 import { type Brake, brakes, type FleetReport, type Request, type RoutingTable, routing, type Topic } from "../../../../topics/index.ts";
+import { until } from "../../../fixtures/until.ts";
+
+export { until };
 
 /** What an upstream was asked. */
 export interface Asked {
@@ -140,15 +143,6 @@ export class MemoryLog {
 
   reports(): FleetReport[] {
     return this.appended.flatMap(({ topic, value }) => (topic.name === "fleet" ? [value as FleetReport] : []));
-  }
-}
-
-/** Waits until a condition holds; fails with its name at the deadline. */
-export async function until(name: string, condition: () => boolean, deadlineMs = 60_000): Promise<void> {
-  const end = Date.now() + deadlineMs;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`never: ${name}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 

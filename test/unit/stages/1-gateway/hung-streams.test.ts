@@ -225,14 +225,12 @@ defaults: { limits: { maxInFlight: 5000 } }\n${extra}`;
     const upload = request(`${gateway.url}/v1/chat/completions`, { method: "POST", agent: false, headers: { "content-length": "300000" } });
     upload.on("error", () => undefined);
     await new Promise<void>((done) => upload.write("x".repeat(150_000), () => done()));
-    const until503 = async () => {
-      for (;;) {
-        const opened = await open(gateway, ask("x".repeat(100_000), { user: "5", stream: true }));
-        if (opened.response.statusCode === 503) return;
-        opened.request.destroy();
-      }
-    };
-    await until503();
+    await until("the next call is refused", async () => {
+      const opened = await open(gateway, ask("x".repeat(100_000), { user: "5", stream: true }));
+      if (opened.response.statusCode === 503) return true;
+      opened.request.destroy();
+      return false;
+    });
     upload.destroy();
     waiting.get("1")?.end("data: [DONE]\n\n");
     await first.over;

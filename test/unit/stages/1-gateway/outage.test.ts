@@ -183,9 +183,8 @@ describe("records while the log is away", () => {
     const { url, child } = await gatewayProcess(t, data, fileFor(upstream));
     const count = 60;
     for (let i = 0; i < count; i++) await fetch(`${url}/v1/chat/completions`, { method: "POST", body: JSON.stringify(ask(`${i}`, { user: `u${i % 7}` })) });
-    let metrics = "";
-    while (!/headgate_gateway_queued_records 0\n[\s\S]*headgate_gateway_spooled_records 60\n/.test(metrics))
-      metrics = await (await fetch(`${url}/metrics`)).text();
+    const isSpooled = /headgate_gateway_queued_records 0\n[\s\S]*headgate_gateway_spooled_records 60\n/;
+    await until("all is on disk", async () => isSpooled.test(await (await fetch(`${url}/metrics`)).text()));
     child.kill("SIGKILL");
     await once(child, "exit");
     const back = await testGateway(t, `data: ${JSON.stringify(data)}\n${fileFor(upstream)}`);

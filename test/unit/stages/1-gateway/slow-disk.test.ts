@@ -64,7 +64,7 @@ describe("a disk that is slow", () => {
     let pushed = 1;
     const traffic = setInterval(() => records.push(call(`${++pushed}`)), 1);
     t.after(() => clearInterval(traffic));
-    while (pushed < 50) await sleep(5);
+    await until("some have come", () => pushed >= 50);
     connect();
     await until("the first is written while more come", () => ids().has("first"));
     clearInterval(traffic);

@@ -26,18 +26,15 @@ function halfSent(
   return { socket, text: () => text };
 }
 const gauge = async (gateway: TestGateway, name: string) => Number(new RegExp(`^${name} (\\d+)`, "m").exec(await gateway.registry.metrics())?.[1]);
-async function untilGauge(gateway: TestGateway, name: string, value: number): Promise<void> {
-  while ((await gauge(gateway, name)) !== value) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-async function untilServed(gateway: TestGateway): Promise<void> {
-  for (;;) {
+const untilGauge = (gateway: TestGateway, name: string, value: number) => until(`${name} is ${value}`, async () => (await gauge(gateway, name)) === value);
+const untilServed = (gateway: TestGateway) =>
+  until("a whole request is served", async () => {
     const response = await gateway.chat(ask());
     const { error } = (await response.json()) as { error?: { code: string } };
-    if (response.status === 200) return;
+    if (response.status === 200) return true;
     assert.deepEqual([response.status, error?.code, response.headers.get("retry-after")], [503, "gateway_overloaded", "1"]);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
+    return false;
+  });
 function assertTimedOut(text: string): void {
   const [head = "", body = ""] = text.split("\r\n\r\n");
   assert.match(head, /^HTTP\/1\.1 408 /);

@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from "node:zlib";
 import kafkajs from "kafkajs";
-import { repairFetch } from "./kafka/repair-kafkajs.ts";
+import { repairKafkajs } from "./kafka/repair-kafkajs.ts";
 
 // Node finds only some of kafkajs's names in a named import.
 const { CompressionCodecs, CompressionTypes } = kafkajs;
@@ -24,20 +24,10 @@ export const zstdCodec = {
 
 let isRegistered = false;
 
-/**
- * Teaches kafkajs zstd by Node's own zlib (kafkajs only brings gzip), repairs how it reads, and silences exactly one process warning: kafkajs
- * 2.2.4 sets a timer with a negative delay on Node >= 20, which becomes 1 ms and harms nothing.
- */
+/** Teaches kafkajs zstd by Node's own zlib (kafkajs only brings gzip), and repairs how it reads and waits. */
 export function prepareKafkajs(): void {
   if (isRegistered) return;
   isRegistered = true;
-  repairFetch();
+  repairKafkajs();
   CompressionCodecs[CompressionTypes.ZSTD] = () => zstdCodec;
-  const emitWarning = process.emitWarning.bind(process) as (warning: string | Error, ...rest: unknown[]) => void;
-  process.emitWarning = (warning: string | Error, ...rest: unknown[]): void => {
-    const first = rest[0];
-    const name = typeof first === "string" ? first : (first as { type?: string } | undefined)?.type;
-    if (name === "TimeoutNegativeWarning" || (warning instanceof Error && warning.name === "TimeoutNegativeWarning")) return;
-    emitWarning(warning, ...rest);
-  };
 }

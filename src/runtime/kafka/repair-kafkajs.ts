@@ -26,17 +26,43 @@ interface FetchAnswer {
 }
 type Fetch = (this: unknown, ...args: unknown[]) => Promise<FetchAnswer>;
 
+/** What a connection of kafkajs has to send. */
+interface RequestQueue {
+  readonly pending: readonly unknown[];
+  /** Epoch ms; what the broker asked for. */
+  readonly throttledUntil: number;
+}
+
+const kafkajs = createRequire(import.meta.url);
 let isRepaired = false;
+
+/** The one place where kafkajs is changed; its version is pinned, and for each change a test fails when it is no longer needed. */
+export function repairKafkajs(): void {
+  if (isRepaired) return;
+  isRepaired = true;
+  repairFetch();
+  repairIdleQueues();
+}
+
+/**
+ * A connection looks for requests that wait in its queue only while there can be some. By itself it sets a timer for that with a delay that lies in the past,
+ * which is one of a millisecond, each time that it has looked: every connection woke its process a thousand times a second for nothing.
+ */
+function repairIdleQueues(): void {
+  const RequestQueue = kafkajs("kafkajs/src/network/requestQueue") as { prototype: { scheduleCheckPendingRequests?: (this: RequestQueue) => void } };
+  const schedule = RequestQueue.prototype.scheduleCheckPendingRequests;
+  if (typeof schedule !== "function") throw new Error("kafkajs has changed inside: its queues of requests cannot be repaired");
+  RequestQueue.prototype.scheduleCheckPendingRequests = function () {
+    if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this);
+  };
+}
 
 /**
  * Changes how kafkajs reads, between its network and its consumer: records of aborted transactions are left out properly
- * (see `markAborted`), and a lost position ends the consumer instead of resetting the group. The one place where kafkajs
- * is changed; its version is pinned, and a test fails when the change is no longer needed.
+ * (see `markAborted`), and a lost position ends the consumer instead of resetting the group.
  */
-export function repairFetch(): void {
-  if (isRepaired) return;
-  isRepaired = true;
-  const Broker = createRequire(import.meta.url)("kafkajs/src/broker") as { prototype: { fetch?: Fetch } };
+function repairFetch(): void {
+  const Broker = kafkajs("kafkajs/src/broker") as { prototype: { fetch?: Fetch } };
   const fetch = Broker.prototype.fetch;
   if (typeof fetch !== "function") throw new Error("kafkajs has changed inside: its reading cannot be repaired");
   Broker.prototype.fetch = async function (...args) {

@@ -179,3 +179,38 @@ export class InFlight {
     });
   }
 }
+
+/** What one request takes of the limits, from its arrival to its end: given back all at once. */
+export class Visit {
+  readonly room: Room;
+  readonly #inFlight: InFlight;
+  #isEntered = false;
+  #route: string | null = null;
+
+  constructor(inFlight: InFlight, caller: string) {
+    inFlight.arrive();
+    this.#inFlight = inFlight;
+    this.room = inFlight.openRoom(caller);
+  }
+
+  /** @returns false when too much runs already */
+  enter(): boolean {
+    this.#isEntered = this.#inFlight.enter();
+    return this.#isEntered;
+  }
+
+  /** @returns false when too much of the same route runs already */
+  enterRoute(route: string, max: number): boolean {
+    if (!this.#inFlight.enterRoute(route, max)) return false;
+    this.#route = route;
+    return true;
+  }
+
+  /** To be called once. */
+  leave(): void {
+    if (this.#route !== null) this.#inFlight.leaveRoute(this.#route);
+    if (this.#isEntered) this.#inFlight.leave();
+    this.room.leave();
+    this.#inFlight.depart();
+  }
+}

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import { type Assignment, assign, assignContinued, assignStatic, assignStranger } from "../../../domain/routing/assign.ts";
+import type { EffectiveTable } from "../../../domain/routing/effective-table.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { SealedTokens } from "../../../runtime/sealed-tokens.ts";
 import { type Caller, Callers } from "../access/callers.ts";
@@ -20,7 +21,7 @@ import { CallerSink } from "./caller-sink.ts";
 import { Conversations, responseIdOf } from "./conversations.ts";
 import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged } from "./exchange.ts";
-import type { InFlight, Room } from "./in-flight.ts";
+import { type InFlight, type Room, Visit } from "./in-flight.ts";
 import { KeyedHash } from "./keyed-hash.ts";
 import { Leaving } from "./leaving.ts";
 import { Members } from "./members.ts";
@@ -57,8 +58,7 @@ interface Incoming {
   readonly endpoint: Endpoint;
   readonly caller: Caller;
   readonly bytes: Buffer;
-  /** What its body takes. */
-  readonly room: Room;
+  readonly visit: Visit;
 }
 
 type Parsed =
@@ -109,7 +109,7 @@ export class Serve {
         return found;
       },
       baselineOf: (route) => deps.routes.effective(route)?.routeTable.baseline ?? null,
-      stillServes: (call, version) => this.#assign(call)?.version.name === version.name,
+      stillServes: (call, version) => this.#assign(call, deps.routes.effective(call.route))?.version.name === version.name,
     };
     const { defaults, routes } = deps.config;
     this.#largestBody = Math.max(defaults.maxBodyBytes, ...[...routes.values()].map(({ maxBodyBytes }) => maxBodyBytes));
@@ -128,25 +128,20 @@ export class Serve {
       this.#reject(request, response, requestId, apiErrors.unknownCaller());
       return;
     }
-    inFlight.arrive();
-    const room = inFlight.openRoom(caller.name);
-    let isEntered = false;
+    const visit = new Visit(inFlight, caller.name);
     try {
-      const body = await uploads.read(request, this.#largestBody, room);
+      const body = await uploads.read(request, this.#largestBody, visit.room);
       if (body.kind === "aborted") return;
       const reject = (error: ApiError) => this.#reject(request, response, requestId, error);
       if (body.kind !== "read") return reject(unreadBody(body.kind, { ...config, maxBodyBytes: this.#largestBody }));
       // Only now: whoever does not send its request may not take a place of those who do.
-      isEntered = inFlight.enter();
-      if (!isEntered) return reject(apiErrors.gatewayBusy(config.maxInFlight));
-      await this.#call(request, response, { requestId, endpoint, caller, bytes: body.bytes, room });
+      if (!visit.enter()) return reject(apiErrors.gatewayBusy(config.maxInFlight));
+      await this.#call(request, response, { requestId, endpoint, caller, bytes: body.bytes, visit });
     } catch (error) {
       this.#deps.log.error({ err: error, requestId }, "a call failed in the gateway itself");
       this.#reject(request, response, requestId, apiErrors.bug(requestId));
     } finally {
-      if (isEntered) inFlight.leave();
-      room.leave();
-      inFlight.depart();
+      visit.leave();
     }
   }
 
@@ -159,16 +154,19 @@ export class Serve {
     if (unread) request.resume();
   }
 
-  async #call(request: IncomingMessage, response: ServerResponse, about: Incoming): Promise<void> {
-    const { routes, inFlight, upstreams, config } = this.#deps;
-    const reject = (error: ApiError) => this.#reject(request, response, about.requestId, error);
+  /** @returns when it is over; nothing when it was refused at once */
+  #call(request: IncomingMessage, response: ServerResponse, about: Incoming): Promise<void> | undefined {
+    const { routes, upstreams, config } = this.#deps;
+    const reject = (error: ApiError): undefined => {
+      this.#reject(request, response, about.requestId, error);
+    };
     const parsed = parse(about.bytes);
     if (parsed.kind === "wrong") return reject(parsed.error);
     const unsupported = about.endpoint.unsupportedIn(parsed.request);
     if (unsupported !== null) return reject(apiErrors.unsupported(unsupported));
     const route = parsed.model;
     const pin = pinOf(request.headers, about.caller, config.pinSecretHash);
-    const isRoute = routes.effective(route) !== null || routes.configured(route) !== null;
+    const isRoute = routes.isServed(route);
     const direct = isRoute ? null : directOf(upstreams, route);
     // All models of an upstream together: callers could make up any number of names.
     const limited = direct === null ? route : `${direct.upstream.config.name}/`;
@@ -177,19 +175,15 @@ export class Serve {
     if (!isRoute && direct === null) return reject(apiErrors.unknownRoute(route));
     const policy = routes.policy(route);
     if (about.bytes.length > policy.maxBodyBytes) return reject(apiErrors.tooLarge(policy.maxBodyBytes));
-    const taken = about.caller.take();
-    const waitS = typeof taken === "number" ? taken : await taken;
-    if (waitS > 0) return reject(apiErrors.tooFast(waitS));
-    if (!inFlight.enterRoute(limited, policy.maxInFlight)) return reject(apiErrors.routeBusy(limited, policy.maxInFlight));
-    try {
-      if (direct !== null) return await this.#runDirectly(request, response, { ...about, parsed, direct });
+    const begin = (waitS: number): Promise<void> | undefined => {
+      if (waitS > 0) return reject(apiErrors.tooFast(waitS));
+      if (!about.visit.enterRoute(limited, policy.maxInFlight)) return reject(apiErrors.routeBusy(limited, policy.maxInFlight));
+      if (direct !== null) return this.#runDirectly(request, response, { ...about, parsed, direct });
       const call = this.#callOf(request, { ...about, parsed, route, policy, pin: pin.kind === "pinned" ? pin.version : null });
-      const assignment = this.#assign(call);
-      if (assignment === null) return reject(apiErrors.versionNotServed(route, call.pin ?? ""));
-      await this.#run(request, response, { call, assignment, room: about.room });
-    } finally {
-      inFlight.leaveRoute(limited);
-    }
+      return this.#run(request, response, { call, room: about.visit.room });
+    };
+    const taken = about.caller.take();
+    return typeof taken === "number" ? begin(taken) : taken.then(begin);
   }
 
   #callOf(
@@ -223,10 +217,9 @@ export class Serve {
     };
   }
 
-  /** Which version serves a call now; null when none does, or not the one that it is pinned to. */
-  #assign({ route, subject, isNamed, pin, conversation }: Call): Assignment | null {
+  /** Which version serves a call by a table, or by the configuration where there is none; null when none does, or not the one that it is pinned to. */
+  #assign({ route, subject, isNamed, pin, conversation }: Call, effective: EffectiveTable | null): Assignment | null {
     const { routes, clock } = this.#deps;
-    const effective = routes.effective(route);
     if (effective !== null && pin !== null) return assignPinned(effective, subject, pin);
     if (effective !== null && conversation.isStranger) return assignStranger(effective, assign(effective, subject), isNamed);
     if (effective !== null) return assignContinued(effective, assign(effective, subject), this.#conversations.versionOf(conversation, clock.nowMs()));
@@ -234,15 +227,14 @@ export class Serve {
     return configured === null || (pin !== null && pin !== configured.name) ? null : assignStatic(configured);
   }
 
-  async #run(
-    request: IncomingMessage,
-    response: ServerResponse,
-    about: { readonly call: Call; readonly assignment: Assignment; readonly room: Room },
-  ): Promise<void> {
+  async #run(request: IncomingMessage, response: ServerResponse, { call, room }: { readonly call: Call; readonly room: Room }): Promise<void> {
     const { routes, mirror, tokens } = this.#deps;
-    const { call, assignment, room } = about;
     const effective = routes.effective(call.route);
-
+    const assignment = this.#assign(call, effective);
+    if (assignment === null) {
+      this.#reject(request, response, call.requestId, apiErrors.versionNotServed(call.route, call.pin ?? ""));
+      return;
+    }
     const tokenFor = (served: Assignment) => outcomeTokenHeader(tokens, { call, assignment: served, effective });
     const own = { "x-headgate-request-id": call.requestId, "x-headgate-route": call.route, ...tokenFor(assignment) };
     // What becomes of the baseline's answer says nothing of the candidate that failed.

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Room } from "../call/in-flight.ts";
 import { type Member, Members } from "../call/members.ts";
 import { type ApiError, apiErrors } from "./api-error.ts";
-import { type BodyRead, readBody } from "./read-body.ts";
+import { type BodyRead, type Reading, readBody } from "./read-body.ts";
 
 export interface UploadLimits {
   /** Bodies that are read at the same time. */
@@ -14,18 +14,35 @@ export interface UploadLimits {
 }
 
 /** A body that is being read. */
-class Upload implements Member {
+class Upload implements Member, Reading {
   place = -1;
   readonly startedAtMs: number;
-  readonly room: Room;
+  readonly #room: Room;
+  readonly #uploads: Uploads;
   lastAtMs: number;
   bytes = 0;
-  stop: (read: BodyRead) => void = () => undefined;
+  stop: Reading["stop"] = () => undefined;
 
-  constructor(room: Room, nowMs: number) {
-    this.room = room;
+  constructor(uploads: Uploads, room: Room, nowMs: number) {
+    this.#uploads = uploads;
+    this.#room = room;
     this.startedAtMs = nowMs;
     this.lastAtMs = nowMs;
+  }
+
+  take(bytes: number): boolean {
+    this.bytes += bytes;
+    return this.#uploads.take(this, this.#room, bytes);
+  }
+
+  end(): void {
+    this.#uploads.forget(this);
+  }
+
+  breakOff(): void {
+    this.#uploads.forget(this);
+    this.#room.leave();
+    this.stop({ kind: "too_slow" });
   }
 }
 
@@ -58,34 +75,24 @@ export class Uploads {
    * @param room what takes its bytes; it is left when the body is broken off, and else stays as it is
    * @returns `too_many`: as many as may be are being read, and none of them gives way
    */
-  async read(request: IncomingMessage, maxBytes: number, room: Room): Promise<BodyRead | { readonly kind: "too_many" }> {
-    if (this.#running.size >= this.#limits.max && !this.#giveWay(() => true)) return { kind: "too_many" };
-    const upload = new Upload(room, this.#nowMs());
+  read(request: IncomingMessage, maxBytes: number, room: Room): Promise<BodyRead | { readonly kind: "too_many" }> {
+    if (this.#running.size >= this.#limits.max && !this.#giveWay(() => true)) return Promise.resolve({ kind: "too_many" });
+    const upload = new Upload(this, room, this.#nowMs());
     this.#running.add(upload);
-    const read = await readBody(
-      request,
-      maxBytes,
-      (bytes) => this.#take(upload, bytes),
-      (stop) => {
-        upload.stop = stop;
-      },
-    );
-    this.#running.delete(upload);
-    return read;
+    return readBody(request, maxBytes, upload);
   }
 
-  #take(upload: Upload, bytes: number): boolean {
+  /** Makes room for a piece of a body, by others that give way if need be. For the bodies themselves. */
+  take(upload: Upload, room: Room, bytes: number): boolean {
     upload.lastAtMs = this.#nowMs();
-    upload.bytes += bytes;
-    let taken = upload.room.take(bytes);
-    while (taken === "full" && this.#giveWay((other) => other !== upload && other.bytes > 0)) taken = upload.room.take(bytes);
+    let taken = room.take(bytes);
+    while (taken === "full" && this.#giveWay((other) => other !== upload && other.bytes > 0)) taken = room.take(bytes);
     return taken === "taken";
   }
 
-  #breakOff(upload: Upload): void {
+  /** A body is not read any more. For the bodies themselves. */
+  forget(upload: Upload): void {
     this.#running.delete(upload);
-    upload.room.leave();
-    upload.stop({ kind: "too_slow" });
   }
 
   /** Breaks off what is silent or too slow; to be called a few times a second. */
@@ -94,7 +101,7 @@ export class Uploads {
     const nowMs = this.#nowMs();
     for (const upload of this.#running) {
       const tookMs = nowMs - upload.startedAtMs;
-      if (nowMs - upload.lastAtMs > idleMs || (tookMs > idleMs && upload.bytes * 1_000 < minBytesPerSecond * tookMs)) this.#breakOff(upload);
+      if (nowMs - upload.lastAtMs > idleMs || (tookMs > idleMs && upload.bytes * 1_000 < minBytesPerSecond * tookMs)) upload.breakOff();
     }
   }
 
@@ -105,7 +112,7 @@ export class Uploads {
     for (const upload of this.#running) {
       if (upload.lastAtMs <= (first?.lastAtMs ?? before) && isWanted(upload)) first = upload;
     }
-    if (first !== null) this.#breakOff(first);
+    first?.breakOff();
     return first !== null;
   }
 }

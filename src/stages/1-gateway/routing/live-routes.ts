@@ -210,6 +210,11 @@ export class LiveRoutes {
     return effectiveTable(live.obeyed, { brakes: this.#book, freshAtMs: this.#freshAtMs(), nowMs: this.#options.nowMs(), superseded });
   }
 
+  /** Whether a table or the configuration serves a route. */
+  isServed(route: string): boolean {
+    return (this.#live.get(route)?.obeyed ?? null) !== null || this.#options.configured.has(route);
+  }
+
   /** The version that serves a route without a table, from the configuration. */
   configured(route: string): Version | null {
     return this.#options.configured.get(route)?.baseline ?? null;
@@ -221,7 +226,7 @@ export class LiveRoutes {
 
   /** Routes that callers can ask for. */
   names(): string[] {
-    return [...this.#live].flatMap(([route, { obeyed }]) => (obeyed !== null || this.#options.configured.has(route) ? [route] : [])).sort();
+    return [...this.#live.keys()].filter((route) => this.isServed(route)).sort();
   }
 
   states(): RouteState[] {

@@ -1,4 +1,5 @@
 import cluster, { type Worker } from "node:cluster";
+import { type CrewLine, LineEnd, type LineHearer, type LineMessage } from "./crew-line.ts";
 
 /** What the first process and its workers say to each other. All bodies are JSON. */
 type Message =
@@ -6,7 +7,8 @@ type Message =
   | { readonly kind: "headgate:joined"; readonly body: unknown }
   | { readonly kind: "headgate:question"; readonly id: number; readonly body: unknown }
   | { readonly kind: "headgate:answer"; readonly id: number; readonly body: unknown }
-  | { readonly kind: "headgate:told"; readonly body: unknown };
+  | { readonly kind: "headgate:told"; readonly body: unknown }
+  | LineMessage;
 
 /** What a worker answered, or why it did not. */
 export type CrewAnswer =
@@ -28,6 +30,8 @@ export interface Crew {
   welcome(words: () => unknown): void;
   /** Hears what a worker tells unasked. */
   onTold(listener: (body: unknown) => void): void;
+  /** Called with the line that a worker has opened. @returns who hears this end of it */
+  onLine(listener: (line: CrewLine) => LineHearer): void;
 }
 
 /** The first process of a role, as one of its workers sees it. */
@@ -40,6 +44,8 @@ export interface FirstProcess {
   join(answer: (question: unknown) => Promise<unknown>): Promise<unknown>;
   /** Tells the first process something; lost when it is gone. */
   tell(body: unknown): void;
+  /** Opens the line of this worker, of which there is one. */
+  openLine(hearer: LineHearer): CrewLine;
 }
 
 interface Member {
@@ -55,6 +61,7 @@ export class CrewLead implements Crew {
   readonly #members = new Map<Worker, Member>();
   readonly #listeners: ((body: unknown) => void)[] = [];
   #welcome: () => unknown = () => null;
+  #onLine: ((line: CrewLine) => LineHearer) | null = null;
   #nextId = 0;
 
   constructor(size: number) {
@@ -67,8 +74,12 @@ export class CrewLead implements Crew {
 
   /** Hears a worker that was started; forgets it when it ends. */
   serve(worker: Worker, index: number): void {
+    const line = new LineEnd((message) => send(worker, message));
     worker.on("message", (message: Message | null) => {
-      if (message?.kind === "headgate:join") {
+      line.hear(message);
+      if (message?.kind === "headgate:line-open") {
+        if (this.#onLine !== null) line.open(this.#onLine(line));
+      } else if (message?.kind === "headgate:join") {
         // In one step with its welcome: what is asked from now on reaches it after that.
         this.#members.set(worker, { worker, index, open: new Map() });
         send(worker, { kind: "headgate:joined", body: this.#welcome() });
@@ -80,6 +91,7 @@ export class CrewLead implements Crew {
       const member = this.#members.get(worker);
       this.#members.delete(worker);
       for (const settle of member?.open.values() ?? []) settle({ worker: index, kind: "ended" });
+      line.end();
     };
     worker.once("disconnect", forget);
     worker.once("exit", forget);
@@ -95,6 +107,10 @@ export class CrewLead implements Crew {
 
   onTold(listener: (body: unknown) => void): void {
     this.#listeners.push(listener);
+  }
+
+  onLine(listener: (line: CrewLine) => LineHearer): void {
+    this.#onLine = listener;
   }
 
   #ask(member: Member, question: unknown, waitMs: number): Promise<CrewAnswer> {
@@ -141,5 +157,13 @@ export function firstProcess(): FirstProcess | null {
       return promise;
     },
     tell: (body) => tell({ kind: "headgate:told", body }),
+    openLine(hearer) {
+      const line = new LineEnd(tell);
+      line.open(hearer);
+      process.on("message", (message: Message | null) => line.hear(message));
+      process.once("disconnect", () => line.end());
+      line.openOther();
+      return line;
+    },
   };
 }

@@ -140,7 +140,12 @@ export const gatewayFile = z
       .describe("where the subject of a call is looked for, in this order; without any each request is its own subject"),
     conversations: z
       .strictObject({
-        max: z.int().min(0).max(10_000_000).default(100_000).describe("running conversations remembered, some 300 bytes each; 0: a step up moves them at once"),
+        max: z
+          .int()
+          .min(0)
+          .max(10_000_000)
+          .default(100_000)
+          .describe("running conversations, and stored responses, that each process remembers, some 500 bytes each; 0: a step up moves them at once"),
         idleMs: durationMs(1_800_000, "after which a silent conversation is over"),
       })
       .prefault({})

@@ -16,11 +16,13 @@ import { upstreamRemarks } from "./admin/probe-upstreams.ts";
 import { remarksOf } from "./admin/remarks.ts";
 import { type Admin, startAdmin } from "./admin/start-admin.ts";
 import { AnswerMemory } from "./call/answer-memory.ts";
+import { Conversations } from "./call/conversations.ts";
 import { InFlight } from "./call/in-flight.ts";
 import { Mirror } from "./call/mirror.ts";
 import { Recorder } from "./call/recorder.ts";
 import { watchSecrets } from "./call/secrets-watch.ts";
 import { Serve } from "./call/serve.ts";
+import { shareConversations } from "./call/share-conversations.ts";
 import { Upstream } from "./call/upstream.ts";
 import { wholeChecker } from "./call/whole-checks.ts";
 import { type GatewayConfig, parseGatewayFile } from "./config.ts";
@@ -118,7 +120,8 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
     schemaForms(checkCompilers((about) => log.warn(about, "a schema or pattern takes too long: its answers are not checked"))),
   );
   const mirror = new Mirror({ upstreams, routes, recorder, log, clock, metrics, limits: config.shadow, checkWhole });
-  const serve = new Serve({ ...options, upstreams, routes, inFlight, uploads, recorder, mirror, checkWhole, clock, metrics });
+  const conversations = new Conversations(config.conversations);
+  const serve = new Serve({ ...options, upstreams, routes, conversations, inFlight, uploads, recorder, mirror, checkWhole, clock, metrics });
   const unwatchCallers = watchedCallers(options, serve, metrics);
   const unwatch = () => {
     unwatchSecrets();
@@ -127,7 +130,7 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   const writer = new BrakeWriter(routes, log);
   const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log, config, inFlight, uploads });
   const desk = new BrakeDesk({ routes, snapshot, writer, log });
-  return { metrics, answers, upstreams, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer, desk };
+  return { metrics, answers, upstreams, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, conversations, serve, intake, writer, desk };
 }
 type Parts = Awaited<ReturnType<typeof partsOf>>;
 
@@ -169,6 +172,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     return { instance, url, ...now, remarks: [...now.remarks, ...(await upstreamRemarks(config.upstreams.values()))] };
   };
   const admin = await openAdmin(options, parts, statusForAdmin);
+  if (options.first) await shareConversations(parts.conversations, options.first, config.conversations);
   url = await listen(server, options, "HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST");
   observe(parts, () => restored);
 

@@ -5,6 +5,7 @@ import { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import { adminConfigOf } from "./admin/admin-config.ts";
 import { leadCrew } from "./admin/lead-crew.ts";
 import { startAdmin } from "./admin/start-admin.ts";
+import { leadConversations } from "./call/share-conversations.ts";
 import { configuration, readGatewayFile } from "./config.ts";
 import { AFTER_DRAIN_MS, startGateway } from "./gateway.ts";
 
@@ -20,7 +21,9 @@ export const program: Program = {
   },
   async lead({ env: given, log, crew }) {
     const env = parseConfig("gateway", configuration, given);
-    const config = adminConfigOf(env, readGatewayFile(env.HEADGATE_GATEWAY_CONFIG, given).admin, given);
+    const file = readGatewayFile(env.HEADGATE_GATEWAY_CONFIG, given);
+    leadConversations(crew, file.conversations);
+    const config = adminConfigOf(env, file.admin, given);
     if (config === null) return () => undefined;
     const name = `gateway-${randomBytes(6).toString("hex")}`;
     const admin = await startAdmin(config, leadCrew(crew, { name, log }), log.child({ instance: name }));

@@ -1,6 +1,8 @@
 import { hash } from "node:crypto";
 import { hash32 } from "../../../domain/hash/hash32.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import { type ConversationFact, compareFacts, type Fact, isOfResponse, type ResponseFact } from "./conversation-facts.ts";
+import { Recent } from "./recent.ts";
 
 export interface ConversationsOptions {
   /** Conversations, and responses, that are remembered; the ones not used for longest are forgotten first. 0: none. */
@@ -12,6 +14,7 @@ export interface ConversationsOptions {
 interface Remembered {
   readonly subject: string;
   readonly conversation: string;
+  readonly atMs: number;
 }
 
 /** Characters of the first question that tell one conversation of a subject from another. */
@@ -54,46 +57,95 @@ export interface InConversation {
   readonly isStranger: boolean;
 }
 
-/** For so long an entry that is used again keeps its place, ms: putting it last each time costs more than all else that is done for a conversation. */
-const KEEPS_PLACE_MS = 60_000;
+/**
+ * For so long, at most, an entry that is used again keeps its place and is not told to others again, ms; of a short `idleMs` it is this share. Doing it each
+ * time costs more than all else that is done for a conversation.
+ */
+const MOST_RENEWAL_MS = 60_000;
+const RENEWALS = 30;
 
-/** The ones not used for longest are forgotten first, to a minute: a Map keeps the order in which it was filled. */
-class Recent<V> {
-  readonly #max: number;
-  readonly #values = new Map<string, V>();
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-
-  get(key: string): V | undefined {
-    return this.#values.get(key);
-  }
-
-  set(key: string, value: V): void {
-    this.#values.delete(key);
-    this.#values.set(key, value);
-    if (this.#values.size <= this.#max) return;
-    for (const oldest of this.#values.keys()) {
-      this.#values.delete(oldest);
-      return;
-    }
-  }
+interface Running {
+  version: string;
+  /** When it was served last, as far as is known here. */
+  atMs: number;
+  /** `atMs` when it was placed last, and told to the other processes: all of them know of this time. */
+  readonly renewedAtMs: number;
 }
 
 /**
  * Which version each running conversation was served by, and whose response each stored one was: what keeps a conversation on its version when a step up
- * adds its subject to the candidate. In the memory of this gateway, bounded; subjects are hashed before they come here, and texts and ids are kept as hashes.
+ * adds its subject to the candidate. In memory, bounded; subjects are hashed before they come here, and texts and ids are kept as hashes.
+ *
+ * Several processes that are one gateway tell each other facts: what each remembers anew comes out at `onRemembered`, and goes into the others by `take`.
+ * Of two facts about the same all keep the same one (`compareFacts`), so that they agree in the end, whatever the order in which they hear.
  */
 export class Conversations {
   readonly #options: ConversationsOptions;
-  readonly #versions: Recent<{ version: string; atMs: number; readonly placedAtMs: number }>;
+  readonly #renewMs: number;
+  readonly #versions: Recent<Running>;
   readonly #responses: Recent<Remembered>;
+  #tell: (fact: Fact) => void = () => undefined;
+  /** For so long others may have served a conversation without telling, ms: nobody forgets what runs elsewhere. */
+  #untoldMs = 0;
 
   constructor(options: ConversationsOptions) {
     this.#options = options;
+    this.#renewMs = Math.min(MOST_RENEWAL_MS, options.idleMs / RENEWALS);
     this.#versions = new Recent(options.max);
     this.#responses = new Recent(options.max);
+  }
+
+  /**
+   * Hears what others have to know: a conversation that is new, has another version, or was last told `idleMs` / 30, at most a minute, before it was served
+   * again; and each stored response. Called on the way of a call: it may not take time. A conversation is then over at most so much later than `idleMs`.
+   */
+  onRemembered(listener: (fact: Fact) => void): void {
+    this.#tell = listener;
+    this.#untoldMs = this.#renewMs;
+  }
+
+  /** What is remembered, as facts: the `newest` conversations and as many responses, the ones used last at the end. */
+  facts(newest = this.#options.max): Fact[] {
+    return [
+      ...this.#versions.last(newest).map(([key, { atMs, version }]): Fact => [key, atMs, version]),
+      ...this.#responses.last(newest).map(([key, { atMs, subject, conversation }]): Fact => [key, atMs, subject, conversation]),
+    ];
+  }
+
+  /**
+   * Remembers what another process does. What is known to be younger stays.
+   *
+   * @returns those that were not known
+   */
+  take(facts: readonly Fact[]): Fact[] {
+    if (this.#options.max === 0) return [];
+    return facts.filter((fact) => (isOfResponse(fact) ? this.#takeResponse(fact) : this.#takeVersion(fact)));
+  }
+
+  #takeVersion(fact: ConversationFact): boolean {
+    const [key, atMs, version] = fact;
+    const known = this.#versions.get(key);
+    const own: Fact = [key, known?.atMs ?? 0, known?.version ?? ""];
+    const order = known === undefined ? 1 : compareFacts(fact, own);
+    if (order >= 0) {
+      // What is the same takes its place again: a memory that is told whole, in its order, is in the end kept in that order.
+      this.#versions.set(key, { version, atMs, renewedAtMs: atMs });
+      return order > 0;
+    }
+    // Whoever told it does not know what was not told yet.
+    if (known !== undefined && known.version !== version && known.atMs !== known.renewedAtMs) {
+      this.#versions.set(key, { ...known, renewedAtMs: known.atMs });
+      this.#tell(own);
+    }
+    return false;
+  }
+
+  #takeResponse(fact: ResponseFact): boolean {
+    const [key, atMs, subject, conversation] = fact;
+    const known = this.#responses.get(key);
+    const order = known === undefined ? 1 : compareFacts(fact, [key, known.atMs, known.subject, known.conversation]);
+    if (order >= 0) this.#responses.set(key, { subject, conversation, atMs });
+    return order > 0;
   }
 
   /** The subject of the call whose response a request goes on with; undefined when that is not remembered. */
@@ -128,7 +180,8 @@ export class Conversations {
   /** The version that served a conversation last; undefined when it is over, or not remembered. */
   versionOf({ key, continues }: InConversation, nowMs: number): string | undefined {
     const last = continues ? this.#versions.get(key) : undefined;
-    return last === undefined || nowMs - last.atMs > this.#options.idleMs ? undefined : last.version;
+    if (last === undefined) return undefined;
+    return nowMs - last.atMs > this.#options.idleMs + this.#untoldMs ? undefined : last.version;
   }
 
   /** @param responseId by which later calls can go on with the answer; null: they cannot */
@@ -139,14 +192,24 @@ export class Conversations {
     if (this.#options.max === 0) return;
     const { version, subject, responseId, nowMs } = about;
     const known = this.#versions.get(key);
-    if (known === undefined || nowMs - known.placedAtMs >= KEEPS_PLACE_MS) this.#versions.set(key, { version, atMs: nowMs, placedAtMs: nowMs });
-    else {
-      known.version = version;
-      known.atMs = nowMs;
+    if (known !== undefined && known.version === version && nowMs - known.renewedAtMs < this.#renewMs) {
+      if (nowMs > known.atMs) known.atMs = nowMs;
+    } else {
+      const atMs = known === undefined ? nowMs : laterThan(known.atMs, nowMs);
+      this.#versions.set(key, { version, atMs, renewedAtMs: atMs });
+      this.#tell([key, atMs, version]);
     }
-    if (responseId !== null) this.#responses.set(keyOf(responseId), { subject, conversation: key });
+    if (responseId === null) return;
+    const response = keyOf(responseId);
+    const before = this.#responses.get(response);
+    const atMs = before === undefined ? nowMs : laterThan(before.atMs, nowMs);
+    this.#responses.set(response, { subject, conversation: key, atMs });
+    this.#tell([response, atMs, subject, key]);
   }
 }
+
+/** The time of what happens now to something that is known: after what is known of it, whosever clock that was, so that it counts everywhere. */
+const laterThan = (knownMs: number, nowMs: number): number => Math.max(nowMs, knownMs + 1);
 
 /** The id of a stored response, from the text of an answer of the Responses API. */
 export function responseIdOf(body: string | null): string | null {

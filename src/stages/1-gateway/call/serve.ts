@@ -18,7 +18,7 @@ import type { LiveRoutes } from "../routing/live-routes.ts";
 import { type AccessLog, accessLog, noAccessLog } from "./access-log.ts";
 import { type AnswerDeps, type Answered, answer, type Served } from "./answer.ts";
 import { CallerSink } from "./caller-sink.ts";
-import { Conversations, responseIdOf } from "./conversations.ts";
+import { type Conversations, responseIdOf } from "./conversations.ts";
 import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged } from "./exchange.ts";
 import { type InFlight, type Room, Visit } from "./in-flight.ts";
@@ -42,6 +42,7 @@ export interface ServeDeps {
   readonly tokens: SealedTokens | null;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly routes: LiveRoutes;
+  readonly conversations: Conversations;
   readonly inFlight: InFlight;
   readonly uploads: Uploads;
   readonly recorder: Recorder;
@@ -98,7 +99,7 @@ export class Serve {
 
   constructor(deps: ServeDeps) {
     this.#deps = deps;
-    this.#conversations = new Conversations(deps.config.conversations);
+    this.#conversations = deps.conversations;
     this.#access = deps.config.accessLog ? accessLog(deps.log) : noAccessLog;
     this.callers = new Callers(deps.config.callers);
     this.#hash = new KeyedHash(deps.subjectKey);

@@ -1,0 +1,87 @@
+interface Link<V> {
+  readonly key: string;
+  value: V;
+  before: Link<V> | null;
+  after: Link<V> | null;
+}
+
+/**
+ * A bounded memory: what was set longest ago is forgotten first. Linked, and not in a Map's own order: a Map that is filled at one end and emptied at the
+ * other is searched for its first entry past all that were deleted, which takes 0.1 ms at 100,000 entries.
+ */
+export class Recent<V> {
+  readonly #max: number;
+  readonly #links = new Map<string, Link<V>>();
+  #first: Link<V> | null = null;
+  #last: Link<V> | null = null;
+
+  /** @param max entries that are kept, at least 1 */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get size(): number {
+    return this.#links.size;
+  }
+
+  get(key: string): V | undefined {
+    return this.#links.get(key)?.value;
+  }
+
+  /** Puts it last. */
+  set(key: string, value: V): void {
+    const known = this.#links.get(key);
+    if (known !== undefined) {
+      known.value = value;
+      if (known === this.#last) return;
+      this.#unlink(known);
+      this.#append(known);
+      return;
+    }
+    const link: Link<V> = { key, value, before: null, after: null };
+    this.#links.set(key, link);
+    this.#append(link);
+    if (this.#links.size > this.#max) this.#takeFirst();
+  }
+
+  /** The last `count`, in their order. */
+  last(count: number): [string, V][] {
+    const found: [string, V][] = [];
+    for (let link = this.#last; link !== null && found.length < count; link = link.before) found.push([link.key, link.value]);
+    return found.reverse();
+  }
+
+  /** Takes out the first `count`, or all when there are fewer. */
+  shift(count: number): V[] {
+    const taken: V[] = [];
+    while (taken.length < count) {
+      const first = this.#takeFirst();
+      if (first === null) break;
+      taken.push(first.value);
+    }
+    return taken;
+  }
+
+  #takeFirst(): Link<V> | null {
+    const first = this.#first;
+    if (first === null) return null;
+    this.#unlink(first);
+    this.#links.delete(first.key);
+    return first;
+  }
+
+  #append(link: Link<V>): void {
+    link.before = this.#last;
+    link.after = null;
+    if (this.#last === null) this.#first = link;
+    else this.#last.after = link;
+    this.#last = link;
+  }
+
+  #unlink({ before, after }: Link<V>): void {
+    if (before === null) this.#first = after;
+    else before.after = after;
+    if (after === null) this.#last = before;
+    else after.before = before;
+  }
+}

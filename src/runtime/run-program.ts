@@ -14,7 +14,8 @@ import { firstProcess } from "./process/crew.ts";
 import { Readiness, serveHealth } from "./process/health-server.ts";
 import { processLogger } from "./process/logger.ts";
 import { readSecretFiles } from "./process/secret-files.ts";
-import { isWorker, leaveWorkers, onAbandoned, shareMetrics } from "./process/workers.ts";
+import { isWorker, leaveWorkers, onAbandoned } from "./process/workers.ts";
+import { shareMetrics } from "./process/workers-metrics.ts";
 import type { Program, RunningProgram } from "./program.ts";
 
 /** 0: stopped as asked; 2: configuration or usage, restarting will not help; 3: crash, restart it. */
@@ -95,7 +96,7 @@ class Host {
     let closeServer: () => Promise<void> = async () => undefined;
     try {
       collectDefaultMetrics({ register: this.#metrics });
-      if (isWorker()) shareMetrics(this.#metrics);
+      shareMetrics(this.#metrics);
       this.#readiness.set("started", () => this.#isStarted);
       this.#readiness.set("not stopping", () => !this.#isStopping);
       closeServer = await this.#serve();

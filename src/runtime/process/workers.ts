@@ -1,9 +1,9 @@
 import cluster, { type Worker } from "node:cluster";
 import type { Logger } from "pino";
-import { AggregatorRegistry } from "prom-client";
 import type { ExitCode } from "../run-program.ts";
 import { type Crew, CrewLead } from "./crew.ts";
 import { SharedRates } from "./shared-rate.ts";
+import { WorkersMetrics } from "./workers-metrics.ts";
 
 export interface WorkersOptions {
   /** How many processes share the work. */
@@ -41,7 +41,7 @@ interface Slot {
 export class Workers {
   readonly #options: WorkersOptions;
   readonly #slots: Slot[];
-  readonly #metrics = new AggregatorRegistry();
+  readonly #metrics: WorkersMetrics;
   readonly #rates = new SharedRates();
   readonly #crew: CrewLead;
   readonly #ended = Promise.withResolvers<ExitCode>();
@@ -53,6 +53,7 @@ export class Workers {
   constructor(options: WorkersOptions) {
     this.#options = options;
     this.#crew = new CrewLead(options.count);
+    this.#metrics = new WorkersMetrics(options.count);
     this.#slots = Array.from({ length: options.count }, (_, index) => ({
       index,
       worker: null,
@@ -80,9 +81,9 @@ export class Workers {
     return this.#slots.filter(({ isListening }) => isListening).length;
   }
 
-  /** Metrics of all workers together, in Prometheus' text form. */
+  /** Metrics of all workers together, in Prometheus' text form, also while one of them hangs. */
   metrics(): Promise<string> {
-    return this.#metrics.clusterMetrics();
+    return this.#metrics.read();
   }
 
   /** Asks all workers to stop; what `run` promised resolves when they have ended. Asking again changes nothing. */
@@ -112,6 +113,7 @@ export class Workers {
     slot.worker = worker;
     this.#rates.serve(worker);
     this.#crew.serve(worker, slot.index);
+    this.#metrics.serve(worker);
     worker.on("listening", () => {
       slot.isListening = true;
       this.#hasListened = true;
@@ -151,13 +153,6 @@ export class Workers {
 
 /** Whether this process is such a worker. */
 export const isWorker = (): boolean => cluster.isWorker;
-
-/** Lets the first process read the metrics of this worker. */
-export function shareMetrics(registry: Parameters<typeof AggregatorRegistry.setRegistries>[0]): void {
-  AggregatorRegistry.setRegistries(registry);
-  // Answers from then on.
-  new AggregatorRegistry();
-}
 
 /** A worker that has done its work lets go of the first process, whose channel would keep it alive. */
 export function leaveWorkers(): void {

@@ -21,14 +21,27 @@ describe("a gateway of several processes", () => {
     const gateway = await running(t, fileFor(upstream));
     await until("both workers listen", () => gateway.listened().length === 2, deadlineMs);
     for (let i = 0; i < 6; i++) assert.equal((await gateway.chat()).status, 200);
-    const metrics = await (await fetch(`${gateway.healthUrl}/metrics`)).text();
-    assert.match(metrics, /headgate_gateway_calls_total\{.*status="ok"\} 6\n/);
+    /** Status of `/metrics`, calls of all, workers that there should be, and those that are not heard of. */
+    const metrics = async () => {
+      const response = await fetch(`${gateway.healthUrl}/metrics`);
+      const text = await response.text();
+      const value = (name: RegExp) => Number(new RegExp(`^${name.source} (\\d+)$`, "m").exec(text)?.[1]);
+      return [response.status, value(/headgate_gateway_calls_total\{.*status="ok"\}/), value(/headgate_workers/), value(/headgate_workers_unheard/)];
+    };
+    assert.deepEqual(await metrics(), [200, 6, 2, 0]);
     assert.equal((await fetch(`${gateway.healthUrl}/readyz`)).status, 200);
 
     const [first = 0] = gateway.listened();
+    // What it has counted does not go away while it hangs.
+    process.kill(first, "SIGSTOP");
+    assert.deepEqual(await metrics(), [200, 6, 2, 1]);
+    process.kill(first, "SIGCONT");
+    await until("both are heard of", async () => (await metrics())[3] === 0, deadlineMs);
     process.kill(first, "SIGKILL");
+    await until("the killed one is missed", async () => (await metrics())[3] === 1, deadlineMs);
     await until("a new worker listens", () => gateway.listened().length === 3, deadlineMs);
     assert.equal((await gateway.chat()).status, 200);
+    await until("both are heard of", async () => (await metrics())[3] === 0, deadlineMs);
 
     let answer: () => void = () => undefined;
     upstream.answer = (_, response) => {

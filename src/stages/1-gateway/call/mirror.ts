@@ -46,6 +46,8 @@ interface Running {
   readonly leaving: Leaving;
   /** The served side, once it is known; null: there will be no record. */
   readonly twin: PromiseWithResolvers<ServedTwin | null>;
+  /** A caller's call needed its place at the upstream. */
+  isDisplaced: boolean;
 }
 
 export interface MirrorDeps {
@@ -124,15 +126,31 @@ export class Mirror {
       metrics.shadows.inc({ route: call.route, result: "dropped" });
       return null;
     }
+    const running: Running = {
+      route: call.route,
+      assignment,
+      leaving: new Leaving(),
+      twin: Promise.withResolvers<ServedTwin | null>(),
+      isDisplaced: false,
+    };
+    const leave = upstream.enterMirror(() => {
+      running.isDisplaced = true;
+      this.#cancel(running);
+    });
+    if (leave === null) {
+      release();
+      metrics.shadows.inc({ route: call.route, result: "upstream_busy" });
+      return null;
+    }
     if (!this.#budget.take()) {
+      leave();
       release();
       metrics.shadows.inc({ route: call.route, result: "over_budget" });
       return null;
     }
-    const running = { route: call.route, assignment, leaving: new Leaving(), twin: Promise.withResolvers<ServedTwin | null>() };
     this.#running.add(running);
     // Not in the turn in which the caller gets its bytes: they go out first.
-    setImmediate(() => void this.#send(served, running, upstream).finally(release));
+    setImmediate(() => void this.#send(served, running, { upstream, leave }).finally(release));
     return running;
   }
 
@@ -170,9 +188,11 @@ export class Mirror {
     return shadowPpm > 0 && rollout === assignment.rollout && attempt === assignment.attempt && candidate === assignment.version.name;
   }
 
-  async #send(served: Served, running: Running, upstream: Upstream): Promise<void> {
+  /** @param place at the upstream: `leave` is called when it has answered */
+  async #send(served: Served, running: Running, place: { readonly upstream: Upstream; readonly leave: () => void }): Promise<void> {
     const { clock, metrics, log, recorder, checkWhole } = this.#deps;
     const { assignment, leaving } = running;
+    const { upstream, leave } = place;
     const startedAtMs = clock.nowMs();
     const call: Call = { ...served.call, requestId: uuidv7(startedAtMs), startedAtMs };
     try {
@@ -181,11 +201,12 @@ export class Mirror {
       const headers = addTrace(upstreamHeaders(served.headers, upstream), call);
       // Nobody waits for it, so that a failure is not repeated: it is what there is to learn.
       const exchanged = await exchange(upstream, { endpoint, headers, body, hidesUsage: false, leaving, sink: nowhere });
+      leave();
       // Whatever becomes of its record, it was paid for.
       this.#spent(exchanged, upstream, assignment.version.model);
       const twin = exchanged.status === "cancelled" ? null : await running.twin.promise;
       if (twin === null) {
-        metrics.shadows.inc({ route: call.route, result: "stopped" });
+        metrics.shadows.inc({ route: call.route, result: running.isDisplaced ? "displaced" : "stopped" });
         return;
       }
       const about = { exchanged: once(exchanged), upstream, twin, checkWhole };
@@ -196,6 +217,7 @@ export class Mirror {
       log.error({ err: error, requestId: call.requestId }, "a mirrored call failed in the gateway itself");
       metrics.shadows.inc({ route: call.route, result: "failed" });
     } finally {
+      leave();
       this.#running.delete(running);
     }
   }

@@ -32,6 +32,8 @@ export class Upstream {
   /** Pools of former certificates, until their last call is over. */
   readonly #retired = new Set<Pool>();
   #inFlight = 0;
+  /** How mirrored calls that hold a place are told to give it up, the youngest last. */
+  readonly #mirrors: (() => void)[] = [];
   #secrets: Secrets;
   #pool: Pool;
 
@@ -82,10 +84,37 @@ export class Upstream {
     return budget;
   }
 
-  /** Takes the place of one call. @returns false when as many as may be are running; then it must not be left */
+  /** Takes the place of one call, if need be a mirrored one's. @returns false when as many as may be are running; then it must not be left */
   enter(): boolean {
-    if (this.#inFlight >= this.config.maxInFlight) return false;
+    if (this.#inFlight >= this.config.maxInFlight && !this.#displaceMirror()) return false;
     this.#inFlight++;
+    return true;
+  }
+
+  /**
+   * Takes a place for a mirrored call, as long as at least half of all are free.
+   *
+   * @param giveUp a function of this mirror alone, called when a caller's call needs the place, which is its own from then on
+   * @returns leaves the place; does nothing when it was given up. null: there is none for mirrored calls
+   */
+  enterMirror(giveUp: () => void): (() => void) | null {
+    if (this.#inFlight * 2 > this.config.maxInFlight) return null;
+    this.#inFlight++;
+    this.#mirrors.push(giveUp);
+    return () => {
+      const at = this.#mirrors.indexOf(giveUp);
+      if (at < 0) return;
+      this.#mirrors.splice(at, 1);
+      this.#inFlight--;
+    };
+  }
+
+  /** The youngest: it has cost the least so far, and how long a candidate takes must not decide which of its answers are seen. */
+  #displaceMirror(): boolean {
+    const giveUp = this.#mirrors.pop();
+    if (giveUp === undefined) return false;
+    this.#inFlight--;
+    giveUp();
     return true;
   }
 

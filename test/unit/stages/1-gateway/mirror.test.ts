@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { describe, it, type TestContext } from "node:test";
+import fc from "fast-check";
 import { pino } from "pino";
 import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
+import { AnswerMemory } from "../../../../src/stages/1-gateway/call/answer-memory.ts";
 import { ShadowBudget } from "../../../../src/stages/1-gateway/call/shadow-budget.ts";
+import { Upstream } from "../../../../src/stages/1-gateway/call/upstream.ts";
+import { parseGatewayFile } from "../../../../src/stages/1-gateway/config.ts";
 import type { RoutingTable } from "../../../../topics/index.ts";
 import { tableWith } from "../../domain/routing/table-fixture.ts";
 import { answerJson, ask, completion, fileFor, testGateway, testUpstream, until } from "./harness.ts";
@@ -200,5 +204,96 @@ describe("the mirror of a plain answer", () => {
     assert.equal((await gateway.chat(ask())).status, 200);
     await until("both are recorded", () => gateway.log.calls().length === 2);
     assert.deepEqual([two.asked.length, gateway.log.calls()[1]?.twin?.status, gateway.log.calls()[1]?.twin?.firstErrorType], [1, "ok", "429"]);
+  });
+});
+
+describe("the places of mirrored calls at their upstream", () => {
+  const world = async (t: TestContext) => {
+    const [one, two] = [await testUpstream(t), await testUpstream(t)];
+    const waiting: ServerResponse[] = [];
+    two.answer = (_, response) => void waiting.push(response);
+    const yaml = fileFor(one, two)
+      .replace(`two: { baseUrl: "${two.url}" }`, `two: { baseUrl: "${two.url}", maxInFlight: 2 }`)
+      .replace("routes:", "routes:\n  other: { baseline: { version: c@1, upstream: two, model: model-c } }");
+    const gateway = await testGateway(t, yaml);
+    gateway.log.tables.routing.put("support-answer", tableWith({ ranges: everybodyOnBaseline, shadowPpm: 1_000_000, phase: "shadow", step: -1 }));
+    const results = async () =>
+      Object.fromEntries(
+        [...(await gateway.registry.metrics()).matchAll(/shadow_calls_total\{.*result="(\w+)"\} (\d+)/g)].map(([, name, n]) => [name, Number(n)]),
+      );
+    return { two, waiting, gateway, results };
+  };
+
+  it("are given up for callers: none of them is refused because of a mirror, and the upstream never has more than it may", async (t) => {
+    const { two, waiting, gateway, results } = await world(t);
+    for (let i = 0; i < 3; i++) assert.equal((await gateway.chat(ask())).status, 200);
+    await until("two are mirrored", () => waiting.length === 2);
+    assert.deepEqual(await results(), { upstream_busy: 1 });
+    const closed = () => waiting.filter((response) => response.closed).length;
+    const calls = [0, 1].map(() => gateway.chat(ask("hi", { model: "other" })));
+    await until("both calls are sent, in the place of the mirrors", () => waiting.length === 4 && closed() === 2);
+    const { status, headers } = await gateway.chat(ask("hi", { model: "other" }));
+    assert.deepEqual([status, headers.get("retry-after")], [503, "1"]);
+    for (const response of waiting) answerJson(response, completion("from two"));
+    for (const call of calls) assert.equal((await call).status, 200);
+    await until("all calls are recorded, no mirror is", () => gateway.log.calls().length === 6);
+    assert.deepEqual(await results(), { upstream_busy: 1, displaced: 2 });
+
+    for (let i = 0; i < 2; i++) assert.equal((await gateway.chat(ask())).status, 200);
+    await until("every place is free again", () => two.asked.length === 6);
+    for (const response of waiting.slice(4)) answerJson(response, completion("from two"));
+    await until("the mirrors are recorded", () => gateway.log.calls().filter(({ exposure }) => exposure === "shadow").length === 2);
+    assert.deepEqual(await results(), { upstream_busy: 1, displaced: 2, completed: 2 });
+  });
+
+  /** An upstream with so many places, and what comes and goes there. */
+  function crowd(max: number) {
+    const yaml = `upstreams: { one: { baseUrl: "http://127.0.0.1:9", maxInFlight: ${max} } }\nroutes: { r: { baseline: { version: a@1, upstream: one, model: m } } }`;
+    const [config] = parseGatewayFile("test.yaml", yaml, {}).upstreams.values();
+    assert.ok(config !== undefined);
+    const upstream = new Upstream(config, new AnswerMemory(1));
+    let calls = 0;
+    let mirrors: { leave: (() => void) | null }[] = [];
+    const steps = {
+      call() {
+        const isFree = calls < max;
+        assert.equal(upstream.enter(), isFree);
+        calls += Number(isFree);
+      },
+      callOver() {
+        if (calls === 0) return;
+        calls--;
+        upstream.leave();
+      },
+      mirror() {
+        const own = { leave: null as (() => void) | null };
+        const mayBegin = (calls + mirrors.length) * 2 <= max;
+        own.leave = upstream.enterMirror(() => {
+          mirrors = mirrors.filter((each) => each !== own);
+          own.leave?.();
+        });
+        assert.equal(own.leave !== null, mayBegin);
+        if (mayBegin) mirrors.push(own);
+      },
+      mirrorOver() {
+        const over = mirrors.shift();
+        over?.leave?.();
+        over?.leave?.();
+      },
+    };
+    return { steps, taken: () => calls + mirrors.length };
+  }
+
+  it("never keep a caller's call out and are never too many, in any order of coming and going", () => {
+    const step = fc.constantFrom("call" as const, "callOver" as const, "mirror" as const, "mirrorOver" as const);
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 7 }), fc.array(step, { maxLength: 100, size: "max" }), (max, names) => {
+        const { steps, taken } = crowd(max);
+        for (const name of names) {
+          steps[name]();
+          assert.ok(taken() <= max);
+        }
+      }),
+    );
   });
 });

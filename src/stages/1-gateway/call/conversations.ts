@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { hash32 } from "../../../domain/hash/hash32.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import { type ConversationFact, compareFacts, type Fact, isOfResponse, type ResponseFact } from "./conversation-facts.ts";
-import { Recent } from "./recent.ts";
+import { Newest } from "./newest.ts";
 
 export interface ConversationsOptions {
   /** Conversations, and responses, that are remembered; the ones not used for longest are forgotten first. 0: none. */
@@ -82,8 +82,8 @@ interface Running {
 export class Conversations {
   readonly #options: ConversationsOptions;
   readonly #renewMs: number;
-  readonly #versions: Recent<Running>;
-  readonly #responses: Recent<Remembered>;
+  readonly #versions: Newest<Running>;
+  readonly #responses: Newest<Remembered>;
   #tell: (fact: Fact) => void = () => undefined;
   /** For so long others may have served a conversation without telling, ms: nobody forgets what runs elsewhere. */
   #untoldMs = 0;
@@ -91,8 +91,8 @@ export class Conversations {
   constructor(options: ConversationsOptions) {
     this.#options = options;
     this.#renewMs = Math.min(MOST_RENEWAL_MS, options.idleMs / RENEWALS);
-    this.#versions = new Recent(options.max);
-    this.#responses = new Recent(options.max);
+    this.#versions = new Newest(options.max);
+    this.#responses = new Newest(options.max);
   }
 
   /**

@@ -2,7 +2,7 @@ import type { Crew, FirstProcess } from "../../../runtime/process/crew.ts";
 import type { CrewLine } from "../../../runtime/process/crew-line.ts";
 import { type Fact, factsOf, isOfResponse } from "./conversation-facts.ts";
 import { Conversations, type ConversationsOptions } from "./conversations.ts";
-import { Recent } from "./recent.ts";
+import { Newest } from "./newest.ts";
 
 /** Facts in one message: some 50 kB, which takes either process about a millisecond. */
 const MOST_IN_MESSAGE = 512;
@@ -19,14 +19,14 @@ const LEARN_MS = 2_000;
  */
 class Outbox {
   readonly #line: CrewLine;
-  readonly #versions: Recent<Fact>;
-  readonly #responses: Recent<Fact>;
+  readonly #versions: Newest<Fact>;
+  readonly #responses: Newest<Fact>;
   #isSending = false;
 
   constructor(line: CrewLine, max: number) {
     this.#line = line;
-    this.#versions = new Recent(max);
-    this.#responses = new Recent(max);
+    this.#versions = new Newest(max);
+    this.#responses = new Newest(max);
   }
 
   /** Tells these, now or when what was told before has been taken. Without any: says that all is told. */

@@ -6,10 +6,10 @@ interface Link<V> {
 }
 
 /**
- * A bounded memory: what was set longest ago is forgotten first. Linked, and not in a Map's own order: a Map that is filled at one end and emptied at the
- * other is searched for its first entry past all that were deleted, which takes 0.1 ms at 100,000 entries.
+ * A bounded map in the order in which its keys were set last: exactly the newest `max` are kept. Linked, and not in a Map's own order: a Map that is filled at
+ * one end and emptied at the other is searched for its first entry past all that were deleted, which takes 0.1 ms at 100,000 entries.
  */
-export class Recent<V> {
+export class Newest<V> {
   readonly #max: number;
   readonly #links = new Map<string, Link<V>>();
   #first: Link<V> | null = null;

@@ -10,7 +10,7 @@ export interface CheckedAnswer {
   readonly cut: boolean;
   /** The form that was asked for is not a schema or pattern, so it was not checked. */
   readonly formBroken: boolean;
-  /** The check was started, or would have been, and took too long: nothing is known about the form. */
+  /** The check was started, or would have been, and took too long: nothing is known about the form. Missing, not valid. */
   readonly timedOut: boolean;
   /** A form was asked for, and nothing is known about it because the answer is longer than anybody could read: missing, not valid. */
   readonly unread: boolean;
@@ -70,5 +70,5 @@ export function checkedWhole(side: Side, whole: WholeCheck, about: About, forms:
   if (side.status !== "ok") return null;
   const cut = cutReasons.has(side.finishReason);
   if (whole === null) return { ...nothingKnown, cut, unread: isMissing(about, forms) };
-  return { ...whole, cut, unread: whole.timedOut };
+  return { ...whole, cut, unread: false };
 }

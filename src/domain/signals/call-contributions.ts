@@ -45,6 +45,9 @@ const missing = (signal: string, kind: Kind): Contribution => ({
   failed: 1,
 });
 
+/** A form was asked for, and whether the answer has it is not known: too long to be read, or too slow to be checked. What a candidate is not found wrong in is not right. */
+const isUnknown = (checked: CheckedAnswer | null): boolean => checked !== null && (checked.unread || checked.timedOut);
+
 const classSignals: Readonly<Record<ErrorClass, string>> = {
   timeout: callSignals.timeouts,
   rate_limit: callSignals.rateLimits,
@@ -84,7 +87,7 @@ function servedChecks(call: Request, checked: CheckedAnswer | null): Contributio
   if (bad !== null) found.push(binary(callSignals.errorRate, bad), ...errorClassesOf(call));
   if (checked === null) return found;
   if (checked.schemaValid !== null) found.push(binary(callSignals.schemaValidity, !checked.schemaValid));
-  else if (checked.unread) found.push(missing(callSignals.schemaValidity, "binary"));
+  else if (isUnknown(checked)) found.push(missing(callSignals.schemaValidity, "binary"));
   if (checked.empty !== null) found.push(binary(callSignals.emptyOutput, checked.empty));
   found.push(binary(callSignals.cutOutput, checked.cut));
   return found;
@@ -100,8 +103,8 @@ function shadowChecks(call: Request, { call: checked, twin: twinChecked }: Check
   const valid = checked?.schemaValid ?? null;
   const twinValid = twinChecked?.schemaValid ?? null;
   if (valid !== null) found.push(binary(callSignals.schemaValidity, !valid));
-  else if (checked?.unread === true) found.push(missing(callSignals.schemaValidity, "binary"));
-  if (checked?.unread === true || twinChecked?.unread === true) found.push(missing(callSignals.schemaValidity, "paired"));
+  else if (isUnknown(checked)) found.push(missing(callSignals.schemaValidity, "binary"));
+  if (isUnknown(checked) || isUnknown(twinChecked)) found.push(missing(callSignals.schemaValidity, "paired"));
   if (valid !== null && twinValid !== null) found.push(paired(callSignals.schemaValidity, !valid, !twinValid));
   return found;
 }

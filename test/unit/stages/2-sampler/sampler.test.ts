@@ -10,7 +10,7 @@ import { sampler } from "../../../../src/stages/2-sampler/sampler.ts";
 import { type SamplerTable, TABLE_WAIT_MS } from "../../../../src/stages/2-sampler/table-gate.ts";
 import type { Frame, Request, Sample } from "../../../../topics/index.ts";
 import { tableWith } from "../../domain/routing/table-fixture.ts";
-import { callWith } from "../../domain/signals/call-fixture.ts";
+import { bodyWith, callWith, twinWith } from "../../domain/signals/call-fixture.ts";
 
 const rubric = { name: "task@1", digest: "digest-1", signals: [{ name: "task_completion", form: "binary" as const }] };
 const startMs = 1_010_000;
@@ -151,6 +151,27 @@ describe("the sampler's task", () => {
       Array.from({ length: 3 }, () => [true, ["long"], null, null]),
     );
     assert.equal(await bench.count("cut_calls"), 3);
+  });
+
+  it("counts an answer whose check ran out of time as missing, whole or cut, of a caller's call and in a pair: it is not known to be valid", async () => {
+    const bench = new Bench();
+    const check = { source: "pattern", pattern: "^(a+)+$", jsonSchema: null, fence: "forbidden" } as const;
+    bench.tableArrives(tableWith({ slices: ["long"], schemaCheck: check }));
+    const endless = bodyWith(`${"a".repeat(40)}!`);
+    const told = { schemaValid: null, empty: false, formBroken: false, timedOut: true };
+    bench.take({ seq: 1, slices: ["long"], responseBody: endless });
+    bench.take({ seq: 2, slices: ["long"], cut: true, responseBody: '{"choices":[{"mess', wholeChecks: { answer: told, twin: null } });
+    bench.take({ seq: 3, slices: ["long"], exposure: "shadow", responseBody: bodyWith("aaa"), twin: twinWith({ responseBody: endless }) });
+    const entries = framesIn(bench.flush()).flatMap(({ frame }) =>
+      frame.entries.filter(({ slice, signal }) => slice === "long" && signal === "schema_validity"),
+    );
+    const missing = (kind: string, exposure: string) =>
+      entries
+        .filter((entry) => entry.kind === kind && entry.exposure === exposure)
+        .map(({ records, sampled, scored, failed }) => [records, sampled, scored, failed]);
+    assert.deepEqual([missing("binary", "served"), missing("paired", "shadow")], [[[2, 2, 0, 2]], [[1, 1, 0, 1]]]);
+    // A machine that stands still for 50 ms makes the short one another.
+    assert.ok((await bench.count("timed_out_checks")) >= 3);
   });
 
   it("draws answered calls for the judges by their rate, and nothing without a rubric", () => {

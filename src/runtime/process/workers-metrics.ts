@@ -87,7 +87,7 @@ export function shareMetrics(registry: Registry): void {
   };
   process.on("message", (message: Message | null) => {
     if (message?.kind !== "headgate:metrics-wanted") return;
-    registry
+    void registry
       .getMetricsAsJSON()
       .catch(() => null)
       .then((metrics) => tell({ kind: "headgate:metrics", metrics }));

@@ -122,6 +122,7 @@ export async function startHeadgate(
     HEADGATE_GATEWAY_DATA: join(directory, `${name}-data`),
     HEADGATE_GATEWAY_PORT: String(port),
     HEADGATE_SUBJECT_KEY: "the subject key of the bench",
+    HEADGATE_TOKEN_KEY: "key-of-the-bench-for-outcome-tokens",
     LOG_LEVEL: "warn",
   };
   const started = processes.node(name, "src/cli/main.ts", { on: "proxy", env, args: ["gateway"], flags: about.flags ?? [] });

@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { Recent } from "../recent.ts";
 
 /** Texts that are remembered, and how long one may be: at most some MiB. */
@@ -10,12 +10,11 @@ const LONGEST_KNOWN = 128;
  * call costs the gateway.
  */
 export class KeyedHash {
-  /** As text, each use would cost twice as much. */
-  readonly #key: KeyObject;
+  readonly #key: string;
   readonly #known = new Recent<string>(MOST_KNOWN);
 
   constructor(key: string) {
-    this.#key = createSecretKey(key, "utf8");
+    this.#key = key;
   }
 
   /** Texts that are remembered. */

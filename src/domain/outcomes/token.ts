@@ -66,17 +66,25 @@ class Writer {
   /** The length in bytes, then the bytes. */
   text(value: string): void {
     this.#room(MOST_PER_LETTER * value.length + INTEGER_BYTES);
-    const isShort = value.length * MOST_PER_LETTER < 128;
-    if (!isShort) {
-      const bytes = encoder.encode(value);
-      this.integer(bytes.length);
-      this.#bytes.set(bytes, this.length);
-      this.length += bytes.length;
-      return;
+    // Most names are short and plain ASCII, and are their own bytes.
+    if (value.length < 128 && this.#ascii(value)) return;
+    const bytes = encoder.encode(value);
+    this.integer(bytes.length);
+    this.#bytes.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  /** @returns false when it is not ASCII: then nothing is written */
+  #ascii(value: string): boolean {
+    const from = this.length + 1;
+    for (let at = 0; at < value.length; at++) {
+      const code = value.charCodeAt(at);
+      if (code > 127) return false;
+      this.#bytes[from + at] = code;
     }
-    const { written } = encoder.encodeInto(value, this.#bytes.subarray(this.length + 1));
-    this.#bytes[this.length] = written;
-    this.length += 1 + written;
+    this.#bytes[this.length] = value.length;
+    this.length = from + value.length;
+    return true;
   }
 
   /** 32 lower-case hex digits, hyphens left out. */

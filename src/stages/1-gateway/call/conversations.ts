@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import { hash32 } from "../../../domain/hash/hash32.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
+import { Recent } from "../recent.ts";
 import { type ConversationFact, compareFacts, type Fact, isOfResponse, type ResponseFact } from "./conversation-facts.ts";
 import { Newest } from "./newest.ts";
 
@@ -20,6 +21,8 @@ interface Remembered {
 /** Characters of the first question that tell one conversation of a subject from another. */
 const QUESTION_CHARS = 1_024;
 const SECOND_SEED = 0x9e37_79b9;
+
+const MOST_LAST_KEYS = 10_000;
 
 /** What is kept of an id that a caller or an upstream has chosen, at any length: 132 bits, so that none can be made to meet another's. */
 const keyOf = (id: string): string => hash("sha256", id, "base64url").slice(0, 22);
@@ -84,6 +87,8 @@ export class Conversations {
   readonly #renewMs: number;
   readonly #versions: Newest<Running>;
   readonly #responses: Newest<Remembered>;
+  /** By subject, of its last question. */
+  readonly #lastKeys = new Recent<{ readonly route: string; readonly first: number; readonly second: number; readonly key: string }>(MOST_LAST_KEYS);
   #tell: (fact: Fact) => void = () => undefined;
   /** For so long others may have served a conversation without telling, ms: nobody forgets what runs elsewhere. */
   #untoldMs = 0;
@@ -173,8 +178,18 @@ export class Conversations {
       const known = this.#continued(request);
       return { key: known?.conversation ?? requestId, continues: true, isStranger: known === undefined };
     }
-    const question = firstQuestion(request);
-    return { key: `${route}\n${subject}\n${hash32(question)}${hash32(question, SECOND_SEED)}`, continues: turn > 0, isStranger: false };
+    return { key: this.#keyOfQuestion(route, subject, firstQuestion(request)), continues: turn > 0, isStranger: false };
+  }
+
+  /** Of a subject that asks the same again it is the same text, which is found at once: a new one would have to be put together and read whole each time. */
+  #keyOfQuestion(route: string, subject: string, question: string): string {
+    const first = hash32(question);
+    const second = hash32(question, SECOND_SEED);
+    const last = this.#lastKeys.get(subject);
+    if (last !== undefined && last.route === route && last.first === first && last.second === second) return last.key;
+    const key = `${route}\n${subject}\n${first}${second}`;
+    this.#lastKeys.set(subject, { route, first, second, key });
+    return key;
   }
 
   /** The version that served a conversation last; undefined when it is over, or not remembered. */

@@ -31,7 +31,8 @@ COPY LICENSE /app/LICENSE
 # The one directory that a role may want to write; a volume keeps it over restarts. The rest may be read-only.
 COPY --from=build --chown=1000:1000 /state /var/lib/headgate
 # In a container, an address that only the container itself reaches is of no use.
-# And a gateway makes much garbage that lives no longer than its call: with more room for the young it is collected less often (docs/performance.md).
+# And a gateway makes much garbage that lives no longer than its call. Left alone Node gives the young 16 MiB in a container of 1 GiB and 64 in one
+# without a limit; 32 collects half as often as 16 and costs less memory than 64 (docs/install.md).
 ENV NODE_ENV=production \
   NODE_OPTIONS=--max-semi-space-size=32 \
   HEADGATE_HOST=0.0.0.0 \

@@ -5,12 +5,24 @@ import { KnownError } from "../errors/known-error.ts";
 
 /** The registry did not answer, or not as a registry does: an outage, during which nothing is judged bad (rule 7). */
 export class RegistryUnreachableError extends KnownError {
-  constructor(url: string, cause: unknown) {
-    super("REGISTRY_UNREACHABLE", `the schema registry at ${url} did not answer: ${messageOf(cause).slice(0, 300)}`, {
+  constructor(url: string, cause: unknown, problem = "did not answer") {
+    super("REGISTRY_UNREACHABLE", `the schema registry at ${url} ${problem}: ${messageOf(cause).slice(0, 300)}`, {
       fix: "start it, or correct SCHEMA_REGISTRY_URL; whoever waits for it goes on by itself",
       cause,
     });
   }
+}
+
+/**
+ * The registry denies a schema that it must know. One that keeps its schemas in Kafka answers for some time after its start
+ * before it has read them all: an outage, too.
+ */
+export function notLoaded(url: string, id: number): RegistryUnreachableError {
+  return new RegistryUnreachableError(
+    url,
+    new Error(`it does not know schema ${id}, which records here are written with`),
+    "has not loaded its schemas yet, or lost them",
+  );
 }
 
 /** Longest wait for one answer; a registry that hangs is an outage, too. */

@@ -4,13 +4,22 @@ import { type AvroRecord, avroOf, projected } from "../../topics/avro.ts";
 import type { Topic, ValueOf } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
 import { avro } from "./avsc.ts";
-import { Registry } from "./registry.ts";
+import { notLoaded, Registry } from "./registry.ts";
 
 /** The bytes of a record cannot become a value of its topic, now or later: for the dead-letter topic (rule 7). */
 export class BadRecordError extends Error {
   override readonly name = "BadRecordError";
   constructor(topic: string, problem: string, cause?: unknown) {
     super(`${topic}: ${problem}`, { cause });
+  }
+}
+
+/** The registry says that there is no schema of the record's id. */
+export class UnknownSchemaError extends BadRecordError {
+  readonly id: number;
+  constructor(topic: string, id: number) {
+    super(topic, `the registry does not know schema ${id}`);
+    this.id = id;
   }
 }
 
@@ -140,8 +149,15 @@ export class Serde {
 
   async #fetchNow(topic: Topic, id: number): Promise<void> {
     const schema = await this.#registry.schemaOf(id);
-    if (schema === null) throw new BadRecordError(topic.name, `the registry does not know schema ${id}`);
+    if (schema === null) throw await this.#denied(topic, id);
     this.#writers.set(id, typeof schema === "string" ? schema : usableType(schema));
+  }
+
+  /** Only a registry that knows what it must know, our own newest schema, is believed that a schema does not exist. */
+  async #denied(topic: Topic, id: number): Promise<Error> {
+    const newest = Math.max(0, ...[...this.#own.values()].map((own) => own.id));
+    if (newest > 0 && (await this.#registry.schemaOf(newest)) === null) return notLoaded(this.#registry.url, newest);
+    return new UnknownSchemaError(topic.name, id);
   }
 
   #readerOf(topic: Topic, id: number, writer: Type, fields: readonly string[] | undefined): Reader {

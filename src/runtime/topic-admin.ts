@@ -9,8 +9,8 @@ import { unreachable } from "./kafka/admin.ts";
 import { type Client, type Connection, openClient, type Security } from "./kafka/client.ts";
 import { causesOf, isKafka } from "./kafka/errors.ts";
 import { formatLayout, type Layout, layoutKey, parseLayout } from "./layout.ts";
-import { Registry } from "./registry.ts";
-import { Serde, subjectOf } from "./serde.ts";
+import { notLoaded, Registry } from "./registry.ts";
+import { Serde, subjectOf, UnknownSchemaError } from "./serde.ts";
 import { type PartitionCounts, type PartitionsOption, type PlannedTopic, partitionCounts, planTopics } from "./topic-plan.ts";
 
 export { renderTopics } from "./topic-plan.ts";
@@ -307,7 +307,7 @@ async function writeLayout(session: Session, counts: PartitionCounts): Promise<v
 }
 
 /** The newest layout record of the prefix; null when none was written yet. */
-async function readLayout({ options, client, admin }: Session): Promise<Layout | null> {
+async function readLayout({ options, client, admin, registry }: Session): Promise<Layout | null> {
   const topic = options.prefix + catalog.name;
   const [end] = await admin.fetchTopicOffsets(topic);
   if (end === undefined || Number(end.high) === Number(end.low)) return null;
@@ -337,8 +337,13 @@ async function readLayout({ options, client, admin }: Session): Promise<Layout |
     await admin.deleteGroups([groupId]).catch(() => undefined);
   }
   if (newest === null) return null;
-  const entry = (await serde.decode(catalog, newest)) as CatalogEntry;
-  return parseLayout(entry.text);
+  try {
+    return parseLayout(((await serde.decode(catalog, newest)) as CatalogEntry).text);
+  } catch (error) {
+    // Headgate wrote this record itself, so its schema was registered.
+    if (error instanceof UnknownSchemaError) throw notLoaded(registry.url, error.id);
+    throw error;
+  }
 }
 
 function layoutMismatch(prefix: string, refused: readonly Difference[]): KnownError {

@@ -183,6 +183,18 @@ describe("Serde", () => {
     await assert.rejects(reader.prepare([outcomes]), isKnown("REGISTRY_UNREACHABLE"));
   });
 
+  it("does not believe a registry that has forgotten our own schemas: it is still loading them", async (t) => {
+    const stub = await registryStub(t);
+    const unseen = (await writer(stub, [requests])).encode(requests, request());
+    const reader = await writer(stub, [outcomes]);
+    stub.mood = "loading";
+    await assert.rejects(async () => reader.decode(requests, unseen), RegistryUnreachableError);
+    stub.mood = "registry";
+    assert.deepStrictEqual(await reader.decode(requests, unseen), request());
+    unseen.writeUInt32BE(4711, 1);
+    await assert.rejects(async () => reader.decode(requests, unseen), /does not know schema 4711/);
+  });
+
   it("goes on during an outage with what it knows, and with the rest after it", async (t) => {
     const stub = await registryStub(t);
     const serde = await writer(stub, [outcomes, requests]);

@@ -7,6 +7,7 @@ import { applyTopics, deletePrefix, diffTopics, type TopicsOptions } from "../..
 import { planTopics } from "../../src/runtime/topic-plan.ts";
 import { avroOf } from "../../topics/avro.ts";
 import { allTopics, deadLettered, outcomes, requests } from "../../topics/index.ts";
+import { registryStub } from "../contract/registry-stub.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 import { until } from "../fixtures/until.ts";
 
@@ -155,6 +156,15 @@ describe("topics apply", () => {
       (await admin.listTopics()).filter((name) => name.startsWith(options.prefix)),
       [],
     );
+  });
+
+  it("waits for a registry that answers before it has loaded its schemas", async (t) => {
+    const { options } = await setUp(t);
+    await applyTopics(options);
+    const stub = await registryStub(t);
+    stub.mood = "loading";
+    await assert.rejects(applyTopics({ ...options, registryUrl: stub.url }), isKnown("REGISTRY_UNREACHABLE", /has not loaded its schemas/));
+    assert.ok(!stub.asked.some((request) => request.endsWith("/versions")), "nothing was registered anew");
   });
 
   it("says which of the two is away", async (t) => {

@@ -172,7 +172,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     return { instance, url, ...now, remarks: [...now.remarks, ...(await upstreamRemarks(config.upstreams.values()))] };
   };
   const admin = await openAdmin(options, parts, statusForAdmin);
-  if (options.first) await shareConversations(parts.conversations, options.first, config.conversations);
+  if (options.first) await shareConversations(parts.conversations, options.first, { ...config.conversations, log });
   url = await listen(server, options, "HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST");
   observe(parts, () => restored);
 

@@ -75,6 +75,9 @@ interface Running {
   readonly renewedAtMs: number;
 }
 
+const factOfVersion = (key: string, { atMs, version }: Running): ConversationFact => [key, atMs, version];
+const factOfResponse = (key: string, { atMs, subject, conversation }: Remembered): ResponseFact => [key, atMs, subject, conversation];
+
 /**
  * Which version each running conversation was served by, and whose response each stored one was: what keeps a conversation on its version when a step up
  * adds its subject to the candidate. In memory, bounded; subjects are hashed before they come here, and texts and ids are kept as hashes.
@@ -109,12 +112,24 @@ export class Conversations {
     this.#untoldMs = this.#renewMs;
   }
 
-  /** What is remembered, as facts: the `newest` conversations and as many responses, the ones used last at the end. */
-  facts(newest = this.#options.max): Fact[] {
-    return [
-      ...this.#versions.last(newest).map(([key, { atMs, version }]): Fact => [key, atMs, version]),
-      ...this.#responses.last(newest).map(([key, { atMs, subject, conversation }]): Fact => [key, atMs, subject, conversation]),
-    ];
+  /**
+   * What is remembered, as facts, read one after the other while it may change: the `newest` conversations and as many responses in turn, the ones used last at
+   * the end. What changes meanwhile comes again at the end. What is not read to its end is to be ended (`return`).
+   */
+  *facts(newest = this.#options.max): Generator<Fact> {
+    const [versions, responses] = [this.#versions.walk(newest), this.#responses.walk(newest)];
+    try {
+      for (let isMore = true; isMore; ) {
+        const version = versions.next();
+        if (!version.done) yield factOfVersion(...version.value);
+        const response = responses.next();
+        if (!response.done) yield factOfResponse(...response.value);
+        isMore = !(version.done && response.done);
+      }
+    } finally {
+      versions.return(undefined);
+      responses.return(undefined);
+    }
   }
 
   /**
@@ -148,7 +163,7 @@ export class Conversations {
   #takeResponse(fact: ResponseFact): boolean {
     const [key, atMs, subject, conversation] = fact;
     const known = this.#responses.get(key);
-    const order = known === undefined ? 1 : compareFacts(fact, [key, known.atMs, known.subject, known.conversation]);
+    const order = known === undefined ? 1 : compareFacts(fact, factOfResponse(key, known));
     if (order >= 0) this.#responses.set(key, { subject, conversation, atMs });
     return order > 0;
   }

@@ -104,11 +104,11 @@ class Writer {
     this.length = 0;
   }
 
-  /** A copy of the bytes so far, with zeros up to a length. */
+  /** The bytes so far, with zeros up to a length: as they are until the next start. */
   padded(length: number): Uint8Array {
     this.#room(length - this.length);
     this.#bytes.fill(0, this.length, length);
-    return this.#bytes.slice(0, length);
+    return this.#bytes.subarray(0, length);
   }
 }
 
@@ -118,6 +118,7 @@ const ids = { requestId: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, subjec
 /**
  * The call as bytes. How many they are depends on route, rollout and slices, never on arm or version (of up to 128 bytes).
  *
+ * @returns memory that is used again: to be sealed or copied before the next call of this
  * @throws {RangeError} when an id is not 32 hex digits, or an enum holds what this layout has no place for
  */
 export function encodeToken(call: TokenCall): Uint8Array {

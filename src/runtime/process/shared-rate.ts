@@ -19,12 +19,23 @@ export interface Rate {
   take(): number | Promise<number>;
 }
 
-const waiting = new Map<number, (waitS: number) => void>();
+/** How long the first process may take for an answer, ms. Calls keep their places while they wait, and others find none. */
+const PATIENCE_MS = 2_000;
+
+interface Waiting {
+  readonly resolve: (waitS: number) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+const waiting = new Map<number, Waiting>();
 let nextId = 0;
+/** It has not answered in time, and nothing since: it is not asked again until what it was asked comes back. */
+let isHung = false;
 
 /**
  * A rate that holds for all processes that share a port together: in a worker the first process counts, one message there and back for each call; in a
- * process of its own it is counted here. While the first process cannot be asked, which is when both are ending, a worker counts by itself.
+ * process of its own it is counted here. While the first process does not answer, because it hangs or has ended, each worker counts by itself: all together
+ * may then let through as many times more as there are workers.
  *
  * @param name the same in all workers; each name has one count
  * @param perMinute calls, above 0
@@ -33,16 +44,29 @@ export function sharedRate(name: string, perMinute: number): Rate {
   const own = new RateLimit(perMinute);
   if (!cluster.isWorker) return own;
   listen();
-  return { take: () => (process.connected ? ask({ name, perMinute }) : own.take()) };
+  return { take: () => (process.connected && !isHung ? ask({ name, perMinute }, own) : own.take()) };
 }
 
-function ask(about: Pick<Ask, "name" | "perMinute">): Promise<number> {
+function ask(about: Pick<Ask, "name" | "perMinute">, own: RateLimit): Promise<number> {
   const id = nextId++;
   return new Promise((resolve) => {
-    waiting.set(id, resolve);
+    const timer = setTimeout(() => {
+      isHung = true;
+      waiting.delete(id);
+      resolve(own.take());
+    }, PATIENCE_MS);
+    waiting.set(id, { resolve, timer });
     // A channel that closes meanwhile answers by `disconnect`.
     process.send?.({ kind: "headgate:take", id, ...about } satisfies Ask, undefined, undefined, () => undefined);
   });
+}
+
+function answer(id: number, waitS: number): void {
+  const asked = waiting.get(id);
+  if (asked === undefined) return;
+  clearTimeout(asked.timer);
+  waiting.delete(id);
+  asked.resolve(waitS);
 }
 
 let isListening = false;
@@ -51,13 +75,12 @@ function listen(): void {
   isListening = true;
   process.on("message", (message: Partial<Answer> | null) => {
     if (message?.kind !== "headgate:taken" || message.id === undefined) return;
-    waiting.get(message.id)?.(message.waitS ?? 0);
-    waiting.delete(message.id);
+    isHung = false;
+    answer(message.id, message.waitS ?? 0);
   });
   // A call that was asked about when the channel closed is not kept waiting for ever.
   process.on("disconnect", () => {
-    for (const resolve of waiting.values()) resolve(0);
-    waiting.clear();
+    for (const id of [...waiting.keys()]) answer(id, 0);
   });
 }
 

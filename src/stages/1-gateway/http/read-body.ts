@@ -36,7 +36,12 @@ export function readBody(request: IncomingMessage, maxBytes: number, reading: Re
       if (kind === "kept") chunks.push(chunk);
       else stop({ kind });
     };
-    const onEnd = () => settle({ kind: "read", bytes: chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size) });
+    const onEnd = () => {
+      const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size);
+      // The request knows this function as long as the call runs: it may not keep the pieces beside the whole.
+      chunks.length = 0;
+      settle({ kind: "read", bytes });
+    };
     const stop = (read: BodyRead) => {
       request.off("data", onData);
       request.off("end", onEnd);

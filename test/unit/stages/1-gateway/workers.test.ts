@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync, writeFileSync } from "node:fs";
+import { Agent, request } from "node:http";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { answerJson, completion, fileFor, testUpstream, until } from "./harness.ts";
+import { answerJson, ask, completion, fileFor, testUpstream, until } from "./harness.ts";
 import { deadlineMs, running } from "./running-workers.ts";
 
 function isAlive(pid: number): boolean {
@@ -78,6 +79,39 @@ describe("a gateway of several processes", () => {
     const served = statuses.filter((status) => status === 200).length;
     assert.ok(served >= 4 && served <= 4 + refilled, `${served} calls served`);
     assert.deepEqual(new Set(statuses), new Set([200, 429]));
+    const ended = once(gateway.process, "exit");
+    gateway.process.kill("SIGTERM");
+    assert.deepEqual(await ended, [0, null]);
+  });
+
+  it("counts a caller's rate in each process while the first one hangs, and gives back the places of callers that have left", async (t) => {
+    const upstream = await testUpstream(t);
+    const keyHash = createHash("sha256").update("sk-caller").digest("hex");
+    const listed = `callers: [{ name: ann, keyHash: ${keyHash}, ratePerMinute: 1000 }]\nmaxInFlight: 3\n`;
+    const gateway = await running(t, fileFor(upstream, upstream, listed));
+    await until("both workers listen", () => gateway.listened().length === 2, deadlineMs);
+    // Who hands out new connections will be stopped: these are there already.
+    const agents = Array.from({ length: 12 }, () => new Agent({ keepAlive: true, maxSockets: 1 }));
+    t.after(() => agents.map((agent) => agent.destroy()));
+    const status = (agent: Agent, leavesAfterMs: number | null = null): Promise<number> =>
+      new Promise((resolve) => {
+        const headers = { authorization: "Bearer sk-caller", "content-type": "application/json" };
+        const sending = request(`${gateway.url}/v1/chat/completions`, { agent, method: "POST", headers }, (response) => {
+          response.resume().on("end", () => resolve(response.statusCode ?? 0));
+        });
+        sending.on("error", () => resolve(0));
+        if (leavesAfterMs !== null) setTimeout(() => sending.destroy(), leavesAfterMs);
+        sending.end(JSON.stringify(ask("hi")));
+      });
+    for (const agent of agents) assert.equal(await status(agent), 200);
+    gateway.process.kill("SIGSTOP");
+    t.after(() => gateway.process.kill("SIGCONT"));
+    const [leaving, staying] = [agents.slice(0, 6), agents.slice(6)];
+    await Promise.all(leaving.map((agent) => status(agent, 100)));
+    // One after another: each process has three places.
+    for (const agent of staying) await until("another one is answered", async () => (await status(agent)) === 200, deadlineMs);
+    gateway.process.kill("SIGCONT");
+    assert.equal((await gateway.chat({ authorization: "Bearer sk-caller" })).status, 200);
     const ended = once(gateway.process, "exit");
     gateway.process.kill("SIGTERM");
     assert.deepEqual(await ended, [0, null]);

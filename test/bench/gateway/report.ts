@@ -31,6 +31,12 @@ function medianOf(rounds: readonly Round[], name: string, phase: Phase["name"], 
   return median(rounds.filter((round) => round.name === name && round.phase === phase).map(({ result }) => result[what]));
 }
 
+/** The least over the rounds: of processor times the one that other work on the machine disturbed least. */
+function leastOf(rounds: readonly Round[], name: string, phase: Phase["name"], what: keyof Measured): number {
+  const values = rounds.filter((round) => round.name === name && round.phase === phase).map(({ result }) => result[what]);
+  return values.length === 0 ? Number.NaN : Math.min(...values);
+}
+
 /** Median over the rounds of what a contender takes more than the direct way took in the same round; NaN without a direct way. */
 function addedTo(rounds: readonly Round[], name: string, phase: Phase["name"], what: keyof Measured): number {
   const of = (who: string) => rounds.filter((round) => round.name === who && round.phase === phase).map(({ result }) => result[what]);
@@ -53,6 +59,7 @@ export function tableOf(names: readonly string[], rounds: readonly Round[], rss:
     "p50 ms",
     "p99 ms",
     "CPU µs a call",
+    "at least",
     "added p50 at 100/s, ms",
     "added to first chunk at 100/s, ms",
     "RSS MiB",
@@ -67,6 +74,7 @@ export function tableOf(names: readonly string[], rounds: readonly Round[], rss:
     show(medianOf(rounds, name, "streams", "p50"), 2),
     show(medianOf(rounds, name, "streams", "p99"), 2),
     show(medianOf(rounds, name, "calls", "cpuUs"), 0),
+    show(leastOf(rounds, name, "calls", "cpuUs"), 0),
     show(addedTo(rounds, name, "quiet calls", "p50"), 2),
     show(addedTo(rounds, name, "quiet streams", "firstP50"), 2),
     show(rss.get(name) ?? Number.NaN, 0),

@@ -37,9 +37,10 @@ export class LineEnd implements CrewLine {
     this.#post = post;
   }
 
-  /** Whoever hears this end from now on. */
+  /** Whoever hears this end from now on; told at once when it has ended already. */
   open(hearer: LineHearer): void {
     this.#hearer = hearer;
+    if (this.#isEnded) hearer.ended();
   }
 
   /** In the worker: opens the other end. */

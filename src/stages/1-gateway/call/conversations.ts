@@ -6,7 +6,7 @@ import { type ConversationFact, compareFacts, type Fact, isOfResponse, type Resp
 import { Newest } from "./newest.ts";
 
 export interface ConversationsOptions {
-  /** Conversations, and responses, that are remembered; the ones not used for longest are forgotten first. 0: none. */
+  /** Conversations, and responses, that are remembered; the ones not used for longest, to a minute (`MOST_RENEWAL_MS`), are forgotten first. 0: none. */
   readonly max: number;
   /** A conversation that was silent for longer is over, ms. */
   readonly idleMs: number;
@@ -58,6 +58,8 @@ export interface InConversation {
   readonly continues: boolean;
   /** It goes on with a stored answer that this gateway does not know: which version stored it is not known either. */
   readonly isStranger: boolean;
+  /** Which stored response it goes on with, as it is kept. */
+  readonly response?: string;
 }
 
 /**
@@ -105,7 +107,7 @@ export class Conversations {
 
   /**
    * Hears what others have to know: a conversation that is new, has another version, or was last told `idleMs` / 30, at most a minute, before it was served
-   * again; and each stored response. Called on the way of a call: it may not take time. A conversation is then over at most so much later than `idleMs`.
+   * again; and each stored response, and that calls go on with it, alike. Called on the way of a call: it may not take time. A conversation is then over at most so much later than `idleMs`.
    */
   onRemembered(listener: (fact: Fact) => void): void {
     this.#tell = listener;
@@ -170,12 +172,8 @@ export class Conversations {
 
   /** The subject of the call whose response a request goes on with; undefined when that is not remembered. */
   subjectOf(request: JsonObject): string | undefined {
-    return this.#continued(request)?.subject;
-  }
-
-  #continued(request: JsonObject): Remembered | undefined {
     const previous = previousResponse(request);
-    return previous === undefined ? undefined : this.#responses.get(keyOf(previous));
+    return previous === undefined ? undefined : this.#responses.get(keyOf(previous))?.subject;
   }
 
   /** @param turn answers that the request's own history holds */
@@ -189,9 +187,11 @@ export class Conversations {
     const { route, request, subject, turn, requestId } = call;
     const named = namedConversation(request);
     if (named !== undefined) return { key: `${route}\n${subject}\n${keyOf(named)}`, continues: true, isStranger: false };
-    if (previousResponse(request) !== undefined) {
-      const known = this.#continued(request);
-      return { key: known?.conversation ?? requestId, continues: true, isStranger: known === undefined };
+    const previous = previousResponse(request);
+    if (previous !== undefined) {
+      const response = keyOf(previous);
+      const known = this.#responses.get(response);
+      return { key: known?.conversation ?? requestId, continues: true, isStranger: known === undefined, response };
     }
     return { key: this.#keyOfQuestion(route, subject, firstQuestion(request)), continues: turn > 0, isStranger: false };
   }
@@ -216,25 +216,40 @@ export class Conversations {
 
   /** @param responseId by which later calls can go on with the answer; null: they cannot */
   served(
-    { key }: InConversation,
+    { key, response: continued }: InConversation,
     about: { readonly version: string; readonly subject: string; readonly responseId: string | null; readonly nowMs: number },
   ): void {
     if (this.#options.max === 0) return;
     const { version, subject, responseId, nowMs } = about;
     const known = this.#versions.get(key);
-    if (known !== undefined && known.version === version && nowMs - known.renewedAtMs < this.#renewMs) {
+    if (known !== undefined && known.version === version && !this.#isToRenew(known.renewedAtMs, nowMs)) {
       if (nowMs > known.atMs) known.atMs = nowMs;
     } else {
       const atMs = known === undefined ? nowMs : laterThan(known.atMs, nowMs);
       this.#versions.set(key, { version, atMs, renewedAtMs: atMs });
       this.#tell([key, atMs, version]);
     }
+    if (continued !== undefined) this.#renewResponse(continued, nowMs);
     if (responseId === null) return;
     const response = keyOf(responseId);
     const before = this.#responses.get(response);
     const atMs = before === undefined ? nowMs : laterThan(before.atMs, nowMs);
     this.#responses.set(response, { subject, conversation: key, atMs });
     this.#tell([response, atMs, subject, key]);
+  }
+
+  /** A time far ahead is one of before the clock was set back: what is used now is then not to wait until the clock is there again. */
+  #isToRenew(renewedAtMs: number, nowMs: number): boolean {
+    return Math.abs(nowMs - renewedAtMs) >= this.#renewMs;
+  }
+
+  #renewResponse(response: string, nowMs: number): void {
+    const known = this.#responses.get(response);
+    if (known === undefined) return;
+    const isToTell = this.#isToRenew(known.atMs, nowMs);
+    const renewed = isToTell ? { ...known, atMs: laterThan(known.atMs, nowMs) } : known;
+    this.#responses.set(response, renewed);
+    if (isToTell) this.#tell(factOfResponse(response, renewed));
   }
 }
 

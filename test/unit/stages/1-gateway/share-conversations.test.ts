@@ -115,18 +115,18 @@ describe("workers of one gateway", () => {
 
   it("that start later and are not told all in time know the newest of each kind, and the rest later", async () => {
     const channels = new Channels();
-    const options = { max: 20_000, idleMs: 60_000 };
+    const options = { max: 12_000, idleMs: 60_000 };
     leadConversations(channels.crew, options);
     const [a, b] = [await channels.join(options), await channels.join(options)];
-    for (const key of keysOf(20_000, "c")) serve(a.memory, key, "a@1", `resp-${key}`);
-    await until("b knows the last", () => b.memory.subjectOf({ previous_response_id: "resp-c19999" }) === "s");
+    for (const key of keysOf(12_000, "c")) serve(a.memory, key, "a@1", `resp-${key}`);
+    await until("b knows the last", () => b.memory.subjectOf({ previous_response_id: "resp-c11999" }) === "s");
     const { first, wire } = channels.worker();
     wire.reads = 40;
     const memory = new Conversations(options);
     const { warned, log: own } = collected();
     const joining = shareConversations(memory, first, { ...options, log: own });
     await until("it hangs", () => wire.reads === 0);
-    const newest = keysOf(20_000, "c").slice(-5_000);
+    const newest = keysOf(12_000, "c").slice(-5_000);
     assert.deepEqual(new Set(versionsIn(memory, newest)), new Set(["a@1"]));
     for (const key of newest) assert.equal(memory.subjectOf({ previous_response_id: `resp-${key}` }), "s");
     await joining;
@@ -138,9 +138,9 @@ describe("workers of one gateway", () => {
     wire.reads = 2;
     wire.read();
     await until("it hangs again", () => wire.reads === 0);
-    assert.deepEqual(versionsIn(memory, ["new", "c7", "c9000"]), ["a@1", "b@2", undefined]);
+    assert.deepEqual(versionsIn(memory, ["new", "c7", "c3000"]), ["a@1", "b@2", undefined]);
     wire.thaw();
-    await until("it knows all", () => memory.versionOf(of("c9000"), 0) === "a@1" && wire.unread.length === 0);
+    await until("it knows all", () => memory.versionOf(of("c3000"), 0) === "a@1" && wire.unread.length === 0);
     await until("it is told all", () => isDeepStrictEqual([...memory.facts()], [...a.memory.facts()]));
   });
 

@@ -70,6 +70,72 @@ describe("what one process tells the others of its conversations", () => {
   });
 });
 
+describe("a conversation that goes on after the clock was set back", () => {
+  it("is told and put last all the same, after what is known of it", () => {
+    const memory = new Conversations({ max: 2, idleMs });
+    const told = telling(memory);
+    serve(memory, "c", { nowMs: 10_000 });
+    serve(memory, "d", { nowMs: 10_001 });
+    serve(memory, "c", { nowMs: 9_901 });
+    assert.equal(told.splice(0).length, 2);
+    serve(memory, "c", { nowMs: 9_900 });
+    assert.deepEqual(told.splice(0), [["c", 10_001, "a@1"]]);
+    serve(memory, "c", { nowMs: 5_000 });
+    assert.deepEqual(told.splice(0), [["c", 10_002, "a@1"]]);
+    serve(memory, "e", { nowMs: 5_001 });
+    assert.deepEqual(
+      ["c", "d", "e"].map((key) => memory.versionOf(of(key), 5_002)),
+      ["a@1", undefined, "a@1"],
+    );
+  });
+});
+
+describe("a stored response that calls go on with", () => {
+  const goOn = (memory: Conversations, nowMs: number, responseId: string | null = null) => {
+    const conversation = memory.of({ route: "r", request: { previous_response_id: "root" }, subject: "s", turn: 1, requestId: "q" });
+    memory.served(conversation, { version: "a@1", subject: "s", responseId, nowMs });
+  };
+  const isKnown = (memory: Conversations, id: string) => memory.subjectOf({ previous_response_id: id }) !== undefined;
+
+  it("is put last each time, so that it is not forgotten by its age", () => {
+    const memory = new Conversations({ max: 2, idleMs });
+    serve(memory, "c", { nowMs: 0, responseId: "root" });
+    serve(memory, "d", { nowMs: 1, responseId: "other" });
+    goOn(memory, 2);
+    serve(memory, "e", { nowMs: 3, responseId: "third" });
+    assert.deepEqual(
+      ["root", "other", "third"].map((id) => isKnown(memory, id)),
+      [true, false, true],
+    );
+  });
+
+  it("is told again like a conversation, so that the others do not forget it either", () => {
+    const [memory, other] = [new Conversations({ max: 2, idleMs }), new Conversations({ max: 2, idleMs })];
+    const told = telling(memory);
+    const responsesTold = () => told.splice(0).filter((each) => each.length === 4);
+    serve(memory, "c", { nowMs: 0, responseId: "root" });
+    const [root] = responsesTold();
+    assert.ok(root);
+    other.take([root, ["r2", 1, "s", "d"]]);
+    goOn(memory, renewMs - 1);
+    assert.deepEqual(responsesTold(), []);
+    goOn(memory, renewMs);
+    const renewed = responsesTold();
+    assert.deepEqual(renewed, [[root[0], renewMs, "s", "c"]]);
+    assert.deepEqual(other.take(renewed), renewed);
+    other.take([["r3", renewMs + 1, "s", "e"]]);
+    assert.ok(isKnown(other, "root"));
+    // Forgotten before the answer came: there is nothing to put last.
+    const late = memory.of({ route: "r", request: { previous_response_id: "root" }, subject: "s", turn: 1, requestId: "q" });
+    memory.take([
+      ["r2", renewMs + 2, "s", "d"],
+      ["r3", renewMs + 3, "s", "e"],
+    ]);
+    memory.served(late, { version: "a@1", subject: "s", responseId: null, nowMs: 1_000 });
+    assert.ok(!isKnown(memory, "root"));
+  });
+});
+
 describe("a memory that hears facts", () => {
   it("is the same in the end whatever their order, and however often they come", () => {
     fc.assert(
@@ -144,17 +210,18 @@ describe("several memories that tell each other", () => {
     readonly afterMs: number;
     readonly pick: number;
   }
-  const steps: fc.Arbitrary<Step[]> = fc.array(
-    fc.record({
-      kind: fc.constantFrom("serve" as const, "deliver" as const),
-      who: fc.nat(2),
-      key: fc.constantFrom("c1", "c2"),
-      version: fc.constantFrom("a@1", "b@2"),
-      afterMs: fc.constantFrom(0, 0, 1, 30, 99, 100, 250),
-      pick: fc.nat(),
-    }),
-    { minLength: 1, maxLength: 60 },
-  );
+  const stepsOf = (...aftersMs: number[]): fc.Arbitrary<Step[]> =>
+    fc.array(
+      fc.record({
+        kind: fc.constantFrom("serve" as const, "deliver" as const),
+        who: fc.nat(2),
+        key: fc.constantFrom("c1", "c2"),
+        version: fc.constantFrom("a@1", "b@2"),
+        afterMs: fc.constantFrom(...aftersMs),
+        pick: fc.nat(),
+      }),
+      { minLength: 1, maxLength: 60 },
+    );
 
   /** Each to each, in any order. @returns when each conversation was served last, in truth, and what is now */
   function play(memories: readonly Conversations[], given: readonly Step[]) {
@@ -181,7 +248,7 @@ describe("several memories that tell each other", () => {
 
   it("agree on every version in the end, and none forgets what ran at another within idleMs", () => {
     fc.assert(
-      fc.property(steps, (given) => {
+      fc.property(stepsOf(0, 0, 1, 30, 99, 100, 250), (given) => {
         const memories = [0, 1, 2].map(() => new Conversations(options));
         const { servedMs } = play(memories, given);
         for (const [key, lastMs] of servedMs) {
@@ -189,6 +256,20 @@ describe("several memories that tell each other", () => {
           assert.ok(versions[0] !== undefined && versions.every((version) => version === versions[0]), `${key}: ${versions}`);
           const late = memories.map((memory) => memory.versionOf(of(key), lastMs + idleMs + 2 * renewMs));
           assert.deepEqual(new Set(late), new Set([undefined]));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("agree as well when their clock is set back", () => {
+    fc.assert(
+      fc.property(stepsOf(0, 1, 99, 250, -90, -1_000), (given) => {
+        const memories = [0, 1, 2].map(() => new Conversations(options));
+        const { servedMs } = play(memories, given);
+        for (const [key, lastMs] of servedMs) {
+          const versions = memories.map((memory) => memory.versionOf(of(key), lastMs + idleMs));
+          assert.ok(versions[0] !== undefined && versions.every((version) => version === versions[0]), `${key}: ${versions}`);
         }
       }),
       { numRuns: 500 },

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { CheckCompilers } from "../domain/checks/schema-check.ts";
 import { compileJsonSchema } from "./json-schema.ts";
 import { compilePattern } from "./pattern.ts";
-import { TimeLimit } from "./time-limit.ts";
+import { Budget, type RunLimited, TimeLimit } from "./time-limit.ts";
 
 /** Names a form without telling what it says: schemas come from callers. */
 export interface SlowForm {
@@ -11,34 +11,46 @@ export interface SlowForm {
   readonly chars: number;
 }
 
-/** Checks that ran out of time one after the other until their form is not tried any more. */
+/** Checks that ran out of time one after the other until their form is given up. */
 const TRIES = 5;
-
-/** Gives up a check that always runs out of time, and tells of each such form once. */
-function givenUp<T>(about: () => SlowForm, check: (of: T) => boolean | null, onSlow: (form: SlowForm) => void): (of: T) => boolean | null {
-  let told = false;
-  let failures = 0;
-  return (of) => {
-    if (failures >= TRIES) return null;
-    const result = check(of);
-    failures = result === null ? failures + 1 : 0;
-    if (result === null && !told) {
-      told = true;
-      onSlow(about());
-    }
-    return result;
-  };
-}
+/** After so long without a try a form that was given up is tried once more, and one that ran out of time is trusted like any other again; ms. */
+const AGAIN_MS = 5 * 60_000;
 
 /**
  * The compilers of JSON Schemas and patterns. What they make runs in bounded time, whatever the schema, the pattern and the answer.
  *
+ * Forms that end in time have a budget of their own, so that somebody who sends a slow one with each call uses up only that of new and slow
+ * ones. Nothing is held against a form that was not run because its budget was used up.
+ *
  * @param onSlow told once of each form whose check ran out of time
+ * @param nowMs any clock that does not go back, ms
  */
-export function checkCompilers(onSlow: (form: SlowForm) => void, limit: TimeLimit = new TimeLimit()): CheckCompilers {
-  const about = (form: SlowForm["form"], text: string) => () => ({ form, sha256: createHash("sha256").update(text).digest("hex"), chars: text.length });
+export function checkCompilers(onSlow: (form: SlowForm) => void, nowMs: () => number = () => performance.now()): CheckCompilers {
+  const limit = new TimeLimit();
+  const [trusted, others] = [new Budget(nowMs), new Budget(nowMs)];
+
+  const limited = (form: SlowForm["form"], text: string): RunLimited => {
+    let failures = 0;
+    let endedLast = false;
+    let isTold = false;
+    let overranAtMs = Number.NEGATIVE_INFINITY;
+    return (check) => {
+      const isLongAgo = nowMs() - overranAtMs >= AGAIN_MS;
+      if (failures >= TRIES && !isLongAgo) return null;
+      const result = limit.run(check, endedLast && isLongAgo ? trusted : others);
+      if (result === "unpaid") return null;
+      endedLast = result !== "overran";
+      failures = endedLast ? 0 : failures + 1;
+      if (result !== "overran") return result;
+      overranAtMs = nowMs();
+      if (!isTold) onSlow({ form, sha256: createHash("sha256").update(text).digest("hex"), chars: text.length });
+      isTold = true;
+      return null;
+    };
+  };
+
   return {
-    jsonSchema: (text) => givenUp(about("json_schema", text), compileJsonSchema(text, limit), onSlow),
-    pattern: (text) => givenUp(about("pattern", text), compilePattern(text, limit), onSlow),
+    jsonSchema: (text) => compileJsonSchema(text, limited("json_schema", text)),
+    pattern: (text) => compilePattern(text, limited("pattern", text)),
   };
 }

@@ -3,7 +3,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { patternSteps } from "../domain/checks/pattern-steps.ts";
 import type { Validator } from "../domain/checks/schema-check.ts";
 import { FREE_STEPS } from "./pattern.ts";
-import type { TimeLimit } from "./time-limit.ts";
+import type { RunLimited } from "./time-limit.ts";
 
 /** Stops a validation that is not provably short; it is then made again against the clock. */
 class NotShort extends Error {}
@@ -52,7 +52,7 @@ const oldDrafts = /draft-0[467]\/schema/;
  *
  * @throws {Error} when it is not a schema, or refers to one that it does not hold
  */
-export function compileJsonSchema(text: string, limit: TimeLimit): Validator {
+export function compileJsonSchema(text: string, runLimited: RunLimited): Validator {
   const schema: unknown = JSON.parse(text);
   if (typeof schema === "boolean") return () => schema;
   if (typeof schema !== "object" || schema === null || Array.isArray(schema)) throw new Error("not a JSON Schema");
@@ -72,6 +72,6 @@ export function compileJsonSchema(text: string, limit: TimeLimit): Validator {
         // Not short, or V8 cannot run a pattern of it: the run below finds out which.
       }
     }
-    return limit.run(() => steps.within(Number.POSITIVE_INFINITY, isValid));
+    return runLimited(() => steps.within(Number.POSITIVE_INFINITY, isValid));
   };
 }

@@ -1,5 +1,5 @@
 import { patternSteps } from "../domain/checks/pattern-steps.ts";
-import type { TimeLimit } from "./time-limit.ts";
+import type { RunLimited } from "./time-limit.ts";
 
 /** Steps that a check may take without a time limit: a few milliseconds. */
 export const FREE_STEPS = 500_000;
@@ -9,16 +9,16 @@ export const FREE_STEPS = 500_000;
  *
  * @throws {SyntaxError} when it is not a pattern
  */
-export function compilePattern(pattern: string, limit: TimeLimit): (text: string) => boolean | null {
+export function compilePattern(pattern: string, runLimited: RunLimited): (text: string) => boolean | null {
   const compiled = new RegExp(pattern);
   const steps = patternSteps(pattern, false);
   return (text) => {
-    if (steps(text.length) > FREE_STEPS) return limit.run(() => compiled.test(text));
+    if (steps(text.length) > FREE_STEPS) return runLimited(() => compiled.test(text));
     try {
       return compiled.test(text);
     } catch {
-      // V8 finds only now that the pattern is too large for it.
-      return null;
+      // V8 finds only now that the pattern is too large for it, and will again: told and given up like one that is slow.
+      return runLimited(() => compiled.test(text));
     }
   };
 }

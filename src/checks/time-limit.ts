@@ -2,44 +2,62 @@ import { createContext, Script } from "node:vm";
 
 /** Longest that one check may hold the event loop, ms: thousands of times what a sane one takes. */
 const LIMIT_MS = 50;
-/** Time that checks which run out of it may cost all in all: this much at once, ms, and this share of the time that passes. */
-const SAVED_MS = 1_000;
-const SHARE = 0.1;
+/** What a budget pays: this much at once, ms, and this share of the time that passes. A process has two, so that nine tenths of the time are always left to others. */
+const SAVED_MS = 500;
+const SHARE = 0.05;
 
 const run = new Script("work()");
 
-/**
- * Runs work that may never end. V8 can only be stopped from a thread of its own, which costs 0.2 ms per run: for work that is not
- * known to be short. What overruns is paid from a budget, so that even a pattern per call leaves nine tenths of the time to others.
- */
-export class TimeLimit {
-  readonly #context: { work: () => unknown };
+/** Runs a check of one form that is not known to be short; null: it took too long, or was not run. */
+export type RunLimited = (check: () => boolean) => boolean | null;
+
+/** Time that checks which are slow may cost all in all. */
+export class Budget {
   readonly #nowMs: () => number;
   #savedMs = SAVED_MS;
   #atMs: number;
 
   constructor(nowMs: () => number = () => performance.now()) {
-    this.#context = { work: () => undefined };
-    createContext(this.#context);
     this.#nowMs = nowMs;
     this.#atMs = nowMs();
   }
 
-  /** @returns what the work returns; null when it did not end within 50 ms, failed (its stack ran out), or the budget is used up */
-  run(work: () => boolean): boolean | null {
+  /** @returns what the work returns, and takes its time from the budget; null when that does not hold what the longest could take */
+  pay<T>(work: () => T): T | null {
     const startMs = this.#nowMs();
     this.#savedMs = Math.min(SAVED_MS, this.#savedMs + (startMs - this.#atMs) * SHARE);
     this.#atMs = startMs;
     if (this.#savedMs < LIMIT_MS) return null;
-    this.#context.work = work;
     try {
-      return run.runInContext(this.#context, { timeout: LIMIT_MS }) === true;
-    } catch {
-      return null;
+      return work();
     } finally {
-      this.#context.work = () => undefined;
       // A millisecond is what a check may take for nothing.
       this.#savedMs -= Math.max(0, this.#nowMs() - startMs - 1);
+    }
+  }
+}
+
+/** Runs work that may never end. V8 can only be stopped from a thread of its own, which costs 0.2 ms per run: for work that is not known to be short. */
+export class TimeLimit {
+  readonly #context: { work: () => unknown };
+
+  constructor() {
+    this.#context = { work: () => undefined };
+    createContext(this.#context);
+  }
+
+  /**
+   * @returns what the work returns; `overran` when it did not end within 50 ms or failed (its stack ran out); `unpaid` when it was not
+   * run because the budget is used up, which says nothing about it
+   */
+  run(work: () => boolean, budget: Budget): boolean | "overran" | "unpaid" {
+    this.#context.work = work;
+    try {
+      return budget.pay(() => run.runInContext(this.#context, { timeout: LIMIT_MS }) === true) ?? "unpaid";
+    } catch {
+      return "overran";
+    } finally {
+      this.#context.work = () => undefined;
     }
   }
 }

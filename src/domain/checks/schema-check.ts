@@ -25,7 +25,7 @@ export const PATTERN_INPUT_LIMIT = 65_536;
 /** Longest JSON Schema that is compiled, in characters. */
 const SCHEMA_LIMIT = 65_536;
 
-/** Distinct compiled forms that are kept; the oldest is dropped. Callers may send a new schema with each call. */
+/** Distinct compiled forms that are kept; the one that was not asked for the longest is dropped. Callers may send a new schema with each call. */
 const KEPT_FORMS = 500;
 
 const none: Form = { kind: "none" };
@@ -116,8 +116,9 @@ export function schemaForms(compile: CheckCompilers): (check: SchemaCheck, respo
     const asked = check.source === "response_format" ? responseFormat : null;
     const key = JSON.stringify([check.source, check.fence, check.pattern, check.jsonSchema, asked]);
     const known = kept.get(key);
-    if (known !== undefined) return known;
-    const form = formOf(check, asked, compile);
+    const form = known ?? formOf(check, asked, compile);
+    // To the end, as the newest: or callers who send a new schema with each call would drop what all others use.
+    if (known !== undefined) kept.delete(key);
     kept.set(key, form);
     for (const oldest of kept.keys()) {
       if (kept.size <= KEPT_FORMS) break;

@@ -117,7 +117,7 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   const recorder = new Recorder({ records: config.log.off ? noCallLog : records, metrics, log });
   const checkWhole = wholeChecker(
     (route) => routes.effective(route)?.routeTable.table.schemaCheck,
-    schemaForms(checkCompilers((about) => log.warn(about, "a schema or pattern takes too long: its answers are not checked"))),
+    schemaForms(checkCompilers((about) => log.warn(about, "a schema or pattern takes too long: answers of it are not checked"))),
   );
   const mirror = new Mirror({ upstreams, routes, recorder, log, clock, metrics, limits: config.shadow, checkWhole });
   const conversations = new Conversations(config.conversations);

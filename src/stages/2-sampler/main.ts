@@ -23,7 +23,7 @@ export const program: Program = {
       sampler({
         partitionFor: (topic, key) => log.partitionFor(topic, key),
         tableOf: (route) => tables.get(route),
-        forms: schemaForms(checkCompilers((about) => logger.warn(about, "a schema or pattern takes too long: its answers are not checked"))),
+        forms: schemaForms(checkCompilers((about) => logger.warn(about, "a schema or pattern takes too long: answers of it are not checked"))),
         metrics: new SamplerMetrics(metrics),
         waiting,
       }),

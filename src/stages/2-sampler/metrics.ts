@@ -49,7 +49,7 @@ export class SamplerMetrics {
     });
     this.timedOutChecks = new Counter({
       name: "headgate_sampler_timed_out_checks_total",
-      help: "Answers that were not checked because their schema or pattern takes too long to run: they count as missing, neither as valid nor as invalid.",
+      help: "Answers that were not checked because their schema or pattern, or those of others, took too long to run: they count as missing, neither as valid nor as invalid.",
       labelNames: ["route"],
       registers,
     });

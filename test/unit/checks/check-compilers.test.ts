@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { checkCompilers, type SlowForm } from "../../../src/checks/check-compilers.ts";
+import { defaultSchemaCheck, schemaForms } from "../../../src/domain/checks/schema-check.ts";
+
+const evil = "^(a+)+$";
+const endless = `${"a".repeat(40)}!`;
+/** Fits the pattern at once, which is not known before. */
+const fitting = "a".repeat(40);
+const minute = 60_000;
+/** Sane, and run against the clock because it holds a reference. */
+const sane = JSON.stringify({ type: "object", $defs: { n: { type: "string" } }, properties: { a: { $ref: "#/$defs/n" } } });
+
+/** Compilers whose clock can be put forward, and the forms that they told of. */
+function compilers() {
+  const told: SlowForm[] = [];
+  let skippedMs = 0;
+  const compile = checkCompilers(
+    (form) => told.push(form),
+    () => performance.now() + skippedMs,
+  );
+  let made = 0;
+  /** A caller sends a slow pattern, each a new one, until no time is left for it. */
+  const useUp = () => {
+    for (let i = 0; i < 60; i++) compile.pattern(`${evil}|${made++}`)(endless);
+  };
+  return { compile, told, useUp, skip: (ms: number) => (skippedMs += ms) };
+}
+
+/** On a machine that stands still for 50 ms any check runs out of time. */
+function eventually(ask: () => boolean | null): boolean | null {
+  let found = ask();
+  for (let tried = 1; tried < 4 && found === null; tried++) found = ask();
+  return found;
+}
+
+describe("the compilers of checks", () => {
+  it("give up a form that ran out of time five times in a row, tell of it once, and try it again after five minutes", () => {
+    const { compile, told, skip } = compilers();
+    const pattern = compile.pattern(evil);
+    for (let i = 0; i < 5; i++) assert.equal(pattern(endless), null);
+    skip(4 * minute);
+    assert.equal(pattern(fitting), null);
+    assert.equal(pattern("aaa"), true, "what is known to be short is run");
+    skip(minute + 1);
+    assert.equal(pattern(endless), null);
+    assert.equal(pattern(fitting), null, "one more try in vain and it is given up again");
+    const later = () => {
+      skip(5 * minute + 1);
+      return pattern(fitting);
+    };
+    assert.equal(eventually(later), true);
+    assert.equal(
+      eventually(() => pattern(fitting)),
+      true,
+    );
+    assert.deepEqual(
+      told.map(({ form, chars }) => [form, chars]),
+      [["pattern", evil.length]],
+    );
+  });
+
+  it("do not hold against a form that others had used up the time for it", () => {
+    const { compile, told, useUp, skip } = compilers();
+    useUp();
+    const slow = told.length;
+    assert.ok(slow >= 5 && slow < 60, `${slow} were run`);
+    const schema = compile.jsonSchema(sane);
+    for (let i = 0; i < 10; i++) assert.equal(schema({ a: "x" }), null);
+    assert.equal(told.length, slow, "it was not run");
+    skip(20_000);
+    assert.equal(
+      eventually(() => schema({ a: "x" })),
+      true,
+    );
+  });
+
+  it("go on with forms that have ended in time when others use up theirs", () => {
+    const { compile, useUp, skip } = compilers();
+    const schema = compile.jsonSchema(sane);
+    const underAttack = (value: unknown) => () => {
+      skip(5 * minute + 1);
+      schema(value);
+      useUp();
+      return schema(value);
+    };
+    assert.deepEqual([eventually(underAttack({ a: "x" })), eventually(underAttack({ a: 1 }))], [true, false]);
+  });
+
+  it("take a form that ran out of time for one of the others, until it has not for five minutes", () => {
+    const { compile, useUp, skip } = compilers();
+    const pattern = compile.pattern(evil);
+    const fits = () => pattern(fitting);
+    assert.equal(eventually(fits), true);
+    assert.equal(pattern(endless), null);
+    assert.equal(eventually(fits), true);
+    useUp();
+    assert.equal(fits(), null);
+    const later = () => {
+      skip(5 * minute + 1);
+      fits();
+      useUp();
+      return fits();
+    };
+    assert.equal(eventually(later), true);
+  });
+
+  it("are not asked again for a form that is in use, however many others come", () => {
+    let compiled = 0;
+    const pattern = () => {
+      compiled++;
+      return () => true;
+    };
+    const forms = schemaForms({ jsonSchema: () => () => true, pattern });
+    const ask = (asked: string) => forms({ ...defaultSchemaCheck, source: "pattern", pattern: asked }, null);
+    const first = ask("used");
+    for (let i = 0; i < 2_000; i++) {
+      ask(String(i));
+      assert.equal(ask("used"), first);
+    }
+    assert.equal(compiled, 2_001);
+  });
+});

@@ -27,7 +27,8 @@ describe("a gateway of several processes", () => {
       const response = await fetch(`${gateway.healthUrl}/metrics`);
       const text = await response.text();
       const value = (name: RegExp) => Number(new RegExp(`^${name.source} (\\d+)$`, "m").exec(text)?.[1]);
-      return [response.status, value(/headgate_gateway_calls_total\{.*status="ok"\}/), value(/headgate_workers/), value(/headgate_workers_unheard/)];
+      const calls = value(/headgate_gateway_calls_total\{.*status="ok"\}/);
+      return [response.status, calls, value(/headgate_workers/), value(/headgate_workers_unheard/)];
     };
     assert.deepEqual(await metrics(), [200, 6, 2, 0]);
     assert.equal((await fetch(`${gateway.healthUrl}/readyz`)).status, 200);
@@ -40,9 +41,11 @@ describe("a gateway of several processes", () => {
     await until("both are heard of", async () => (await metrics())[3] === 0, deadlineMs);
     process.kill(first, "SIGKILL");
     await until("the killed one is missed", async () => (await metrics())[3] === 1, deadlineMs);
+    assert.equal((await metrics())[1], 6, "what it had counted has happened");
     await until("a new worker listens", () => gateway.listened().length === 3, deadlineMs);
     assert.equal((await gateway.chat()).status, 200);
     await until("both are heard of", async () => (await metrics())[3] === 0, deadlineMs);
+    assert.deepEqual(await metrics(), [200, 7, 2, 0]);
 
     let answer: () => void = () => undefined;
     upstream.answer = (_, response) => {

@@ -33,7 +33,10 @@ function counted(signal: string, kind: Kind, value: number): Contribution {
 const binary = (signal: string, isBad: boolean) => counted(signal, "binary", isBad ? 1 : 0);
 const paired = (signal: string, isBad: boolean, twinIsBad: boolean) => counted(signal, "paired", HUNDREDTHS * (Number(isBad) - Number(twinIsBad)));
 
-/** In scope, and nobody could say: counted, so that what is too long to be checked is seen to be missing in each slice. */
+/**
+ * In scope, and nobody could say: counted and shown, so that what is too long to be checked is seen to be missing in each slice. It holds no advance by
+ * itself, as a judged signal's unscored records do: the margins of checks stay as they are (statistics.md section 1.8).
+ */
 const missing = (signal: string, kind: Kind): Contribution => ({
   ...uncounted,
   signal,
@@ -45,8 +48,11 @@ const missing = (signal: string, kind: Kind): Contribution => ({
   failed: 1,
 });
 
-/** A form was asked for, and whether the answer has it is not known: too long to be read, or too slow to be checked. What a candidate is not found wrong in is not right. */
+/** A form was asked for, and whether the answer has it is not known: too long to be read, or too slow to be checked. Neither valid nor invalid. */
 const isUnknown = (checked: CheckedAnswer | null): boolean => checked !== null && (checked.unread || checked.timedOut);
+
+/** A form was asked for, and there is an answer that should have it: one that failed or calls tools need not. */
+const isFormDue = (checked: CheckedAnswer | null): boolean => checked !== null && (checked.schemaValid !== null || isUnknown(checked));
 
 const classSignals: Readonly<Record<ErrorClass, string>> = {
   timeout: callSignals.timeouts,
@@ -104,8 +110,8 @@ function shadowChecks(call: Request, { call: checked, twin: twinChecked }: Check
   const twinValid = twinChecked?.schemaValid ?? null;
   if (valid !== null) found.push(binary(callSignals.schemaValidity, !valid));
   else if (isUnknown(checked)) found.push(missing(callSignals.schemaValidity, "binary"));
-  if (isUnknown(checked) || isUnknown(twinChecked)) found.push(missing(callSignals.schemaValidity, "paired"));
   if (valid !== null && twinValid !== null) found.push(paired(callSignals.schemaValidity, !valid, !twinValid));
+  else if (isFormDue(checked) && isFormDue(twinChecked)) found.push(missing(callSignals.schemaValidity, "paired"));
   return found;
 }
 

@@ -166,6 +166,25 @@ describe("folding calls and scores", () => {
     assert.deepEqual(of(failed, "schema_validity"), []);
   });
 
+  it("a pair is missing when a form was asked of both sides and one could not be checked; a side that failed or calls tools leaves no pair to miss", () => {
+    const slow = { ...good, schemaValid: null, timedOut: true };
+    const callsTools = { ...good, schemaValid: null };
+    const shadow = callWith({ exposure: "shadow", twin: twinWith() });
+    const missing = (call: CheckedCall["call"], twin: CheckedCall["twin"]) =>
+      of(folded([shadow], { call, twin }), "schema_validity").map(({ kind, records, failed }) => [kind, records, failed]);
+    for (const other of [good, bad, slow]) {
+      assert.deepEqual(missing(other, slow).at(-1), ["paired", 1, 1]);
+      assert.deepEqual(missing(slow, other), [
+        ["binary", 1, 1],
+        ["paired", 1, 1],
+      ]);
+    }
+    for (const none of [null, callsTools]) {
+      assert.deepEqual(missing(none, slow), []);
+      assert.deepEqual(missing(slow, none), [["binary", 1, 1]]);
+    }
+  });
+
   it("counts for each judged signal what is in scope and what was drawn, but not under the name of a check", () => {
     const calls = Array.from({ length: 400 }, (_, i) => callWith({ requestId: `r${i}`, samplePpm: 250_000 }));
     const entries = folded([...calls, callWith({ status: "error", samplePpm: 250_000 })], { call: good, twin: null }, rubrics);

@@ -12,10 +12,16 @@ const page = (name: string) => readFileSync(new URL(`../../../../docs/${name}`, 
 
 describe("docs/runbook.md", () => {
   const runbook = page("runbook.md");
-  const sections = [...runbook.matchAll(/^## (.+)$/gm)].map(([, title]) => title ?? "");
+  const [ofReasons = "", ofMetrics = ""] = runbook.split("\n# Metrics ");
+  const titles = (text: string) => [...text.matchAll(/^## (.+)$/gm)].map(([, title]) => title ?? "");
 
   it("has exactly one section for each reason of the code, and none besides", () => {
-    assert.deepEqual(sections.toSorted(), [...reasons].sort());
+    assert.deepEqual(titles(ofReasons).toSorted(), [...reasons].sort());
+  });
+
+  it("has sections for metrics that there are", () => {
+    assert.notEqual(titles(ofMetrics).length, 0);
+    for (const metric of titles(ofMetrics)) assert.ok(page("gateway.md").includes(`\`${metric}\``), metric);
   });
 
   it("says of each what it means, what users feel, and the one command", () => {

@@ -50,6 +50,7 @@ class BodyMemory {
   }
 }
 
+/** A class for the same reason as an upload. */
 class CallRoom implements Room {
   readonly #memory: BodyMemory;
   readonly #caller: string;

@@ -1,11 +1,8 @@
-import type { Member } from "./members.ts";
-
 /**
  * Tells that nobody waits for a call any more: its caller has left, or the gateway may not wait any longer. What an AbortController does, at a fraction of
  * its cost: there is one for every call, and one listener at a time is enough, since a call waits for one thing after another.
  */
-export class Leaving implements Member {
-  place = -1;
+export class Leaving {
   #hasLeft = false;
   #listener: (() => void) | null = null;
 

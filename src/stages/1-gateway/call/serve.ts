@@ -24,7 +24,6 @@ import type { Exchanged } from "./exchange.ts";
 import { type InFlight, type Room, Visit } from "./in-flight.ts";
 import { KeyedHash } from "./keyed-hash.ts";
 import { Leaving } from "./leaving.ts";
-import { Members } from "./members.ts";
 import type { Mirror } from "./mirror.ts";
 import { MirroredSink } from "./mirrored-sink.ts";
 import { outcomeTokenHeader } from "./outcome-token.ts";
@@ -91,7 +90,7 @@ export class Serve {
   readonly callers: Callers;
   /** Largest body that any route accepts: how much is read before the route is known. */
   readonly #largestBody: number;
-  readonly #running = new Members<Leaving>();
+  readonly #running = new Set<Leaving>();
   readonly #answering: AnswerDeps;
   readonly #access: AccessLog;
   readonly #conversations: Conversations;

@@ -41,6 +41,18 @@ describe("sealed tokens", () => {
     for (const text of ["", "a.b.c", "AAAA", "%00", " "]) assert.deepEqual(tokens.open(text), { kind: "refused", why: "malformed" });
   });
 
+  it("have one text only: no other last letter is taken, though it may hold bits that mean nothing", () => {
+    const tokens = new SealedTokens([newKey]);
+    const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/=";
+    for (const length of [0, 1, 2, 3]) {
+      const token = tokens.seal(new Uint8Array(length));
+      const opened = [...letters].filter((letter) => tokens.open(token.slice(0, -1) + letter).kind === "opened");
+      assert.deepEqual(opened, [token.at(-1)], `${length} bytes`);
+      for (const more of ["=", "==", "\n", " ", "A"]) assert.equal(tokens.open(token + more).kind, "refused");
+      for (const other of [token.replaceAll("-", "+").replaceAll("_", "/"), `\n${token}`]) assert.ok(other === token || tokens.open(other).kind === "refused");
+    }
+  });
+
   it("open under an old key as long as it is among the keys, and never under another one", () => {
     const old = new SealedTokens([oldKey]).seal(Buffer.from("a call"));
     assert.equal(new SealedTokens([newKey, oldKey]).open(old).kind, "opened");

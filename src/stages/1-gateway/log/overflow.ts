@@ -131,6 +131,8 @@ export class Overflow {
     let left = queue.length;
     while (left > 0 && this.#maySpill) {
       const items = queue.head(Math.min(left, MAX_ITEMS), MAX_BYTES);
+      // The time to stop is over, and what still waited was given up.
+      if (items.length === 0) return;
       left -= items.length;
       const frames = [...this.#preface, ...items.flatMap((item) => spooledOf(item) ?? [])];
       try {

@@ -92,7 +92,11 @@ class Connected implements LogClient {
       verify: (topics) => this.#verify(topics),
     };
     this.#deps = deps;
-    await serde.prepare([catalog]);
+    await serde.prepare([catalog]).catch(async (error: unknown) => {
+      const isMissing = error instanceof KnownError && error.code === "TOPIC_MISSING";
+      if (!isMissing || !(await hasRecords(this.#admin, this.prefix + catalog.name))) throw error;
+      await serde.prepareWritten(catalog);
+    });
     const { partitions } = await readLayout(deps);
     this.#counts = { ...partitions };
     await this.#compare(Object.keys(partitions), { mayBeHidden: true });
@@ -173,6 +177,12 @@ class Connected implements LogClient {
     await Promise.allSettled([...this.#open].map((close) => close()));
     await this.#admin.close();
   }
+}
+
+/** False also for a topic that does not exist or that we may not see. */
+async function hasRecords(admin: LogAdmin, topic: string): Promise<boolean> {
+  if (!(await admin.partitionCounts([topic])).has(topic)) return false;
+  return [...(await admin.bounds(topic)).values()].some(({ low, high }) => high > low);
 }
 
 /** The newest layout record in `catalog`. */

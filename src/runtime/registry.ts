@@ -16,11 +16,14 @@ export class RegistryUnreachableError extends KnownError {
 /**
  * The registry denies a schema that it must know. One that keeps its schemas in Kafka answers for some time after its start
  * before it has read them all: an outage, too.
+ *
+ * @param denied the id of a schema, or the subject that has none
  */
-export function notLoaded(url: string, id: number): RegistryUnreachableError {
+export function notLoaded(url: string, denied: number | string): RegistryUnreachableError {
+  const what = typeof denied === "number" ? `schema ${denied}` : `any schema of subject ${denied}`;
   return new RegistryUnreachableError(
     url,
-    new Error(`it does not know schema ${id}, which records here are written with`),
+    new Error(`it does not know ${what}, which records here are written with`),
     "has not loaded its schemas yet, or lost them",
   );
 }

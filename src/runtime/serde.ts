@@ -64,28 +64,45 @@ export class Serde {
 
   /**
    * Looks up the ids of our own schemas of these topics; needed before `encode`. Ids that are known are not asked for again.
-   * @throws {KnownError} TOPIC_MISSING when a schema was never registered under this prefix; REGISTRY_UNREACHABLE
+   * @throws {KnownError} TOPIC_MISSING when a schema was never registered under this prefix; REGISTRY_UNREACHABLE, also while it denies
+   * a schema that is known from before
    */
   async prepare(topics: readonly Topic[]): Promise<void> {
     await Promise.all(
       topics.map(async (topic) => {
         if (this.#own.has(topic.name)) return;
-        const subject = subjectOf(this.#prefix, topic);
-        const id = await this.#registry.idOf(subject, avroOf(topic));
-        if (id === null) {
-          throw new KnownError(
-            "TOPIC_MISSING",
-            `the schema registry does not have this version's schema of ${this.#prefix}${topic.name} (subject ${subject})`,
-            {
-              fix: "run `headgate topics apply` with this version of headgate and this prefix",
-            },
-          );
-        }
+        const id = await this.#idOf(topic);
         const type = avroType(avroOf(topic));
         this.#writers.set(id, type);
         this.#own.set(topic.name, { id, type });
       }),
     );
+  }
+
+  async #idOf(topic: Topic): Promise<number> {
+    const subject = subjectOf(this.#prefix, topic);
+    const ask = () => this.#registry.idOf(subject, avroOf(topic));
+    let id = await ask();
+    if (id === null) {
+      await this.#mustHaveLoaded();
+      // It may have been loading when it was asked.
+      id = await ask();
+    }
+    if (id !== null) return id;
+    throw new KnownError("TOPIC_MISSING", `the schema registry does not have this version's schema of ${this.#prefix}${topic.name} (subject ${subject})`, {
+      fix: "run `headgate topics apply` with this version of headgate and this prefix",
+    });
+  }
+
+  /**
+   * The same for a topic that has records, before any schema is known: they were written with one, so a registry that has none at all of this topic is
+   * still loading.
+   * @throws {KnownError} as `prepare`
+   */
+  async prepareWritten(topic: Topic): Promise<void> {
+    const subject = subjectOf(this.#prefix, topic);
+    if (!(await this.#registry.hasSubject(subject))) throw notLoaded(this.#registry.url, subject);
+    await this.prepare([topic]);
   }
 
   /** @throws {KnownError} RECORD_INVALID naming topic and field, never the value */
@@ -153,11 +170,15 @@ export class Serde {
     this.#writers.set(id, typeof schema === "string" ? schema : usableType(schema));
   }
 
-  /** Only a registry that knows what it must know, our own newest schema, is believed that a schema does not exist. */
   async #denied(topic: Topic, id: number): Promise<Error> {
-    const newest = Math.max(0, ...[...this.#own.values()].map((own) => own.id));
-    if (newest > 0 && (await this.#registry.schemaOf(newest)) === null) return notLoaded(this.#registry.url, newest);
+    await this.#mustHaveLoaded();
     return new UnknownSchemaError(topic.name, id);
+  }
+
+  /** Only a registry that knows what it must know, our own newest schema, is believed that another does not exist. @throws {RegistryUnreachableError} */
+  async #mustHaveLoaded(): Promise<void> {
+    const newest = Math.max(0, ...[...this.#own.values()].map((own) => own.id));
+    if (newest > 0 && (await this.#registry.schemaOf(newest)) === null) throw notLoaded(this.#registry.url, newest);
   }
 
   #readerOf(topic: Topic, id: number, writer: Type, fields: readonly string[] | undefined): Reader {

@@ -1,5 +1,5 @@
 import type { Admin } from "kafkajs";
-import { allTopics, deadLettered, type Topic } from "../../topics/index.ts";
+import { allTopics, catalog, deadLettered, type Topic } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
 import type { Registry } from "./registry.ts";
 import { subjectOf } from "./serde.ts";
@@ -36,7 +36,11 @@ const uuid = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
 /** After the prefix: a role's group, or one that a reader of whole topics made for itself. */
 const ownGroup = new RegExp(`^(?:(?:${Object.keys(taskInputs).join("|")})\\.[0-9a-f]{8}|(?:tail|topics)-${uuid})$`);
 
-/** What there is to remove of a prefix; writes nothing. @throws {KnownError} KAFKA_UNREACHABLE, REGISTRY_UNREACHABLE */
+/**
+ * What there is to remove of a prefix; writes nothing.
+ *
+ * @throws {KnownError} KAFKA_UNREACHABLE; REGISTRY_UNREACHABLE, also when it has no schema though records were written with some: it is loading
+ */
 export async function findInstallation(where: Where): Promise<Installation> {
   return withSession(where, ({ admin, registry }) => find(where.prefix, admin, registry));
 }
@@ -49,16 +53,31 @@ async function find(prefix: string, admin: Admin, registry: Registry): Promise<I
   const own = ids.filter((id) => ownGroup.test(id.slice(prefix.length))).sort();
   const described = own.length === 0 ? [] : (await admin.describeGroups(own)).groups;
   const members = new Map(described.map((group) => [group.groupId, group.members.length]));
-  const subjects = await Promise.all(
-    allTopics.map((topic) => subjectOf(prefix, topic)).map(async (subject) => ((await registry.hasSubject(subject)) ? [subject] : [])),
-  );
+  const subjects = await findSubjects(prefix, admin, registry, topics);
   return {
     topics,
     groups: own.map((id) => ({ id, members: members.get(id) ?? 0 })),
     transactionalIds: await transactionalIds(prefix, admin, topics),
-    subjects: subjects.flat().sort(),
+    subjects,
     foreign: [...existing.filter((name) => !planned.has(name)), ...ids.filter((id) => !own.includes(id))].sort(),
   };
+}
+
+async function findSubjects(prefix: string, admin: Admin, registry: Registry, existing: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(
+    allTopics.map((topic) => subjectOf(prefix, topic)).map(async (subject) => ((await registry.hasSubject(subject)) ? [subject] : [])),
+  );
+  const marker = prefix + catalog.name;
+  if (found.flat().length === 0 && existing.includes(marker) && (await admin.fetchTopicOffsets(marker)).some(({ low, high }) => low !== high)) {
+    throw new KnownError(
+      "REGISTRY_UNREACHABLE",
+      `the schema registry at ${registry.url} has not loaded its schemas yet, or lost them: it has none of ${prefix}`,
+      {
+        fix: `wait until it has; if they are gone for good, delete the topic ${marker} and try again. Nothing was removed`,
+      },
+    );
+  }
+  return found.flat().sort();
 }
 
 async function transactionalIds(prefix: string, admin: Admin, existing: readonly string[]): Promise<string[]> {
@@ -70,9 +89,10 @@ async function transactionalIds(prefix: string, admin: Admin, existing: readonly
 }
 
 /**
- * Removes what `findInstallation` finds, but for transactional ids. One thing that cannot be removed keeps nothing else from it.
+ * Removes what `findInstallation` finds, but for transactional ids. One thing that cannot be removed keeps nothing else from it, except that
+ * the catalog goes last, and its schema only after it: as long as it is there a registry that is loading is told from one that has no schemas.
  *
- * @throws {KnownError} CONFLICT while a process of this prefix still runs: it would write on into topics that are half gone
+ * @throws {KnownError} as `findInstallation`; CONFLICT while a process of this prefix still runs: it would write on into topics that are half gone
  */
 export async function removeInstallation(where: Where): Promise<Removal> {
   return withSession(where, async ({ admin, registry }) => {
@@ -93,9 +113,15 @@ export async function removeInstallation(where: Where): Promise<Removal> {
         left.push({ name, reason: reasonOf(error) });
       }
     };
+    const removeTopic = (topic: string) => attempt(`topic ${topic}`, () => admin.deleteTopics({ topics: [topic] }));
+    const removeSubject = (subject: string) => attempt(`subject ${subject}`, () => registry.deleteSubject(subject));
+    const [lastTopic, lastSubject] = [where.prefix + catalog.name, subjectOf(where.prefix, catalog)];
     for (const { id } of groups) await attempt(`group ${id}`, () => admin.deleteGroups([id]));
-    for (const topic of topics) await attempt(`topic ${topic}`, () => admin.deleteTopics({ topics: [topic] }));
-    for (const subject of subjects) await attempt(`subject ${subject}`, () => registry.deleteSubject(subject));
+    for (const topic of topics.filter((name) => name !== lastTopic)) await removeTopic(topic);
+    for (const subject of subjects.filter((name) => name !== lastSubject)) await removeSubject(subject);
+    if (topics.includes(lastTopic)) await removeTopic(lastTopic);
+    if (left.some(({ name }) => name === `topic ${lastTopic}`)) left.push({ name: `subject ${lastSubject}`, reason: `the topic ${lastTopic} is still there` });
+    else if (subjects.includes(lastSubject)) await removeSubject(lastSubject);
     return { removed, left };
   });
 }

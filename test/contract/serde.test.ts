@@ -166,6 +166,18 @@ describe("Serde", () => {
     await assert.rejects(serde.prepare([outcomes]), (error) => isKnown("TOPIC_MISSING")(error) && /p\.outcomes-value/.test((error as Error).message));
   });
 
+  it("does not take a registry that is loading for one where nothing was applied, once it knows a schema of its own", async (t) => {
+    const stub = await registryStub(t);
+    const serde = await writer(stub, [outcomes]);
+    await assert.rejects(serde.prepare([requests]), isKnown("TOPIC_MISSING"));
+    stub.put(avroOf(requests));
+    stub.mood = "loading";
+    await assert.rejects(serde.prepare([requests]), isKnown("REGISTRY_UNREACHABLE"));
+    stub.mood = "registry";
+    await serde.prepare([requests]);
+    assert.ok(serde.encode(requests, request()).length > 0);
+  });
+
   it("keeps an outage apart from a bad record: no registry, a proxy's page, a registry that starts", async (t) => {
     const stub = await registryStub(t);
     const serde = await writer(stub, [outcomes]);

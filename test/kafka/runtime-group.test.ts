@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Kafka, logLevel } from "kafkajs";
 import { KnownError } from "../../src/errors/known-error.ts";
 import { connectLog } from "../../src/runtime/log-client.ts";
 import type { Outgoing, Running, TaskRole } from "../../src/runtime/port.ts";
 import { applyTopics, deletePrefix } from "../../src/runtime/topic-admin.ts";
 import { commands, type EvidenceEntry, evidence, rollouts } from "../../topics/index.ts";
+import { registryStub } from "../contract/registry-stub.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 import { until } from "../fixtures/until.ts";
 import { echo, echoRole, idOf } from "../fixtures/worker-echo-role.ts";
@@ -204,6 +207,49 @@ describe("connecting", () => {
       connectLog(connection),
       (error: unknown) => code("LAYOUT_MISMATCH")(error) && /rollouts has 3 partitions, the layout record says 2/.test(String(error)),
     );
+  });
+
+  it("takes a registry that denies schemas of records for one that is loading, and one that has others of the topic for one of another version", async (t) => {
+    const { brokers, registryUrl } = await testCluster();
+    const connection = { brokers: brokers.split(","), registryUrl, prefix: testPrefix(), clientId: "test", log: silent };
+    t.after(() => deletePrefix(connection));
+    await applyTopics({ ...connection, partitions: "small" });
+    const stub = await registryStub(t);
+    stub.mood = "loading";
+    const code = (expected: string) => (error: unknown) => error instanceof KnownError && error.code === expected;
+    const [loading, missing] = [code("REGISTRY_UNREACHABLE"), code("TOPIC_MISSING")];
+    await assert.rejects(connectLog({ ...connection, registryUrl: stub.url }), loading);
+    await assert.rejects(connectLog({ ...connection, registryUrl: stub.url, prefix: testPrefix() }), missing, "no topics");
+
+    const subject = `${registryUrl}/subjects/${connection.prefix}catalog-value`;
+    for (const query of ["", "?permanent=true"]) await fetch(subject + query, { method: "DELETE" });
+    await assert.rejects(connectLog(connection), loading, "lost");
+    const schema = JSON.stringify({ type: "record", name: "CatalogEntry", fields: [{ name: "kind", type: "string" }] });
+    const headers = { "content-type": "application/vnd.schemaregistry.v1+json" };
+    const put = await fetch(`${subject}/versions`, { method: "POST", headers, body: JSON.stringify({ schema }) });
+    assert.equal(put.status, 200, await put.text());
+    await assert.rejects(connectLog(connection), missing, "another version's");
+  });
+
+  it("forgets what was closed: a process that opens and closes all day does not grow", async (t) => {
+    const harness = await Harness.start();
+    t.after(() => harness.close());
+    const client = await harness.connect();
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const closed = await Promise.all(
+      Array.from({ length: 3 }, async () => {
+        const [appender, table] = [client.openAppender(), client.openTable(rollouts)];
+        await table.ready;
+        await Promise.all([appender.close(), table.close()]);
+        return [new WeakRef(appender), new WeakRef(table)];
+      }),
+    );
+    await until("nobody knows them", () => {
+      collect();
+      return closed.flat().every((one) => one.deref() === undefined);
+    });
+    await client.close();
   });
 });
 

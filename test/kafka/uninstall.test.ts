@@ -8,6 +8,7 @@ import { run } from "../../src/cli/run.ts";
 import { connectLog } from "../../src/runtime/log-client.ts";
 import { applyTopics, deletePrefix, diffTopics } from "../../src/runtime/topic-admin.ts";
 import { allTopics, deadLettered, requests } from "../../topics/index.ts";
+import { registryStub } from "../contract/registry-stub.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 import { until } from "../fixtures/until.ts";
 import { fakeCli } from "../unit/cli/fake-cli.ts";
@@ -90,10 +91,26 @@ describe("headgate uninstall", () => {
     assert.equal(done.code, 0, done.out + done.err);
     assert.match(done.out, new RegExp(`removed  topic ${connection.prefix}routing`));
     assert.match(done.out, / 0 could not be/);
+    const last = done.out.split("\n").slice(-3, -1);
+    assert.deepEqual(last, [`removed  topic ${connection.prefix}catalog`, `removed  subject ${connection.prefix}catalog-value`], "by these the rest is found");
     const again = await uninstall({}, "--dry-run", "--json");
     const { topics: left, groups, subjects } = JSON.parse(again.out);
     assert.deepEqual({ left, groups, subjects }, { left: [], groups: [], subjects: [] });
     assert.deepEqual(await diffTopics({ ...other, log }), []);
+  });
+
+  it("removes nothing while the registry has not loaded its schemas: they would stay for ever", async (t) => {
+    const { connection, uninstall } = await installed(t);
+    const stub = await registryStub(t);
+    stub.mood = "loading";
+    for (const flag of ["--dry-run", "--yes"]) {
+      const { code, err } = await uninstall({ SCHEMA_REGISTRY_URL: stub.url }, flag);
+      assert.equal(code, 1, err);
+      assert.match(err, new RegExp(`REGISTRY_UNREACHABLE.*has not loaded its schemas[\\s\\S]*delete the topic ${connection.prefix}catalog`));
+    }
+    assert.deepEqual(await diffTopics({ ...connection, log }), []);
+    const foreign = await uninstall({ SCHEMA_REGISTRY_URL: stub.url, HEADGATE_PREFIX: "hgtest-nobody." }, "--yes");
+    assert.equal(foreign.code, 0, "nothing is there");
   });
 
   it("says what could not be removed, and removes the rest", async (t) => {

@@ -32,14 +32,14 @@ export function watchCallers(options: WatchCallersOptions): () => void {
   const { path, callers, log, onLook } = options;
   let used = options.started;
   let seen: string | null = null;
-  /** The text that is in use, and what was wrong with the one after it, as far as it was told. */
+  /** The text that is in use, and what is wrong with the one that the file has now, as far as it was told. */
   let settled: string | undefined;
   let told: string | null = null;
   const look = () => {
     const text = textOf(path);
     const isSettled = text === seen;
     seen = text;
-    if (!isSettled || (text !== null && text === settled)) return;
+    if (!isSettled || (text !== null && text === settled && told === null)) return;
     const found = foundIn(text, options);
     onLook({ problem: found.problem });
     // It is looked at again: what is wrong can be a file that it names, which is there a moment later.

@@ -60,6 +60,23 @@ describe("the callers of a running gateway", () => {
     assert.ok(!(await isRefused()));
   });
 
+  it("are those of a file that was put back as it was: nothing is wrong any more, and the same mistake is told again", async (t) => {
+    const { write, lines, isRefused, statusOf } = await world(t, line("old"));
+    write(line("old") + line("new"));
+    await until("the file is used", async () => (await statusOf("new")) === 200);
+    const breakIt = async () => {
+      lines.length = 0;
+      write(line("old", ", ratePerMinute: -1"));
+      await until("it is told", () => /ratePerMinute/.test(lines.join("")));
+      assert.ok(await isRefused());
+    };
+    await breakIt();
+    write(line("old") + line("new"));
+    await until("nothing is wrong any more", async () => !(await isRefused()));
+    await breakIt();
+    assert.equal(await statusOf("new"), 200);
+  });
+
   it("where everybody is let in, a list takes a restart", async (t) => {
     const { write, statusOf, lines } = await world(t, "");
     write(line("old"));

@@ -18,7 +18,7 @@ export class Keystream {
   readonly #key: KeyObject;
   readonly #mostBlocks: number;
   readonly #zeros = Buffer.alloc(POOL_BYTES);
-  readonly #iv = Buffer.alloc(IV_BYTES);
+  #iv: Buffer = Buffer.alloc(IV_BYTES);
   #cipher: Cipheriv | null = null;
   #pool: Uint8Array = new Uint8Array(0);
   #at = 0;
@@ -40,32 +40,37 @@ export class Keystream {
   encrypt(bytes: Uint8Array, from: number, end: number): void {
     // An empty text takes one too: no two have the same counter.
     const blocks = Math.max(1, Math.ceil((end - from - IV_BYTES) / BLOCK_BYTES));
+    const length = blocks * BLOCK_BYTES;
     if (this.#cipher === null || this.#block + blocks > this.#mostBlocks) this.#begin();
+    if (this.#at + length > this.#pool.length) this.#fill(length);
     this.#iv.writeUInt32BE(this.#block, PREFIX_BYTES);
-    this.#block += blocks;
     bytes.set(this.#iv, from);
     const text = from + IV_BYTES;
-    if (this.#at + blocks * BLOCK_BYTES > this.#pool.length) this.#fill(blocks * BLOCK_BYTES);
     for (let i = text; i < end; i++) bytes[i] = (bytes[i] ?? 0) ^ (this.#pool[this.#at + i - text] ?? 0);
-    this.#at += blocks * BLOCK_BYTES;
+    // Last and together: whatever failed before has taken no block, or counter and stream would be out of step for all texts after it.
+    this.#block += blocks;
+    this.#at += length;
   }
 
   #begin(): void {
-    randomFillSync(this.#iv, 0, PREFIX_BYTES);
-    this.#iv.writeUInt32BE(0, PREFIX_BYTES);
-    this.#cipher = createCipheriv(CIPHER, this.#key, this.#iv);
+    const iv = Buffer.alloc(IV_BYTES);
+    randomFillSync(iv, 0, PREFIX_BYTES);
+    this.#cipher = createCipheriv(CIPHER, this.#key, iv);
+    this.#iv = iv;
     this.#block = 0;
     this.#pool = new Uint8Array(0);
     this.#at = 0;
   }
 
-  /** What is left of the stream so far comes first. */
+  /** What is left of the stream so far comes first. A stream of which something was taken that did not get here is not gone on with. */
   #fill(least: number): void {
     const cipher = this.#cipher;
     if (cipher === null) throw new Error("no stream was begun");
+    this.#cipher = null;
     const left = this.#pool.subarray(this.#at);
     const more = cipher.update(least <= POOL_BYTES ? this.#zeros : Buffer.alloc(least));
     this.#pool = left.length === 0 ? more : Buffer.concat([left, more]);
     this.#at = 0;
+    this.#cipher = cipher;
   }
 }

@@ -3,6 +3,8 @@ import { HmacSha256 } from "./hmac-sha256.ts";
 import { IV_BYTES, Keystream } from "./keystream.ts";
 
 const FORMAT = 2;
+/** What begins with a byte up to this may be of another version of headgate; text that somebody took for a token hardly ever does. */
+const MOST_FORMATS = 15;
 const KEY_BYTES = 32;
 const KEY_ID_BYTES = 4;
 /** HMAC-SHA-256-128 (RFC 4868): the first half of the digest. */
@@ -10,10 +12,13 @@ const TAG_BYTES = 16;
 const HEAD_BYTES = 1 + KEY_ID_BYTES;
 const LEAST_BYTES = HEAD_BYTES + IV_BYTES + TAG_BYTES;
 
-/** `unknown_key`: sealed under a key that is not among those given. `broken`: cut, changed, or made by somebody else. */
+/**
+ * `unknown_layout`: of another version of headgate, as it looks. `unknown_key`: sealed under a key that is not among those given. `broken`: cut, changed, or
+ * made by somebody else.
+ */
 export type Opened =
   | { readonly kind: "opened"; readonly bytes: Uint8Array }
-  | { readonly kind: "refused"; readonly why: "malformed" | "unknown_key" | "broken" };
+  | { readonly kind: "refused"; readonly why: "malformed" | "unknown_layout" | "unknown_key" | "broken" };
 
 interface Key {
   readonly id: Buffer;
@@ -68,7 +73,9 @@ export class SealedTokens {
   open(text: string): Opened {
     const sealed = Buffer.from(text, "base64url");
     // What differs in letters that mean nothing is another text: as a key it would be another call, and its outcome would count again.
-    if (sealed.length < LEAST_BYTES || sealed[0] !== FORMAT || sealed.toString("base64url") !== text) return { kind: "refused", why: "malformed" };
+    if (sealed.length < LEAST_BYTES || sealed.toString("base64url") !== text) return { kind: "refused", why: "malformed" };
+    const format = sealed[0] ?? 0;
+    if (format !== FORMAT) return { kind: "refused", why: format > 0 && format <= MOST_FORMATS ? "unknown_layout" : "malformed" };
     const id = sealed.subarray(1, HEAD_BYTES);
     const key = this.#keys.find((each) => each.id.equals(id));
     if (key === undefined) return { kind: "refused", why: "unknown_key" };

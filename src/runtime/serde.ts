@@ -5,6 +5,7 @@ import type { Topic, ValueOf } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
 import { avro } from "./avsc.ts";
 import { notLoaded, Registry } from "./registry.ts";
+import { steadyNowMs } from "./steady-clock.ts";
 
 /** The bytes of a record cannot become a value of its topic, now or later: for the dead-letter topic (rule 7). */
 export class BadRecordError extends Error {
@@ -30,6 +31,12 @@ const headerBytes = 5;
 /** Bodies larger than this get a buffer of their own; smaller ones share one. */
 const scratchBytes = 1024 * 1024;
 
+/**
+ * So long it is not believed that an id above our own newest does not exist, ms. A registry loads schemas in the order in which they were registered, so that
+ * one of a newer release comes after ours. In a topic that anybody may write to, the id may as well be noise, for which a task may not wait for long.
+ */
+const DOUBT_MS = 10_000;
+
 /** How records of one topic are read that were written with one schema. */
 interface Reader {
   readonly type: Type;
@@ -50,16 +57,23 @@ export class Serde {
   readonly #writers = new Map<number, Type | string>();
   readonly #fetching = new Map<number, Promise<void>>();
   readonly #readers = new Map<string, Reader>();
+  readonly #nowMs: () => number;
+  /** When the registry first denied an id above our own newest, as far as it has not been seen away since. */
+  #deniedSinceMs: number | null = null;
   #scratch = Buffer.allocUnsafe(64 * 1024);
 
-  private constructor(registry: Registry, prefix: string) {
+  private constructor(registry: Registry, prefix: string, nowMs: () => number) {
     this.#registry = registry;
     this.#prefix = prefix;
+    this.#nowMs = nowMs;
   }
 
-  /** @param prefix of topics and subjects, for example `headgate.` */
-  static async connect(registryUrl: string, prefix: string): Promise<Serde> {
-    return new Serde(new Registry(registryUrl), prefix);
+  /**
+   * @param prefix of topics and subjects, for example `headgate.`
+   * @param nowMs any clock that does not go back, ms
+   */
+  static async connect(registryUrl: string, prefix: string, nowMs: () => number = steadyNowMs): Promise<Serde> {
+    return new Serde(new Registry(registryUrl), prefix, nowMs);
   }
 
   /**
@@ -125,7 +139,8 @@ export class Serde {
    * @param fields top-level fields that are wanted; the others are skipped and absent from the value
    * @returns the value; a promise of it when the writer's schema must be fetched first
    * @throws {BadRecordError} (or rejects with it) when these bytes can never be read
-   * @throws {RegistryUnreachableError} only by rejecting: worth another try, the record may be good
+   * @throws {RegistryUnreachableError} only by rejecting: worth another try, the record may be good. For ten seconds also for a schema that the
+   * registry denies and that could be of a newer release
    */
   decode(topic: Topic, bytes: Buffer, fields?: readonly string[]): unknown | Promise<unknown> {
     if (bytes.length < headerBytes) throw new BadRecordError(topic.name, `${bytes.length} bytes are too few for a record`);
@@ -165,20 +180,41 @@ export class Serde {
   }
 
   async #fetchNow(topic: Topic, id: number): Promise<void> {
-    const schema = await this.#registry.schemaOf(id);
+    const schema = await this.#schemaOf(id);
     if (schema === null) throw await this.#denied(topic, id);
     this.#writers.set(id, typeof schema === "string" ? schema : usableType(schema));
   }
 
+  async #schemaOf(id: number): Promise<object | string | null> {
+    try {
+      return await this.#registry.schemaOf(id);
+    } catch (error) {
+      this.#deniedSinceMs = null;
+      throw error;
+    }
+  }
+
   async #denied(topic: Topic, id: number): Promise<Error> {
     await this.#mustHaveLoaded();
+    const newest = this.#newestOwn;
+    if (newest > 0 && id > newest) {
+      this.#deniedSinceMs ??= this.#nowMs();
+      if (this.#nowMs() - this.#deniedSinceMs < DOUBT_MS) return notLoaded(this.#registry.url, id);
+    }
     return new UnknownSchemaError(topic.name, id);
+  }
+
+  /** 0: none is known. */
+  get #newestOwn(): number {
+    return Math.max(0, ...[...this.#own.values()].map((own) => own.id));
   }
 
   /** Only a registry that knows what it must know, our own newest schema, is believed that another does not exist. @throws {RegistryUnreachableError} */
   async #mustHaveLoaded(): Promise<void> {
-    const newest = Math.max(0, ...[...this.#own.values()].map((own) => own.id));
-    if (newest > 0 && (await this.#registry.schemaOf(newest)) === null) throw notLoaded(this.#registry.url, newest);
+    const newest = this.#newestOwn;
+    if (newest === 0 || (await this.#schemaOf(newest)) !== null) return;
+    this.#deniedSinceMs = null;
+    throw notLoaded(this.#registry.url, newest);
   }
 
   #readerOf(topic: Topic, id: number, writer: Type, fields: readonly string[] | undefined): Reader {

@@ -12,9 +12,9 @@ import { type RegistryStub, registryStub } from "./registry-stub.ts";
 const outcome: Outcome = { id: "", token: "t", signal: "thumbs", value: 0.5, occurredAtMs: 5, source: "crm" };
 const isKnown = (code: string) => (error: unknown) => error instanceof KnownError && error.code === code;
 
-async function writer(stub: RegistryStub, topics: readonly Topic[] = allTopics): Promise<Serde> {
+async function writer(stub: RegistryStub, topics: readonly Topic[] = allTopics, nowMs?: () => number): Promise<Serde> {
   for (const topic of topics) stub.put(avroOf(topic));
-  const serde = await Serde.connect(stub.url, "p.");
+  const serde = await Serde.connect(stub.url, "p.", nowMs);
   await serde.prepare(topics);
   return serde;
 }
@@ -108,8 +108,11 @@ describe("Serde", () => {
 
   it("calls bytes bad that can never be read", async (t) => {
     const stub = await registryStub(t);
-    const serde = await writer(stub);
+    let now = 0;
+    const serde = await writer(stub, allTopics, () => now);
     const good = serde.encode(outcomes, outcome);
+    await assert.rejects(async () => serde.decode(outcomes, Buffer.concat([Buffer.from([0, 0, 0, 0, 250]), good.subarray(5)])), RegistryUnreachableError);
+    now = 10_000;
     const other = stub.put({ type: "record", name: "Foreign", fields: [{ name: "x", type: "int" }] });
     const json = stub.put({ type: "object" }, "JSON");
     const broken = stub.put({ type: "record", name: "Broken", fields: [{ name: "x", type: "nothing" }] });
@@ -203,8 +206,33 @@ describe("Serde", () => {
     await assert.rejects(async () => reader.decode(requests, unseen), RegistryUnreachableError);
     stub.mood = "registry";
     assert.deepStrictEqual(await reader.decode(requests, unseen), request());
-    unseen.writeUInt32BE(4711, 1);
-    await assert.rejects(async () => reader.decode(requests, unseen), /does not know schema 4711/);
+  });
+
+  it("believes at once that an id below its own does not exist, but of one above, which may not be loaded yet, only what is said for ten seconds", async (t) => {
+    const stub = await registryStub(t);
+    let now = 0;
+    stub.put({ type: "record", name: "Deleted", fields: [] });
+    const reader = await writer(stub, [outcomes], () => now);
+    const bytes = (id: number) => {
+      const made = reader.encode(outcomes, outcome);
+      made.writeUInt32BE(id, 1);
+      return made;
+    };
+    const asked = (id: number) => async () => reader.decode(outcomes, bytes(id));
+    await assert.rejects(asked(0), /does not know schema 0/);
+    await assert.rejects(asked(4711), RegistryUnreachableError);
+    now += 9_999;
+    await assert.rejects(asked(4711), RegistryUnreachableError);
+    now += 1;
+    for (const id of [4711, 4712]) await assert.rejects(asked(id), new RegExp(`does not know schema ${id}`), "said for ten seconds, of any");
+    for (const mood of ["loading", "503"] as const) {
+      stub.mood = mood;
+      await assert.rejects(asked(4711), RegistryUnreachableError);
+      stub.mood = "registry";
+      await assert.rejects(asked(4711), RegistryUnreachableError, "it was away");
+      now += 10_000;
+      await assert.rejects(asked(4711), /does not know schema 4711/);
+    }
   });
 
   it("goes on during an outage with what it knows, and with the rest after it", async (t) => {

@@ -8,7 +8,7 @@ const refusals = {
   malformed: "is not an outcome token; send the value of the header x-headgate-outcome-token as it was received",
   broken: "was cut, changed or forged; send the value of the header x-headgate-outcome-token as it was received",
   unknown_key: "was sealed under a key that is not known here; HEADGATE_TOKEN_KEY must hold the same keys on all gateways and aggregators",
-  unknown_layout: "is of a newer version of headgate than this one; update this one",
+  unknown_layout: "was sealed by another version of headgate; run the same version on all gateways and aggregators",
   expired: "has expired: outcomes are taken for 7 days after the start of their call",
 } as const;
 

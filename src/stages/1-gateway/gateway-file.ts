@@ -77,7 +77,7 @@ const upstream = z
       .max(1_000_000)
       .optional()
       .describe(
-        "calls of all routes at the same time; more fail as the version's error, 503. Half of the total where there are several upstreams, else the total",
+        "calls of all routes at the same time; more fail as the version's error, 503. A mirrored call is sent only while half of them are free; with 1, while there is none. Half of the total where there are several upstreams, else the total",
       ),
     prices: z.record(z.string(), price).default({}).describe("price by model name, used when the upstream reports no cost"),
   })

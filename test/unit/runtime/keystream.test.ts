@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
-import { createDecipheriv, createHmac, createSecretKey } from "node:crypto";
+import { execFile } from "node:child_process";
+import crypto, { createDecipheriv, createHmac, createSecretKey } from "node:crypto";
+import { syncBuiltinESMExports } from "node:module";
 import { describe, it } from "node:test";
+import { promisify } from "node:util";
 import fc from "fast-check";
 import { HmacSha256 } from "../../../src/runtime/hmac-sha256.ts";
 import { IV_BYTES, Keystream } from "../../../src/runtime/keystream.ts";
@@ -46,9 +49,48 @@ describe("a key stream", () => {
     assert.deepEqual([counters.size, prefixes.size], [300, 34]);
   });
 
-  it("has another prefix in each process", () => {
-    const [one, other] = [new Keystream(secret), new Keystream(secret)].map((stream) => encrypted(stream, Buffer.alloc(16)).toString("hex", 0, IV_BYTES));
-    assert.notEqual(one, other);
+  it("stays in step with its counters when something fails in between", (t) => {
+    const stream = new Keystream(secret, 5_000);
+    const holds = (length: number) => {
+      const text = Buffer.alloc(length, 7);
+      assert.deepEqual(decrypted(encrypted(stream, text)), text);
+    };
+    /** One failure of Node's own, as when there is no memory. */
+    const failing = (of: object, method: string, work: () => void) => {
+      const { mock } = t.mock.method(of as Record<string, () => never>, method, () => {
+        throw new Error("ENOMEM");
+      });
+      syncBuiltinESMExports();
+      assert.throws(work, /ENOMEM/);
+      mock.restore();
+      syncBuiltinESMExports();
+    };
+    holds(40);
+    assert.throws(() => stream.encrypt(Buffer.alloc(10), 5, 30), RangeError);
+    holds(40);
+    holds(65_000);
+    failing(Buffer, "concat", () => holds(2_000));
+    holds(40);
+    holds(79_000);
+    for (const method of ["createCipheriv", "randomFillSync"]) {
+      failing(crypto, method, () => holds(2_000));
+      holds(40);
+    }
+    holds(2_000);
+  });
+
+  it("has another prefix each time that one is made, in one process as in two", async () => {
+    const first = () => encrypted(new Keystream(secret), Buffer.alloc(16)).toString("hex", 0, IV_BYTES);
+    const script = `
+      import { createSecretKey } from "node:crypto";
+      import { Keystream } from ${JSON.stringify(new URL("../../../src/runtime/keystream.ts", import.meta.url).href)};
+      const bytes = Buffer.alloc(${IV_BYTES + 16});
+      new Keystream(createSecretKey(Buffer.from("${secret.export().toString("latin1")}"))).encrypt(bytes, 0, bytes.length);
+      process.stdout.write(bytes.toString("hex", 0, ${IV_BYTES}));`;
+    const elsewhere = async () => (await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script])).stdout;
+    const ivs = [first(), first(), ...(await Promise.all([elsewhere(), elsewhere()]))];
+    for (const iv of ivs) assert.match(iv, /^[0-9a-f]{24}00000000$/);
+    assert.equal(new Set(ivs).size, 4);
   });
 });
 

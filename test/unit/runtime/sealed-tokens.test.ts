@@ -53,6 +53,17 @@ describe("sealed tokens", () => {
     }
   });
 
+  it("of another format are told from what is no token at all", () => {
+    const tokens = new SealedTokens([newKey]);
+    const sealed = Buffer.from(tokens.seal(Buffer.from("a call")), "base64url");
+    const withFormat = (format: number, length = sealed.length) => Buffer.from([format, ...sealed.subarray(1, length)]).toString("base64url");
+    for (const format of [1, 3, 15]) assert.deepEqual(tokens.open(withFormat(format)), { kind: "refused", why: "unknown_layout" });
+    assert.deepEqual(tokens.open(withFormat(3, 20)), { kind: "refused", why: "malformed" });
+    assert.deepEqual(tokens.open(`${withFormat(3)}=`), { kind: "refused", why: "malformed" });
+    for (const text of [withFormat(0), "0123456789abcdef".repeat(4), "some-name-that-somebody-took-for-the-token-of-a-call"])
+      assert.deepEqual(tokens.open(text), { kind: "refused", why: "malformed" });
+  });
+
   it("open under an old key as long as it is among the keys, and never under another one", () => {
     const old = new SealedTokens([oldKey]).seal(Buffer.from("a call"));
     assert.equal(new SealedTokens([newKey, oldKey]).open(old).kind, "opened");

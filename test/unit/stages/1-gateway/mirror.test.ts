@@ -208,24 +208,30 @@ describe("the mirror of a plain answer", () => {
 });
 
 describe("the places of mirrored calls at their upstream", () => {
-  const world = async (t: TestContext) => {
-    const [one, two] = [await testUpstream(t), await testUpstream(t)];
-    const waiting: ServerResponse[] = [];
-    two.answer = (_, response) => void waiting.push(response);
+  /** @param about `candidate`: the upstream of the candidate, which takes `maxInFlight` calls */
+  const world = async (t: TestContext, about: { readonly candidate: "one" | "two"; readonly maxInFlight: number }) => {
+    const { candidate, maxInFlight } = about;
+    const upstreams = { one: await testUpstream(t), two: await testUpstream(t) };
+    const { one, two } = upstreams;
+    const limited = `${candidate}: { baseUrl: "${upstreams[candidate].url}"`;
     const yaml = fileFor(one, two)
-      .replace(`two: { baseUrl: "${two.url}" }`, `two: { baseUrl: "${two.url}", maxInFlight: 2 }`)
+      .replace(limited, `${limited}, maxInFlight: ${maxInFlight}`)
       .replace("routes:", "routes:\n  other: { baseline: { version: c@1, upstream: two, model: model-c } }");
     const gateway = await testGateway(t, yaml);
-    gateway.log.tables.routing.put("support-answer", tableWith({ ranges: everybodyOnBaseline, shadowPpm: 1_000_000, phase: "shadow", step: -1 }));
-    const results = async () =>
+    const table = tableWith({ ranges: everybodyOnBaseline, shadowPpm: 1_000_000, phase: "shadow", step: -1 });
+    const versions = table.versions.map((version) => (version.name === table.candidate ? { ...version, upstream: candidate } : version));
+    gateway.log.tables.routing.put("support-answer", { ...table, versions });
+    const results = async (): Promise<Record<string, number>> =>
       Object.fromEntries(
         [...(await gateway.registry.metrics()).matchAll(/shadow_calls_total\{.*result="(\w+)"\} (\d+)/g)].map(([, name, n]) => [name, Number(n)]),
       );
-    return { two, waiting, gateway, results };
+    return { two, gateway, results };
   };
 
   it("are given up for callers: none of them is refused because of a mirror, and the upstream never has more than it may", async (t) => {
-    const { two, waiting, gateway, results } = await world(t);
+    const { two, gateway, results } = await world(t, { candidate: "two", maxInFlight: 2 });
+    const waiting: ServerResponse[] = [];
+    two.answer = (_, response) => void waiting.push(response);
     for (let i = 0; i < 3; i++) assert.equal((await gateway.chat(ask())).status, 200);
     await until("two are mirrored", () => waiting.length === 2);
     assert.deepEqual(await results(), { upstream_busy: 1 });
@@ -245,6 +251,22 @@ describe("the places of mirrored calls at their upstream", () => {
     await until("the mirrors are recorded", () => gateway.log.calls().filter(({ exposure }) => exposure === "shadow").length === 2);
     assert.deepEqual(await results(), { upstream_busy: 1, displaced: 2, completed: 2 });
   });
+
+  const shared: [string, "one" | "two", number, object][] = [
+    ["are never free where both versions are at an upstream that takes one call at a time: the caller's own is there", "one", 1, { upstream_busy: 2 }],
+    ["are free where both are at one that takes two", "one", 2, { completed: 2 }],
+    ["are free at a candidate's own upstream that takes one call at a time, while it has none", "two", 1, { completed: 2 }],
+  ];
+  for (const [name, candidate, maxInFlight, expected] of shared) {
+    it(name, async (t) => {
+      const { gateway, results } = await world(t, { candidate, maxInFlight });
+      for (let i = 1; i <= 2; i++) {
+        assert.equal((await gateway.chat(ask())).status, 200);
+        await until("it was mirrored or not", async () => Object.values(await results()).reduce((sum, count) => sum + count, 0) === i);
+      }
+      assert.deepEqual(await results(), expected);
+    });
+  }
 
   /** An upstream with so many places, and what comes and goes there. */
   function crowd(max: number) {

@@ -131,6 +131,7 @@ describe("POST /v1/outcomes", () => {
       [foreign, /^token was sealed under a key that is not known here/],
       [token({ startedAtMs: Date.now() - 7 * dayMs - 1_000 }), /^token has expired: outcomes are taken for 7 days/],
       ["someone@example.com", /^token is not an outcome token/],
+      [Buffer.from([1, ...Buffer.from(good, "base64url").subarray(1)]).toString("base64url"), /^token was sealed by another version of headgate/],
     ];
     for (const [wrong, message] of cases) {
       const error = await errorOf(await post(gateway, { token: wrong, signal: "s", value: 1 }));

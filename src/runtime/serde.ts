@@ -33,9 +33,11 @@ const scratchBytes = 1024 * 1024;
 
 /**
  * So long it is not believed that an id above our own newest does not exist, ms. A registry loads schemas in the order in which they were registered, so that
- * one of a newer release comes after ours. In a topic that anybody may write to, the id may as well be noise, for which a task may not wait for long.
+ * one of a newer release comes after ours. In a topic that anybody may write to, the id may as well be noise, for which a task may not wait for long,
+ * and not at all where it is farther away than what others can have registered in between.
  */
 const DOUBT_MS = 10_000;
+const DOUBT_IDS = 10_000;
 
 /** How records of one topic are read that were written with one schema. */
 interface Reader {
@@ -58,7 +60,7 @@ export class Serde {
   readonly #fetching = new Map<number, Promise<void>>();
   readonly #readers = new Map<string, Reader>();
   readonly #nowMs: () => number;
-  /** When the registry first denied an id above our own newest, as far as it has not been seen away since. */
+  /** When the registry first denied an id that may be of a newer release, as far as it has not been seen away since. */
   #deniedSinceMs: number | null = null;
   #scratch = Buffer.allocUnsafe(64 * 1024);
 
@@ -197,7 +199,7 @@ export class Serde {
   async #denied(topic: Topic, id: number): Promise<Error> {
     await this.#mustHaveLoaded();
     const newest = this.#newestOwn;
-    if (newest > 0 && id > newest) {
+    if (newest > 0 && id > newest && id <= newest + DOUBT_IDS) {
       this.#deniedSinceMs ??= this.#nowMs();
       if (this.#nowMs() - this.#deniedSinceMs < DOUBT_MS) return notLoaded(this.#registry.url, id);
     }

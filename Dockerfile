@@ -1,15 +1,15 @@
 # One image for every role: `docker run headgate gateway`, `headgate sampler`, ... Needs Kafka and a schema registry
 # (KAFKA_BROKERS, SCHEMA_REGISTRY_URL); docker-compose.yml shows all of it together, docs/install.md says more.
 #
-# Both base images can be your own. BUILD_IMAGE needs Node 24 with npm; RUNTIME_IMAGE needs nothing but Node 24, not even a
+# Both base images can be your own. BUILD_IMAGE needs Node 26 with npm; RUNTIME_IMAGE needs nothing but Node 26, not even a
 # shell: nothing runs in the second stage.
-ARG BUILD_IMAGE=node:24-slim
-ARG RUNTIME_IMAGE=node:24-slim
+ARG BUILD_IMAGE=node:26-slim
+ARG RUNTIME_IMAGE=node:26-slim
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
-# The npm package `node` only brings Node 24 to machines with an older one; the image has it. A mirror of the npm registry:
+# The npm package `node` only brings Node 26 to machines with an older one; the image has it. A mirror of the npm registry:
 # `docker build --secret id=npmrc,src=$HOME/.npmrc`, which leaves no trace in the image.
 RUN --mount=type=secret,id=npmrc,target=/root/.npmrc npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./

@@ -1,4 +1,3 @@
-import "./avsc.ts"; // first: the client loads avsc, too
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from "@kafkajs/confluent-schema-registry";
 import type { AvroRecord } from "../../topics/avro.ts";
 import { KnownError } from "../errors/known-error.ts";

@@ -1,9 +1,9 @@
 import type { Schema, Type } from "avsc";
+import avro from "avsc";
 import type { z } from "zod";
 import { type AvroRecord, avroOf, projected } from "../../topics/avro.ts";
 import type { Topic, ValueOf } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
-import { avro } from "./avsc.ts";
 import { notLoaded, Registry } from "./registry.ts";
 import { steadyNowMs } from "./steady-clock.ts";
 

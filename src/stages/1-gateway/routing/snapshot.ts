@@ -40,7 +40,7 @@ export function encodeSnapshot(value: Snapshot): string {
  */
 export function decodeSnapshot(path: string, text: string): Snapshot {
   const end = text.indexOf("\n");
-  const [magic, version, hash, bytes] = text.slice(0, end < 0 ? 0 : end).split(" ");
+  const [magic, version, hash, bytes] = text.slice(0, Math.max(end, 0)).split(" ");
   if (magic !== MAGIC) throw invalid(path, `it does not begin with "${MAGIC}": it is another file, or its beginning is lost`);
   if (version !== String(VERSION)) throw invalid(path, `it has version ${version}; this headgate reads version ${VERSION}`);
   const body = text.slice(end + 1);

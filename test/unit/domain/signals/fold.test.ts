@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, it } from "node:test";
 import type { Schema } from "avsc";
+import avro from "avsc";
 import fc from "fast-check";
 import { declaredSlices, termsOf } from "../../../../src/domain/signals/attempt-terms.ts";
 import { type CallAbout, type CheckedCall, callContributions } from "../../../../src/domain/signals/call-contributions.ts";
@@ -12,7 +13,6 @@ import { scoreContributions } from "../../../../src/domain/signals/score-contrib
 import { seriesKey } from "../../../../src/domain/signals/series.ts";
 import { SeriesLimit } from "../../../../src/domain/signals/series-limit.ts";
 import { logBucket, OVERFLOW_BUCKET } from "../../../../src/domain/stats/log-bucket.ts";
-import { avro } from "../../../../src/runtime/avsc.ts";
 import type { Entry, Request, RoutingTable } from "../../../../topics/index.ts";
 import { callWith, scoreWith, twinWith } from "./call-fixture.ts";
 

@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { callerHeaders } from "../http/headers.ts";
-import { isEventStream } from "./collect.ts";
 import type { Sink } from "./exchange.ts";
 
 /** Answers up to this many bytes are joined to their head; of longer ones the copy would cost more than it saves. */
@@ -21,10 +20,10 @@ export class CallerSink implements Sink {
     this.#idleMs = idleMs;
   }
 
-  head(status: number, headers: IncomingHttpHeaders): void {
-    this.#isStream = isEventStream(headers["content-type"]);
+  head(status: number, headers: IncomingHttpHeaders, isStream: boolean): void {
+    this.#isStream = isStream;
     this.#response.writeHead(status, callerHeaders(headers, this.#own));
-    if (this.#isStream) this.#response.flushHeaders();
+    if (isStream) this.#response.flushHeaders();
   }
 
   write(chunk: Buffer): Promise<void> | undefined {

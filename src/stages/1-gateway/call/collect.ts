@@ -219,8 +219,9 @@ function errorTypeOf(error: JsonObject, otherwise = "stream_error"): string {
 /** What has to be known of a response before its body comes. */
 export interface ResponseHead {
   readonly status: number;
-  readonly contentType: string;
   readonly contentEncoding: string;
+  /** Whether it is a stream of events. */
+  readonly isStream: boolean;
 }
 
 /** Whether a response is encoded (RFC 9110, 8.4); the gateway asks for none of that. */
@@ -228,15 +229,9 @@ export function isEncoded(contentEncoding: unknown): boolean {
   return contentEncoding !== undefined && contentEncoding !== "" && contentEncoding !== "identity";
 }
 
-/** Names of media types have no case. */
-export const isEventStream = (contentType: unknown): boolean => /^\s*text\/event-stream\b/i.test(String(contentType ?? ""));
-
-/** Whether a response is a stream of events that can be read. */
-export const isReadableStream = ({ contentType, contentEncoding }: ResponseHead): boolean => isEventStream(contentType) && !isEncoded(contentEncoding);
-
 /** @param hidesUsage the caller did not ask for the usage of its stream: it is read and not shown */
 export function collectorFor(endpoint: Endpoint, head: ResponseHead, hidesUsage: boolean): Collector {
   if (isEncoded(head.contentEncoding)) return new OpaqueCollector();
-  if (isReadableStream(head) && endpoint.joiner !== null) return new StreamCollector(endpoint.joiner(MAX_COLLECTED), hidesUsage);
+  if (head.isStream && endpoint.joiner !== null) return new StreamCollector(endpoint.joiner(MAX_COLLECTED), hidesUsage);
   return endpoint.answersInText || head.status < 200 || head.status >= 300 ? new JsonCollector() : new UsageCollector();
 }

@@ -1,15 +1,17 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import { type Collected, type Collector, collectorFor, isEncoded, isReadableStream, UNREADABLE } from "./collect.ts";
+import { type Collected, type Collector, collectorFor, isEncoded, UNREADABLE } from "./collect.ts";
 import { decoderFor } from "./decoding.ts";
+import { isStream } from "./is-stream.ts";
 import type { Leaving } from "./leaving.ts";
 import type { Upstream } from "./upstream.ts";
 import { noAnswer } from "./usage.ts";
 
 /** Where the bytes of a response go: to the caller, or nowhere for a mirrored call. */
 export interface Sink {
-  head(status: number, headers: IncomingHttpHeaders): void;
+  /** @param isStream whether a stream of events follows, each of which is waited for */
+  head(status: number, headers: IncomingHttpHeaders, isStream: boolean): void;
   /** @returns a promise to wait for when the receiver is slower than the upstream */
   write(chunk: Buffer): Promise<void> | undefined;
   /** The response is complete. */
@@ -196,12 +198,13 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#stop("redirect");
       return;
     }
-    const head = { status: statusCode, contentType: String(headers["content-type"] ?? ""), contentEncoding: String(headers["content-encoding"] ?? "") };
-    this.#collector = collectorFor(endpoint, head, hidesUsage);
-    this.#isStream = isReadableStream(head);
+    const streams = isStream(this.#call, statusCode, String(headers["content-type"] ?? ""));
+    const contentEncoding = String(headers["content-encoding"] ?? "");
+    this.#collector = collectorFor(endpoint, { status: statusCode, contentEncoding, isStream: streams }, hidesUsage);
+    this.#isStream = streams && !isEncoded(contentEncoding);
     // Of a stream that is not shown as a whole the length is not known.
     if (hidesUsage && this.#isStream) delete headers["content-length"];
-    sink.head(statusCode, headers);
+    sink.head(statusCode, headers, streams);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

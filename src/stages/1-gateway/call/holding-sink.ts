@@ -10,7 +10,7 @@ const MOST_HELD = 1024 * 1024;
  */
 export class HoldingSink implements Sink {
   readonly #to: Sink;
-  #head: { readonly status: number; readonly headers: IncomingHttpHeaders } | null = null;
+  #head: { readonly status: number; readonly headers: IncomingHttpHeaders; readonly isStream: boolean } | null = null;
   #held: Buffer[] = [];
   #heldBytes = 0;
   #isEnded = false;
@@ -42,8 +42,8 @@ export class HoldingSink implements Sink {
     return this.status >= 200 && this.status < 300;
   }
 
-  head(status: number, headers: IncomingHttpHeaders): void {
-    this.#head = { status, headers };
+  head(status: number, headers: IncomingHttpHeaders, isStream: boolean): void {
+    this.#head = { status, headers, isStream };
     if (this.#isGood && !this.#holdsGoodHead) this.#show();
   }
 
@@ -86,6 +86,6 @@ export class HoldingSink implements Sink {
   #show(): void {
     if (this.#isShown || this.#head === null) return;
     this.#isShown = true;
-    this.#to.head(this.#head.status, this.#head.headers);
+    this.#to.head(this.#head.status, this.#head.headers, this.#head.isStream);
   }
 }

@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { isEventStream } from "./collect.ts";
 import type { Sink } from "./exchange.ts";
 import type { Mirroring } from "./mirror.ts";
 
@@ -17,9 +16,9 @@ export class MirroredSink implements Sink {
     this.#mirroring = mirroring;
   }
 
-  head(status: number, headers: IncomingHttpHeaders): void {
-    this.#to.head(status, headers);
-    if (isEventStream(headers["content-type"])) this.#mirroring.begin();
+  head(status: number, headers: IncomingHttpHeaders, isStream: boolean): void {
+    this.#to.head(status, headers, isStream);
+    if (isStream) this.#mirroring.begin();
   }
 
   write(chunk: Buffer): Promise<void> | undefined {

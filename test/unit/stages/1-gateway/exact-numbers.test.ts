@@ -45,7 +45,7 @@ describe("a request that is written anew", () => {
 
 describe("an event that is written anew without its usage", () => {
   it("keeps them too", () => {
-    const collector = collectorFor(chat, { status: 200, contentType: "text/event-stream", contentEncoding: "" }, true);
+    const collector = collectorFor(chat, { status: 200, contentEncoding: "", isStream: true }, true);
     const chunk = Buffer.from('data: {"id":12345678901234567890,"choices":[{"delta":{"x":{"usage":null,"y":1}}}],"usage":null}\n\n');
     collector.push(chunk);
     assert.equal(collector.shown(chunk).toString(), 'data: {"id":12345678901234567890,"choices":[{"delta":{"x":{"usage":null,"y":1}}}]}\n\n');

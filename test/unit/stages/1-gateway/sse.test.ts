@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { collectorFor } from "../../../../src/stages/1-gateway/call/collect.ts";
+import { isStream } from "../../../../src/stages/1-gateway/call/is-stream.ts";
 import { SseReader } from "../../../../src/stages/1-gateway/call/sse.ts";
 import { chat } from "../../../../src/stages/1-gateway/endpoints/chat.ts";
 import { completions } from "../../../../src/stages/1-gateway/endpoints/completions.ts";
@@ -9,7 +10,11 @@ import { embeddings } from "../../../../src/stages/1-gateway/endpoints/embedding
 import type { Joiner } from "../../../../src/stages/1-gateway/endpoints/endpoint.ts";
 import { responses } from "../../../../src/stages/1-gateway/endpoints/responses.ts";
 
-const head = (contentType: string, contentEncoding = "") => ({ status: 200, contentType, contentEncoding });
+const head = (contentType: string, contentEncoding = "") => ({
+  status: 200,
+  contentEncoding,
+  isStream: isStream({ endpoint: chat, body: "", hidesUsage: false }, 200, contentType),
+});
 function joinerOf(maxChars: number): Joiner {
   assert.ok(chat.joiner !== null);
   return chat.joiner(maxChars);

@@ -9,7 +9,7 @@ import { responses } from "../../../../src/stages/1-gateway/endpoints/responses.
 
 const version = { name: "v", upstream: "one", model: "m", parameters: {}, systemTemplate: null };
 const knows = { usageInStreams: true };
-const stream = { status: 200, contentType: "text/event-stream", contentEncoding: "" };
+const stream = { status: 200, contentEncoding: "", isStream: true };
 
 /** Cuts bytes at arbitrary places. */
 const pieces = (bytes: Buffer, cuts: readonly number[]): Buffer[] => {
@@ -108,7 +108,7 @@ describe("the usage of an answer that is not logged", () => {
     const data = `"data":[{"object":"embedding","index":0,"embedding":[${Array.from({ length: 2_000 }, (_, i) => i / 7).join(",")}]}]`;
     fc.assert(
       fc.property(fc.constantFrom(`{${data},${usage}}\n`, `{${usage},${data}}`, `{${usage}}`), fc.array(fc.nat()), (text, cuts) => {
-        const collector = collectorFor(embeddings, { ...stream, contentType: "application/json" }, false);
+        const collector = collectorFor(embeddings, { ...stream, isStream: false }, false);
         for (const piece of pieces(Buffer.from(text), cuts)) collector.push(piece);
         const { inputTokens, outputTokens, body, errorType } = collector.finish();
         assert.deepEqual([inputTokens, outputTokens, body, errorType], [8, 0, null, ""]);
@@ -118,7 +118,7 @@ describe("the usage of an answer that is not logged", () => {
 
   it("is unknown when nobody tells it; a broken answer is an error, and an error's text is kept", () => {
     const collect = (status: number, text: string) => {
-      const collector = collectorFor(embeddings, { status, contentType: "application/json", contentEncoding: "" }, false);
+      const collector = collectorFor(embeddings, { status, contentEncoding: "", isStream: false }, false);
       collector.push(Buffer.from(text));
       const { inputTokens, outputTokens, body, errorType } = collector.finish();
       return [inputTokens, outputTokens, body, errorType];

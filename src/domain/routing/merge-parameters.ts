@@ -69,6 +69,13 @@ export function mergeParameters(request: JsonObject, version: VersionChanges, ru
   return merged;
 }
 
+/** The request without the fields that a version's parameters replace or remove: what is left comes from its caller. */
+export function withoutReplaced(request: JsonObject, { parameters }: VersionChanges, rules: MergeRules): JsonObject {
+  const left: Record<string, unknown> = { ...request };
+  for (const name of Object.keys(parameters)) if (isApplied(name, rules)) delete left[name];
+  return left;
+}
+
 /** Whether `mergeParameters` changes nothing but `model`: then the caller's bytes can be kept. */
 export function changesOnlyModel(version: VersionChanges, rules: MergeRules): boolean {
   if (version.systemTemplate !== null && rules.withTemplate !== null) return false;

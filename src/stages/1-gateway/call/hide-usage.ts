@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
-import { withExactNumbers } from "./exact-numbers.ts";
+import { asWritten } from "./as-written.ts";
 
 const emptyUsage = /,\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*/g;
 
@@ -29,6 +29,7 @@ export function withoutUsage(chunk: JsonObject, text: string, data: string): str
   const found = text.match(emptyUsage);
   // None on one line, or more than one: which of them is the chunk's own is not worth finding out. Other lines of the event stay.
   if (found?.length === 1) return text.replace(emptyUsage, "");
-  const { usage: _, ...rest } = withExactNumbers(data, chunk);
-  return `data: ${JSON.stringify(rest)}\n${text.replace(dataLine, "")}`;
+  const { usage: _, ...rest } = chunk;
+  // On one line: within texts of JSON there are no ends of lines.
+  return `data: ${asWritten(rest, { text: data, fields: chunk }).replace(/[\r\n]/g, " ")}\n${text.replace(dataLine, "")}`;
 }

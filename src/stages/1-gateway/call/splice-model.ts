@@ -1,38 +1,7 @@
 import { endOfString } from "../http/json-depth.ts";
+import { fieldPlaces } from "./json-fields.ts";
 
 const NAME = '"model"';
-
-/** Positions of the opening and closing quotes of every key of the outermost object. */
-function topLevelKeys(json: string): [number, number][] {
-  const keys: [number, number][] = [];
-  let depth = 0;
-  let isKey = false;
-  for (let i = 0; i < json.length; i++) {
-    switch (json.charCodeAt(i)) {
-      case 0x22: {
-        const end = endOfString(json, i);
-        if (isKey) keys.push([i, end]);
-        isKey = false;
-        i = end;
-        break;
-      }
-      case 0x7b: // {
-      case 0x5b: // [
-        depth++;
-        isKey = depth === 1;
-        break;
-      case 0x7d: // }
-      case 0x5d: // ]
-        depth--;
-        break;
-      case 0x2c: // ,
-        isKey = depth === 1;
-        break;
-      default:
-    }
-  }
-  return keys;
-}
 
 /**
  * Replaces the value of the top-level field `model` and keeps every other character of a request as its caller wrote it: large numbers,
@@ -57,10 +26,11 @@ function onlyPlainKey(json: string): number | null {
 
 /** The same by looking at every name of the outermost object; null when the field is not written plainly exactly once. */
 function topLevelKey(json: string): number | null {
-  const keys = topLevelKeys(json);
-  const named = keys.filter(([from, to]) => json.slice(from, to + 1) === NAME);
-  const key = named[0];
-  return key === undefined || named.length > 1 || keys.some(([from, to]) => json.slice(from, to).includes("\\")) ? null : key[1];
+  const places = fieldPlaces(json);
+  const named = places.filter(({ nameFrom, nameTo }) => json.slice(nameFrom, nameTo + 1) === NAME);
+  const only = named[0];
+  const isEscaped = places.some(({ nameFrom, nameTo }) => json.slice(nameFrom, nameTo).includes("\\"));
+  return only === undefined || named.length > 1 || isEscaped ? null : only.nameTo;
 }
 
 /** Puts a field in front of the others of an object that has some. @param json text that `JSON.parse` has accepted as an object with a field */

@@ -1,7 +1,7 @@
-import { changesOnlyModel, isJsonObject, type JsonObject, mergeParameters } from "../../../domain/routing/merge-parameters.ts";
+import { changesOnlyModel, isJsonObject, type JsonObject, mergeParameters, withoutReplaced } from "../../../domain/routing/merge-parameters.ts";
 import type { Version } from "../../../domain/routing/route-table.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
-import { withExactNumbers } from "./exact-numbers.ts";
+import { asWritten } from "./as-written.ts";
 import { spliceFirst, spliceModel } from "./splice-model.ts";
 
 /** Whether the usage of a stream has to be asked for, because the caller did not: then it is hidden from the caller again. */
@@ -12,7 +12,7 @@ export function asksForUsage(endpoint: Endpoint, request: JsonObject, upstream: 
 
 /**
  * The body that goes upstream. When only the model changes, the caller's text is kept but for that name; a question for the usage of a
- * stream is put in front of it. Where it is written anew its numbers stay as the caller wrote them.
+ * stream is put in front of it. Otherwise each field that nothing changes stays as the caller wrote it.
  */
 export function upstreamBody(
   call: { readonly text: string; readonly request: JsonObject; readonly endpoint: Endpoint },
@@ -24,6 +24,7 @@ export function upstreamBody(
   const hasOptions = options !== undefined;
   const spliced = changesOnlyModel(version, endpoint) && !(withUsage && hasOptions) ? spliceModel(text, version.model) : null;
   if (spliced !== null) return withUsage ? spliceFirst(spliced, '"stream_options":{"include_usage":true}') : spliced;
-  const merged = mergeParameters(withExactNumbers(text, request), version, endpoint);
-  return JSON.stringify(withUsage ? { ...merged, stream_options: { ...(isJsonObject(options) ? options : {}), include_usage: true } } : merged);
+  const merged = mergeParameters(request, version, endpoint);
+  const asked = withUsage ? { ...merged, stream_options: { ...(isJsonObject(options) ? options : {}), include_usage: true } } : merged;
+  return asWritten(asked, { text, fields: withoutReplaced(request, version, endpoint) });
 }

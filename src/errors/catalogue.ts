@@ -20,7 +20,7 @@ export const errorCodes = {
   REQUEST_INVALID: "a request to the control API, or an option of the command line, is malformed",
   FORBIDDEN: "the control API refused the caller: no token, a wrong one, or a web page of another origin",
   CONTROL_UNREACHABLE: "the control API did not answer",
-  SNAPSHOT_INVALID: "the routing tables that a gateway kept on disk are damaged or of another version",
+  SNAPSHOT_INVALID: "the routing tables that a gateway kept on disk are damaged, of another version or of another prefix",
   GATEWAY_UNREACHABLE: "the admin port of a gateway, or one of its workers, did not answer",
   BUNDLE_INVALID: "a file of `evidence export` is damaged, was edited, or is none",
 } as const;

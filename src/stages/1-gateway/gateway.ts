@@ -50,6 +50,8 @@ export interface GatewayOptions {
   /** null: answers carry no outcome tokens. */
   readonly tokens: SealedTokens | null;
   readonly instance: string;
+  /** HEADGATE_PREFIX: what another installation left in the data directory is not used. */
+  readonly prefix: string;
   /** Where the configuration was read, for what of it is read again; null: nowhere. */
   readonly file?: { readonly path: string; readonly env: Readonly<Record<string, string | undefined>> } | null;
   readonly host: string;
@@ -111,7 +113,8 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
     nowMs: steadyNowMs,
     onRefusal: (route) => metrics.refusedTables.inc({ route }),
   });
-  const snapshot = new SnapshotKeeper({ directory: config.data, instance: options.instance, routes, log, onFailure: () => metrics.snapshotFailures.inc() });
+  const { instance, prefix } = options;
+  const snapshot = new SnapshotKeeper({ directory: config.data, instance, prefix, routes, log, onFailure: () => metrics.snapshotFailures.inc() });
   snapshot.restore(startedAtMs);
   routes.onChange(() => snapshot.changed());
   const recorder = new Recorder({ records: config.log.off ? noCallLog : records, metrics, log });
@@ -271,10 +274,14 @@ function watchedCallers({ file = null, config, log }: GatewayOptions, { callers 
 }
 
 /** The way of records into Kafka: memory, and disk where there is a directory. */
-async function openLog({ config, log, instance }: GatewayOptions, clock: EventClock, metrics: GatewayMetrics): Promise<{ records: RequestLog; disk: DiskLog }> {
+async function openLog(
+  { config, log, instance, prefix }: GatewayOptions,
+  clock: EventClock,
+  metrics: GatewayMetrics,
+): Promise<{ records: RequestLog; disk: DiskLog }> {
   const onDrop = (reason: DropReason, count: number) => metrics.dropped.inc({ reason }, count);
   const { off, spoolMaxBytes, ...memory } = config.log;
-  const disk = await openDiskLog({ data: off ? null : config.data, instance, maxBytes: spoolMaxBytes, log, metrics, onDrop });
+  const disk = await openDiskLog({ data: off ? null : config.data, instance, prefix, maxBytes: spoolMaxBytes, log, metrics, onDrop });
   const records = new RequestLog({
     instance,
     clock,

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { connectionConfiguration } from "../../config/connection.ts";
 import { parseConfig } from "../../config/parse-config.ts";
 import type { Program } from "../../runtime/program.ts";
 import { SealedTokens } from "../../runtime/sealed-tokens.ts";
@@ -48,6 +49,7 @@ export const program: Program = {
       subjectKey: env.HEADGATE_SUBJECT_KEY ?? randomBytes(32).toString("hex"),
       tokens: env.HEADGATE_TOKEN_KEY === undefined ? null : new SealedTokens(env.HEADGATE_TOKEN_KEY),
       instance: context.instance,
+      prefix: parseConfig("gateway", connectionConfiguration.pick({ HEADGATE_PREFIX: true }), context.env).HEADGATE_PREFIX,
       file: { path: env.HEADGATE_GATEWAY_CONFIG, env: context.env },
       host: env.HEADGATE_GATEWAY_HOST,
       port: env.HEADGATE_GATEWAY_PORT,

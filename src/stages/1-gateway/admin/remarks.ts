@@ -29,6 +29,9 @@ export interface Condition {
   readonly spooledBytes: number;
 }
 
+const REFUSED_FIX =
+  "docs/errors.md, SNAPSHOT_INVALID; where it is of another prefix, give each installation a data directory of its own (HEADGATE_GATEWAY_DATA)";
+
 /** What is to be said of a gateway, worst first. */
 export function remarksOf(condition: Condition): Remark[] {
   const { connected, hasAdminPort, snapshot, routes, outdated, dropped, spooledBytes } = condition;
@@ -50,9 +53,7 @@ export function remarksOf(condition: Condition): Remark[] {
         "headgate export static writes the current baselines",
       ),
     ),
-    ...when(snapshot.problem !== null, () =>
-      error("snapshot_refused", snapshot.problem ?? "the routing snapshot was refused", "docs/errors.md, SNAPSHOT_INVALID"),
-    ),
+    ...when(snapshot.problem !== null, () => error("snapshot_refused", snapshot.problem ?? "the routing snapshot was refused", REFUSED_FIX)),
     ...routes.flatMap(({ route, refusal }) =>
       refusal === null
         ? []

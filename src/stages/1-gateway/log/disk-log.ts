@@ -22,6 +22,8 @@ export interface DiskLog {
 export interface DiskLogOptions {
   readonly data: string | null;
   readonly instance: string;
+  /** HEADGATE_PREFIX: records that another one left in the directory are not written into this one. */
+  readonly prefix: string;
   readonly maxBytes: number;
   readonly log: Logger;
   readonly metrics: GatewayMetrics;
@@ -44,7 +46,7 @@ async function bytesIn(root: string, isMeant: (directory: string) => boolean): P
 
 /** Opens the spool. Never throws: with a disk that refuses the gateway serves too, and keeps records in memory only. */
 export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
-  const { data, instance, maxBytes, log, metrics, onDrop } = options;
+  const { data, instance, prefix, maxBytes, log, metrics, onDrop } = options;
   const none = { spool: null, usedBytes: () => 0, connect: () => undefined, stop: async () => undefined };
   if (data === null || maxBytes === 0) return none;
   const root = join(data, DIRECTORY);
@@ -57,10 +59,11 @@ export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
     else log.error(damage, "the spool is damaged: it is read on from the next whole record, and what is missing is counted as lost");
   };
   try {
-    const spool = await Spool.open({ directory: join(root, own), space, onDamage });
+    const spool = await Spool.open({ directory: join(root, own), prefix, space, onDamage });
     const leftovers = new Leftovers({
       root,
       own,
+      prefix,
       space,
       onDamage,
       log,

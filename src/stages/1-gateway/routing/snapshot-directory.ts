@@ -33,11 +33,18 @@ export class SnapshotDirectory {
   #lock: Lock | null = null;
   /** Files of dead processes that were read here, with their locks. */
   readonly #inherited = new Map<string, Lock>();
+  /** The file of before is of another installation, and stays. */
+  #isFormerForeign = false;
   #isTidy = false;
+  readonly #prefix: string;
 
-  /** @param instance only for the file's name, which is unique also when the same name comes again */
-  constructor(data: string, instance: string) {
+  /**
+   * @param instance only for the file's name, which is unique also when the same name comes again
+   * @param prefix of this installation: what another one left is not read, and left to it
+   */
+  constructor(data: string, instance: string, prefix: string) {
     this.#data = data;
+    this.#prefix = prefix;
     this.path = join(data, DIRECTORY);
     this.#own = `${encodeURIComponent(instance)}-${randomBytes(6).toString("hex")}`;
   }
@@ -57,12 +64,16 @@ export class SnapshotDirectory {
     let files = this.#files();
     for (let looks = 1; ; looks++) {
       for (const name of files) this.#inherit(name);
-      const found = [...files.map((name) => this.#pathOf(name + SNAPSHOT)), join(this.#data, FORMER)].map(findSnapshot);
+      const own = files.map((name) => findSnapshot(this.#pathOf(name + SNAPSHOT), this.#prefix));
+      const former = findSnapshot(join(this.#data, FORMER), this.#prefix);
       const now = this.#files();
       if (isDeepStrictEqual(now, files) || looks === MOST_LOOKS) {
+        for (const [i, name] of files.entries()) if (own[i]?.kind === "foreign") this.#leave(name);
+        this.#isFormerForeign = former.kind === "foreign";
+        const found = [...own, former];
         return {
           snapshots: found.flatMap((each) => (each.kind === "restored" ? [each.snapshot] : [])),
-          problems: found.flatMap((each) => (each.kind === "refused" ? [each.problem] : [])),
+          problems: found.flatMap((each) => ("problem" in each ? [each.problem] : [])),
         };
       }
       files = now;
@@ -78,7 +89,7 @@ export class SnapshotDirectory {
       lock.release();
     }
     this.#inherited.clear();
-    rmSync(join(this.#data, FORMER), { force: true });
+    if (!this.#isFormerForeign) rmSync(join(this.#data, FORMER), { force: true });
     this.#deleteLitter();
     this.#isTidy = true;
   }
@@ -106,6 +117,12 @@ export class SnapshotDirectory {
     if (this.#inherited.has(name)) return;
     const lock = this.#lockOfDead(name);
     if (lock !== null) this.#inherited.set(name, lock);
+  }
+
+  /** It is not ours to take over. */
+  #leave(name: string): void {
+    this.#inherited.get(name)?.release();
+    this.#inherited.delete(name);
   }
 
   /** null: it lives, or nobody can tell. */

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { steadyOf, wallOf } from "../../../runtime/steady-clock.ts";
 import type { LiveRoutes } from "./live-routes.ts";
-import { encodeSnapshot, type FoundSnapshot } from "./snapshot.ts";
+import { encodeSnapshot } from "./snapshot.ts";
 import { type Kept, SnapshotDirectory } from "./snapshot-directory.ts";
 import { uniteSnapshots } from "./unite-snapshots.ts";
 
@@ -12,7 +12,7 @@ const FRESHNESS_MS = 5_000;
 /** How the snapshot stands, for `/readyz` and metrics. */
 export interface SnapshotState {
   /** `off`: no directory is configured; `refused`: files were there, and none could be used. */
-  readonly found: FoundSnapshot["kind"] | "off";
+  readonly found: "none" | "restored" | "refused" | "off";
   /** What is wrong with the files that could not be used, also when others could; null: nothing. */
   readonly problem: string | null;
   /** Last successful write, epoch ms; 0: none yet. */
@@ -24,6 +24,8 @@ export interface SnapshotKeeperOptions {
   /** null: nothing is kept. */
   readonly directory: string | null;
   readonly instance: string;
+  /** HEADGATE_PREFIX: what another one left in the directory is not used. */
+  readonly prefix: string;
   readonly routes: LiveRoutes;
   readonly log: Logger;
   readonly onFailure: () => void;
@@ -45,7 +47,7 @@ export class SnapshotKeeper {
 
   constructor(options: SnapshotKeeperOptions) {
     this.#options = options;
-    this.#directory = options.directory === null ? null : new SnapshotDirectory(options.directory, options.instance);
+    this.#directory = options.directory === null ? null : new SnapshotDirectory(options.directory, options.instance, options.prefix);
   }
 
   get state(): SnapshotState {
@@ -120,12 +122,12 @@ export class SnapshotKeeper {
   }
 
   async #write(directory: SnapshotDirectory): Promise<boolean> {
-    const { routes, log, onFailure } = this.#options;
+    const { routes, prefix, log, onFailure } = this.#options;
     this.#isDirty = false;
     const nowMs = Date.now();
     const freshAtMs = routes.freshAtMs();
     try {
-      await directory.write(encodeSnapshot({ ...routes.saved(), writtenAtMs: nowMs, freshAtMs: wallOf(freshAtMs) }));
+      await directory.write(encodeSnapshot({ ...routes.saved(), writtenAtMs: nowMs, freshAtMs: wallOf(freshAtMs) }, prefix));
       this.#savedFreshAtMs = freshAtMs;
       this.#writtenAtMs = nowMs;
       return true;

@@ -21,13 +21,13 @@ const frame = (instance: string, id: number): Spooled => ({
 async function shared(t: TestContext) {
   const data = temporary(t);
   const otherRoot = join(data, "spool", "other");
-  const other = await Spool.open({ directory: otherRoot, space: new SpoolSpace(1e9), onDamage: () => undefined });
+  const other = await Spool.open({ directory: otherRoot, prefix: "test.", space: new SpoolSpace(1e9), onDamage: () => undefined });
   assert.ok(other !== null);
   t.after(() => other.close());
   await other.append(Array.from({ length: 10 }, (_, i) => frame("other", i + 1)));
   const open = async (maxBytes: number) => {
     const metrics = new GatewayMetrics(new Registry());
-    const disk = await openDiskLog({ data, instance: "own", maxBytes, log: silentLog, metrics, onDrop: () => undefined });
+    const disk = await openDiskLog({ data, instance: "own", prefix: "test.", maxBytes, log: silentLog, metrics, onDrop: () => undefined });
     t.after(async () => {
       await disk.spool?.close();
       await disk.stop();

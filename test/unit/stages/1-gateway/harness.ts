@@ -163,6 +163,7 @@ export async function testGateway(
     env?: Record<string, string>;
     logger?: Logger;
     instance?: string;
+    prefix?: string;
     /** Its file on disk, which is read again; absent: nowhere. */
     path?: string;
     tokens?: SealedTokens;
@@ -178,6 +179,7 @@ export async function testGateway(
     subjectKey: "a test key of some length",
     tokens: options.tokens ?? null,
     instance: options.instance ?? "gateway-1",
+    prefix: options.prefix ?? "test.",
     file: options.path === undefined ? null : { path: options.path, env: options.env ?? {} },
     host: "127.0.0.1",
     port: 0,

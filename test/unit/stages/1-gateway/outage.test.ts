@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
+import { pino } from "pino";
 import { KnownError } from "../../../../src/errors/known-error.ts";
 import { markRecord } from "../../../../src/stages/1-gateway/log/mark-record.ts";
 import { Spool, SpoolSpace } from "../../../../src/stages/1-gateway/log/spool/spool.ts";
@@ -151,10 +152,28 @@ describe("records while the log is away", () => {
     await until("nothing is left on disk", () => readdirSync(join(data, "spool")).length === 1);
   });
 
+  it("of another installation are not written into this one: they stay where they are, and an error names both", async (t) => {
+    const data = temporary(t);
+    const upstream = await testUpstream(t);
+    const yaml = `data: ${JSON.stringify(data)}\n${fileFor(upstream)}`;
+    const away = await testGateway(t, yaml, { prefix: "p1.", instance: "theirs", connect: () => Promise.reject(new Error("no broker answers")) });
+    for (let i = 0; i < 3; i++) await (await away.chat(ask(`${i}`))).text();
+    await away.stop();
+    const lines: string[] = [];
+    const logger = pino({ level: "error" }, { write: (line: string) => void lines.push(line) });
+    const other = await testGateway(t, yaml, { prefix: "p2.", instance: "ours", logger });
+    await until("it is told", () => lines.some((line) => line.includes('prefix \\"p1.\\"') && line.includes('\\"p2.\\"') && line.includes("theirs")));
+    assert.match(await other.registry.metrics(), /headgate_gateway_spool_failures_total 1/);
+    await other.stop();
+    assert.equal(other.log.calls().length, 0);
+    const back = await testGateway(t, yaml, { prefix: "p1.", instance: "back" });
+    await until("what was left is written", () => back.log.calls().length === 3);
+  });
+
   it("that a dead process left and that are damaged, the last one too, are counted and leave a gap that readers see", async (t) => {
     const data = temporary(t);
     const directory = join(data, "spool", "dead");
-    const dead = await Spool.open({ directory, space: new SpoolSpace(1e9), onDamage: () => undefined });
+    const dead = await Spool.open({ directory, prefix: "test.", space: new SpoolSpace(1e9), onDamage: () => undefined });
     const values = ["1", "2", "3", "4"].map((id): Request => ({ ...markRecord("dead", 0, 1_000), ...recordOfCall("s", id), kind: "call" }));
     await dead?.append(values.map((value) => ({ kind: "record", partition: 0, value })));
     await dead?.close();
@@ -212,6 +231,7 @@ async function gatewayProcess(t: TestContext, data: string, yaml: string): Promi
     ...process.env,
     HEADGATE_GATEWAY_CONFIG: file,
     HEADGATE_GATEWAY_DATA: data,
+    HEADGATE_PREFIX: "test.",
     HEADGATE_GATEWAY_PORT: String(port),
     HEADGATE_SUBJECT_KEY: "k".repeat(32),
   };

@@ -48,7 +48,7 @@ async function world(t: TestContext) {
 describe("gateways that share a data directory", () => {
   it("lose no brake of each other, whichever writes last, and the next start keeps one file of all", async (t) => {
     const { data, start } = await world(t);
-    writeFileSync(join(data, "routing.snapshot"), encodeSnapshot(kept()));
+    writeFileSync(join(data, "routing.snapshot"), encodeSnapshot(kept(), "test."));
     const [a, b] = [await start("a"), await start("b")];
     assert.deepEqual([(await brake(a, "r1")).kept, (await brake(b, "r2")).kept], [true, true]);
     await a.stop();
@@ -69,7 +69,7 @@ describe("gateways that share a data directory", () => {
 
   it("leave the files of those that live, and read them", async (t) => {
     const { data, start } = await world(t);
-    writeFileSync(join(data, "routing.snapshot"), encodeSnapshot(kept()));
+    writeFileSync(join(data, "routing.snapshot"), encodeSnapshot(kept(), "test."));
     const a = await start("a");
     await brake(a, "r1");
     const b = await start("b");
@@ -89,7 +89,7 @@ describe("gateways that share a data directory", () => {
 
   it("use the files that are whole beside a damaged one, and say what is wrong with that", async (t) => {
     const { data, start } = await world(t);
-    writeFileSync(join(data, "routing.snapshot"), encodeSnapshot(kept()));
+    writeFileSync(join(data, "routing.snapshot"), encodeSnapshot(kept(), "test."));
     const a = await start("a");
     await brake(a, "r1");
     await a.stop();
@@ -127,7 +127,7 @@ describe("gateways that share a data directory", () => {
       for (const { child } of children) child.kill("SIGKILL");
       await Promise.all(children.map(({ ended }) => ended));
     }
-    const directory = new SnapshotDirectory(data, "reader");
+    const directory = new SnapshotDirectory(data, "reader", "test.");
     directory.open();
     const { snapshots, problems } = directory.read();
     directory.close();

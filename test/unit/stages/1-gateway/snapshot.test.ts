@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
@@ -51,6 +51,7 @@ const readyz = async (gateway: TestGateway) =>
   (await (await fetch(`${gateway.url}/readyz`)).json()) as {
     snapshot: { found: string; problem: string | null };
     routes: { epoch: number; hold: string | null }[];
+    remarks: { code: string; fix: string }[];
   };
 
 describe("the routing snapshot of a gateway", () => {
@@ -82,8 +83,8 @@ describe("the routing snapshot of a gateway", () => {
   it("goes on counting the staleness limit where it was, and obeys again when the head of routing is confirmed", async (t) => {
     const { start, ran, file } = await world(t);
     await ran((gateway) => gateway.log.tables.routing.put("support-answer", onCandidate({ staleAfterMs: 60_000 })));
-    const kept = decodeSnapshot(file(), readFileSync(file(), "utf8"));
-    writeFileSync(file(), encodeSnapshot({ ...kept, freshAtMs: Date.now() - 61_000 }));
+    const kept = decodeSnapshot(file(), readFileSync(file(), "utf8"), "test.");
+    writeFileSync(file(), encodeSnapshot({ ...kept, freshAtMs: Date.now() - 61_000 }, "test."));
     const stale = await start(unreachable);
     assert.equal(await contentOf(stale), "hello");
     assert.equal((await readyz(stale)).routes[0]?.hold, "stale");
@@ -100,7 +101,7 @@ describe("the routing snapshot of a gateway", () => {
     const cases: readonly [string, RegExp][] = [
       [good.replace('"epoch":7', '"epoch":9'), /checksum does not fit/],
       [good.slice(0, -10), /bytes after its head instead of/],
-      [good.replace("snapshot 1 ", "snapshot 2 "), /has version 2; this headgate reads version 1/],
+      [good.replace("snapshot 2 ", "snapshot 1 "), /has version 1; this headgate reads version 2/],
       ["", /does not begin with/],
     ];
     for (const [text, problem] of cases) {
@@ -112,6 +113,30 @@ describe("the routing snapshot of a gateway", () => {
       assert.match(snapshot.problem ?? "", problem);
       assert.match(await gateway.registry.metrics(), /headgate_gateway_snapshot_refused 1/);
     }
+  });
+
+  it("of another installation is not obeyed, nor touched: its brakes stop nothing here, and both prefixes are named", async (t) => {
+    const { start, ran, file, data } = await world(t);
+    await ran((gateway) => {
+      gateway.log.tables.routing.put("support-answer", onCandidate());
+      gateway.log.tables.brakes.put("*", brake({ route: "*", rollout: "", attempt: 0 }));
+    });
+    const [theirs, former] = [file(), join(data, "routing.snapshot")];
+    copyFileSync(theirs, former);
+    const other = await start(undefined, { prefix: "p2." });
+    assert.equal(await contentOf(other), "hello");
+    const { snapshot, routes, remarks } = await readyz(other);
+    assert.deepEqual([snapshot.found, routes[0]?.epoch, routes[0]?.hold], ["refused", 0, null]);
+    assert.match(snapshot.problem ?? "", /prefix "test\.", and this gateway has "p2\."/);
+    const [remark] = remarks.filter(({ code }) => code === "snapshot_refused");
+    assert.match(remark?.fix ?? "", /a data directory of its own/);
+    other.log.tables.routing.put("support-answer", onCandidate({ epoch: 8 }));
+    await until("it has kept its own", () => readdirSync(join(data, "routing")).filter((name) => name.endsWith(".snapshot")).length === 2);
+    assert.equal(await contentOf(other), "from b");
+    await other.stop();
+    assert.ok(existsSync(theirs) && existsSync(former));
+    const back = await start(unreachable);
+    assert.equal((await readyz(back)).routes[0]?.hold, "braked");
   });
 
   it("is written whole or not at all: no temporary file is left, and a disk that refuses does not stop the gateway", async (t) => {

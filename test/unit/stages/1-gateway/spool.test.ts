@@ -26,6 +26,7 @@ async function opened(path: string, about: { maxBytes?: number; segmentBytes?: n
   const damages: { problem: string; isTorn: boolean }[] = [];
   const spool = await Spool.open({
     directory: path,
+    prefix: "test.",
     space: new SpoolSpace(about.maxBytes ?? 1e9),
     segmentBytes: about.segmentBytes ?? 2_000,
     onDamage: ({ problem, isTorn }) => damages.push({ problem, isTorn }),
@@ -202,7 +203,7 @@ describe("the spool of records on disk", () => {
   it("belongs to one process at a time, and an empty one leaves nothing", async (t) => {
     const path = directory(t);
     const { spool } = await opened(path);
-    assert.equal(await Spool.open({ directory: path, space: new SpoolSpace(1), onDamage: () => undefined }), null);
+    assert.equal(await Spool.open({ directory: path, prefix: "test.", space: new SpoolSpace(1), onDamage: () => undefined }), null);
     await spool.close();
     assert.throws(() => statSync(path), /ENOENT/);
   });

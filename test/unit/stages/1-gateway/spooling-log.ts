@@ -27,7 +27,7 @@ export function temporary(t: TestContext): string {
 export async function spoolingLog(directory: string, about: { readonly maxRecords?: number; readonly maxBytes?: number } = {}) {
   const memory = new MemoryLog();
   const space = new SpoolSpace(about.maxBytes ?? 1e9);
-  const spool = await Spool.open({ directory, space, segmentBytes: 20_000, onDamage: () => undefined });
+  const spool = await Spool.open({ directory, prefix: "test.", space, segmentBytes: 20_000, onDamage: () => undefined });
   if (spool === null) throw new Error(`${directory} is locked`);
   const drops: Record<string, number> = {};
   let spoolFailures = 0;

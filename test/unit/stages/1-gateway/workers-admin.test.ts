@@ -35,7 +35,7 @@ async function world(t: TestContext) {
     for (const file of readdirSync(data, { recursive: true, encoding: "utf8" })) if (file.endsWith(".snapshot")) rmSync(join(data, file));
     const tables = [tableWith({ ranges, staleAfterMs: 0 })];
     const kept = { writtenAtMs: Date.now(), freshAtMs: Date.now(), tables, brakes: { attempts: [], all: false, clearedAtMs: -1 }, unwritten: [] };
-    writeFileSync(join(data, "routing.snapshot"), encodeSnapshot(kept));
+    writeFileSync(join(data, "routing.snapshot"), encodeSnapshot(kept, "headgate."));
   };
   forget();
   const start = async () => {

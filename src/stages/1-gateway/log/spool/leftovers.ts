@@ -8,9 +8,9 @@ import { markRecord } from "../mark-record.ts";
 import { Numbers } from "../numbers.ts";
 import type { Destination, DropReason } from "../request-log.ts";
 import { recordsOf } from "./replay.ts";
-import { Spool, type SpoolOptions } from "./spool.ts";
+import { ForeignSpool, Spool, type SpoolOptions } from "./spool.ts";
 
-export interface LeftoversOptions extends Pick<SpoolOptions, "space" | "onDamage"> {
+export interface LeftoversOptions extends Pick<SpoolOptions, "prefix" | "space" | "onDamage"> {
   /** Holds one directory for each process that spools or has spooled. */
   readonly root: string;
   /** Of them, this process's own. */
@@ -28,7 +28,7 @@ const backoffMs = { first: 100, longest: 5_000 };
 
 /**
  * Writes what dead processes left in their spools, under their names and numbers, beside the records of this one: order and numbers are a matter of
- * one instance. Live processes keep theirs.
+ * one instance. Live processes keep theirs, and other installations what is of them.
  */
 export class Leftovers {
   readonly #options: LeftoversOptions;
@@ -36,6 +36,8 @@ export class Leftovers {
   #delivery: Delivery | null = null;
   #isStopped = false;
   #open: string | null = null;
+  /** Directories with records of another installation. */
+  readonly #foreign = new Set<string>();
 
   constructor(options: LeftoversOptions) {
     this.#options = options;
@@ -74,15 +76,27 @@ export class Leftovers {
   }
 
   async #failed(error: unknown, directory: string): Promise<null> {
+    if (error instanceof ForeignSpool) {
+      this.#leave(error, directory);
+      return null;
+    }
     this.#options.onFailure();
     this.#options.log.error({ err: error, directory }, "what earlier processes left cannot be read; it is tried again in a minute");
     if (!this.#isStopped) await pause(RETRY_MS);
     return null;
   }
 
+  /** Told once: it stays so until a person does something. */
+  #leave(error: ForeignSpool, directory: string): void {
+    if (this.#foreign.has(directory)) return;
+    this.#foreign.add(directory);
+    this.#options.onFailure();
+    this.#options.log.error({ directory }, error.message);
+  }
+
   async #replay(directory: string, destination: Destination): Promise<void> {
-    const { space, onDamage, log, onAppendFailure, onDrop, onReplay } = this.#options;
-    const spool = await Spool.open({ directory, space, onDamage });
+    const { prefix, space, onDamage, log, onAppendFailure, onDrop, onReplay } = this.#options;
+    const spool = await Spool.open({ directory, prefix, space, onDamage });
     if (spool === null) return;
     const delivery = new Delivery({ ...destination, log, backoffMs, onFailure: onAppendFailure, onRefusal: () => onDrop("refused", 1) });
     this.#delivery = delivery;

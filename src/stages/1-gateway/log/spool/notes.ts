@@ -19,16 +19,29 @@ export interface Written {
   readonly numbers: readonly number[] | null;
 }
 
+export interface FoundNotes {
+  readonly checkpoint: Checkpoint | null;
+  readonly written: Written | null;
+  /** HEADGATE_PREFIX of the installation that wrote the spool; null: an older headgate did, which did not say. */
+  readonly prefix: string | null;
+}
+
 /** Room of one note: a checkpoint of more than a thousand partitions. */
 const SLOT_BYTES = 16 * 1024;
-const [EVEN, ODD, WRITTEN] = [0, 1, 2];
-const SLOTS = 3;
+const [EVEN, ODD, WRITTEN, OWNER] = [0, 1, 2, 3];
+const SLOTS = 4;
 const HEAD = 8;
+
+/** Whose records the spool has. */
+interface Owner {
+  /** HEADGATE_PREFIX of the installation. */
+  readonly prefix: string;
+}
 
 type Stamped = Checkpoint & { readonly turn: number };
 
 /**
- * What a spool must know after a crash, in one file of three places that are written over again and again: the room is taken when the file is made, so that
+ * What a spool must know after a crash, in one file of four places that are written over again and again: the room is taken when the file is made, so that
  * also a full disk takes a checkpoint, without which nothing that was read could be deleted. Checkpoints take turns in two places: one that is
  * broken off leaves the one before.
  */
@@ -41,26 +54,34 @@ export class Notes {
     this.#turn = turn;
   }
 
-  /** Opens the file for writing, and makes it when there is none. @throws when the disk refuses */
-  static async open(path: string): Promise<Notes> {
+  /**
+   * Opens the file for writing, and makes it when there is none.
+   *
+   * @param prefix of the installation, which is written down: another one must not take the records for its own
+   * @throws when the disk refuses
+   */
+  static async open(path: string, prefix: string): Promise<Notes> {
     const { checkpoint } = await Notes.read(path);
     const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    const notes = new Notes(file, (checkpoint as Stamped | null)?.turn ?? 0);
     try {
       const { size } = await file.stat();
       if (size < SLOTS * SLOT_BYTES) await writeAll(file, Buffer.alloc(SLOTS * SLOT_BYTES - size), size);
+      await notes.#write(OWNER, { prefix } satisfies Owner);
       await file.datasync();
     } catch (error) {
       await file.close();
       throw error;
     }
-    return new Notes(file, (checkpoint as Stamped | null)?.turn ?? 0);
+    return notes;
   }
 
-  /** Reads both notes; what is damaged or missing is null: everything that is left is then read again, with the numbers that stand in it. */
-  static async read(path: string): Promise<{ readonly checkpoint: Checkpoint | null; readonly written: Written | null }> {
+  /** Reads the notes; what is damaged or missing is null: everything that is left is then read again, with the numbers that stand in it. */
+  static async read(path: string): Promise<FoundNotes> {
     const bytes = await readFile(path).catch(() => Buffer.alloc(0));
     const checkpoints = [EVEN, ODD].flatMap((slot) => noteAt<Stamped>(bytes, slot) ?? []);
-    return { checkpoint: checkpoints.sort((a, b) => b.turn - a.turn)[0] ?? null, written: noteAt<Written>(bytes, WRITTEN) };
+    const [checkpoint = null] = checkpoints.sort((a, b) => b.turn - a.turn);
+    return { checkpoint, written: noteAt<Written>(bytes, WRITTEN), prefix: noteAt<Owner>(bytes, OWNER)?.prefix ?? null };
   }
 
   /** Writes a checkpoint, which is on the disk when this resolves. */

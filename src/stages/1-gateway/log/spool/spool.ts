@@ -2,7 +2,7 @@ import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promise
 import { join } from "node:path";
 import { type Lock, tryLock } from "../../disk/lock.ts";
 import { encodeFrame, type Frame, type Spooled } from "./frames.ts";
-import { type Checkpoint, Notes, type Written, writeAll } from "./notes.ts";
+import { type FoundNotes, Notes, writeAll } from "./notes.ts";
 import { type Damage, type Segment, SegmentReader } from "./segment-reader.ts";
 
 /** Bytes that all spools of a directory may have together. */
@@ -20,11 +20,22 @@ export class SpoolSpace {
 
 export interface SpoolOptions {
   readonly directory: string;
+  /** HEADGATE_PREFIX of the installation whose records these are. */
+  readonly prefix: string;
   readonly space: SpoolSpace;
   /** A segment that has reached so many bytes is followed by a new one; what was read of a spool is given back segment by segment. */
   readonly segmentBytes?: number;
   /** Bytes could not be read: they are passed over up to the next whole frame. `isTorn`: they are the end, whose writer was killed in the middle. */
   readonly onDamage: (damage: Damage) => void;
+}
+
+/** Thrown for a spool with records of another installation: they belong on its topics, and are left where they are. */
+export class ForeignSpool extends Error {
+  constructor({ directory, prefix }: SpoolOptions, writer: string) {
+    super(
+      `the spool ${directory} has records of the installation with the prefix "${writer}", and this gateway has "${prefix}": it is left as it is; start a gateway with that prefix on this data directory to have them written, or delete it`,
+    );
+  }
 }
 
 /** What was read in one go; `lost`: frames that are missing before the first of them, or between. */
@@ -67,7 +78,7 @@ export class Spool {
   #syncedAtMs = Number.NEGATIVE_INFINITY;
   #unread = 0;
 
-  private constructor(options: SpoolOptions, lock: Lock, about: { segments: Segment[]; checkpoint: Checkpoint | null; written: Written | null }) {
+  private constructor(options: SpoolOptions, lock: Lock, about: { segments: Segment[] } & FoundNotes) {
     const { segments, checkpoint, written } = about;
     this.#options = options;
     this.#lock = lock;
@@ -82,16 +93,24 @@ export class Spool {
     this.found = checkpoint?.last ?? this.#numbers;
   }
 
-  /** @returns null when a live process has it */
+  /**
+   * @returns null when a live process has it
+   * @throws {ForeignSpool} when another installation has records in it; whatever the disk says
+   */
   static async open(options: SpoolOptions): Promise<Spool | null> {
-    const { directory, space } = options;
+    const { directory, prefix, space } = options;
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const lock = tryLock(join(directory, LOCK));
     if (lock === null) return null;
     const names = (await readdir(directory)).filter((name) => NAME.test(name)).sort();
     const segments = await Promise.all(names.map(async (name) => ({ id: Number.parseInt(name, 10), name, bytes: (await stat(join(directory, name))).size })));
+    const notes = await Notes.read(join(directory, NOTES));
+    if (segments.length > 0 && (notes.prefix ?? prefix) !== prefix) {
+      lock.release();
+      throw new ForeignSpool(options, notes.prefix ?? "");
+    }
     for (const { bytes } of segments) space.usedBytes += bytes;
-    return new Spool(options, lock, { segments, ...(await Notes.read(join(directory, NOTES))) });
+    return new Spool(options, lock, { segments, ...notes });
   }
 
   /** Frames that were written by this process and are not acknowledged. */
@@ -259,7 +278,7 @@ export class Spool {
   }
 
   async #openNotes(): Promise<Notes> {
-    this.#notes ??= await Notes.open(this.#pathOf(NOTES));
+    this.#notes ??= await Notes.open(this.#pathOf(NOTES), this.#options.prefix);
     return this.#notes;
   }
 

@@ -4,10 +4,17 @@ import type { Endpoint } from "../endpoints/endpoint.ts";
 import { asWritten } from "./as-written.ts";
 import { spliceFirst, spliceModel } from "./splice-model.ts";
 
-/** Whether the usage of a stream has to be asked for, because the caller did not: then it is hidden from the caller again. */
+const isUnset = (value: unknown): boolean => value === undefined || value === null;
+
+/**
+ * Whether the usage of a stream has to be asked for, because the caller did not: then it is hidden from the caller again. Stream options that are not what
+ * they have to be stay as they are: the upstream is to refuse them as it would without a gateway.
+ */
 export function asksForUsage(endpoint: Endpoint, request: JsonObject, upstream: { readonly usageInStreams: boolean }): boolean {
   if (!endpoint.usageOnDemand || !upstream.usageInStreams || request.stream !== true) return false;
-  return !(isJsonObject(request.stream_options) && request.stream_options.include_usage === true);
+  const options = request.stream_options;
+  if (isUnset(options)) return true;
+  return isJsonObject(options) && (isUnset(options.include_usage) || options.include_usage === false);
 }
 
 /**

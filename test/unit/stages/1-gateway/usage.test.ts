@@ -40,6 +40,28 @@ describe("asking for the usage of a stream", () => {
     assert.equal(asksForUsage(embeddings, { stream: true }, knows), false);
   });
 
+  it("does not where the stream options are not what they have to be: the upstream refuses them as it would without a gateway", () => {
+    for (const options of ["bad", [1], 5, true, { include_usage: "true" }, { include_usage: 1 }])
+      assert.equal(asksForUsage(chat, { stream: true, stream_options: options }, knows), false, JSON.stringify(options));
+    for (const options of [null, {}, { include_usage: null }]) assert.equal(asksForUsage(chat, { stream: true, stream_options: options }, knows), true);
+  });
+
+  it("leaves such options as they are, and numbers within others", () => {
+    for (const options of ['"bad"', "[1]", '{"include_usage":"true"}', '{"include_usage":1,"x":1.0}']) {
+      const text = `{"model":"r","stream":true,"stream_options":${options}}`;
+      const request = JSON.parse(text);
+      for (const parameters of [{}, { temperature: 0 }]) {
+        const body = upstreamBody({ text, request, endpoint: chat }, { ...version, parameters }, asksForUsage(chat, request, knows));
+        assert.ok(body.includes(`"stream_options":${options}`), body);
+      }
+    }
+    const text = '{"model":"r","stream":true,"stream_options":{"include_usage":false,"x":12345678901234567890}}';
+    assert.equal(
+      upstreamBody({ text, request: JSON.parse(text), endpoint: chat }, version, true),
+      '{"model":"m","stream":true,"stream_options":{"include_usage":true,"x":12345678901234567890}}',
+    );
+  });
+
   it("keeps the caller's text, and its other stream options", () => {
     const bodyOf = (text: string) => upstreamBody({ text, request: JSON.parse(text), endpoint: chat }, version, true);
     assert.equal(

@@ -14,9 +14,17 @@ function isBlank(choice: unknown): boolean {
   return Object.values(rest).every(isNothing) && (isNothing(delta) || (isJsonObject(delta) && Object.values(delta).every(isNothing)));
 }
 
+/** What a chunk says of itself and its call, beside its choices and its usage. */
+const formal = new Set(["id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation", "choices", "usage"]);
+
+/** Whether a chunk of usage tells something else too: an error, citations, or what else an upstream may invent. */
+const saysMore = (chunk: JsonObject): boolean =>
+  Object.entries(chunk).some(([name, value]) => !(formal.has(name) || isNothing(value) || (Array.isArray(value) && value.length === 0)));
+
 /**
  * An event of a stream as it would have come if nobody had asked for its usage: the chunk that holds nothing but usage is left out, and so is
- * the `"usage": null` that the others then carry. Whatever else an upstream says about usage stays: it says so unasked.
+ * the `"usage": null` that the others then carry. Of a chunk without content that tells something else beside its usage only the usage is left out. Whatever
+ * else an upstream says about usage stays: it says so unasked.
  *
  * @param text the event as it came, its blank line included
  * @param data its data, of which `chunk` was parsed
@@ -24,11 +32,18 @@ function isBlank(choice: unknown): boolean {
 export function withoutUsage(chunk: JsonObject, text: string, data: string): string {
   const { usage } = chunk;
   if (usage === undefined) return text;
-  if (isJsonObject(usage)) return Array.isArray(chunk.choices) && chunk.choices.every(isBlank) ? "" : text;
+  if (isJsonObject(usage)) {
+    if (!(Array.isArray(chunk.choices) && chunk.choices.every(isBlank))) return text;
+    return saysMore(chunk) ? writtenWithout(chunk, text, data) : "";
+  }
   if (usage !== null) return text;
   const found = text.match(emptyUsage);
-  // None on one line, or more than one: which of them is the chunk's own is not worth finding out. Other lines of the event stay.
-  if (found?.length === 1) return text.replace(emptyUsage, "");
+  // None on one line, or more than one: which of them is the chunk's own is not worth finding out.
+  return found?.length === 1 ? text.replace(emptyUsage, "") : writtenWithout(chunk, text, data);
+}
+
+/** The event with its chunk written anew. Other lines of the event stay. */
+function writtenWithout(chunk: JsonObject, text: string, data: string): string {
   const { usage: _, ...rest } = chunk;
   // On one line: within texts of JSON there are no ends of lines.
   return `data: ${asWritten(rest, { text: data, fields: chunk }).replace(/[\r\n]/g, " ")}\n${text.replace(dataLine, "")}`;

@@ -106,6 +106,60 @@ describe("hiding the usage of a stream", () => {
     assert.deepEqual([pass(Buffer.from(event({})), []).shown, pass(Buffer.from(event({ content: "a" })), []).shown], ["", event({ content: "a" })]);
   });
 
+  it("hides only the usage of a chunk that tells something else too, and keeps the rest as it was written", () => {
+    const usage = '{"prompt_tokens": 7, "completion_tokens": 5, "x": [{"usage": 1}, "}"]}';
+    const beside = fc.constantFrom(
+      '"error": {"message": "full", "code": 500}',
+      '"error":"full"',
+      '"citations" : ["https://a.test/?x={\\"usage\\":{}}", 12345678901234567890]',
+    );
+    const known = fc.constantFrom(
+      '"id": "c"',
+      '"object":"chat.completion.chunk"',
+      '"created" :1',
+      '"model":"m"',
+      '"system_fingerprint": null',
+      '"service_tier":"x"',
+      '"citations2": []',
+    );
+    const choices = fc.constantFrom('"choices": []', '"choices": [{"index": 0, "delta": {}, "usage": null}]');
+    const members = fc
+      .tuple(choices, beside, fc.uniqueArray(known))
+      .chain(([first, second, more]) => fc.shuffledSubarray([first, second, ...more], { minLength: 2 + more.length }));
+    fc.assert(
+      fc.property(members, fc.nat(), fc.constantFrom(",", ", ", ",\t"), fc.array(fc.nat()), (others, at, comma, cuts) => {
+        const sent = (others as string[]).toSpliced(at % (others.length + 1), 0, `"usage": ${usage}`);
+        const { shown, collected } = pass(Buffer.from(`event: x\ndata: {${sent.join(comma)}}\nid: 1\n\n`), cuts);
+        // Between its fields there is no space any more.
+        const shownFields = others.map((each) => each.replace(/"\s*:\s*/, '":'));
+        assert.equal(shown, `data: {${shownFields.join(",")}}\nevent: x\nid: 1\n\n`);
+        assert.equal(collected.inputTokens, 7);
+      }),
+    );
+  });
+
+  it("hides a chunk of usage whose other fields say who made it, or nothing", () => {
+    const chunk = {
+      id: "c",
+      object: "chat.completion.chunk",
+      created: 1,
+      model: "m",
+      system_fingerprint: "f",
+      service_tier: "s",
+      obfuscation: "o",
+      choices: [],
+    };
+    const nothing = { usage: { prompt_tokens: 7 }, prompt_filter_results: [], prompt_token_ids: null, note: "" };
+    assert.equal(pass(Buffer.from(`data: ${JSON.stringify({ ...chunk, ...nothing })}\n\n`), [9]).shown, "");
+  });
+
+  it("hides the usage of such a chunk also where it comes twice, or on several lines", () => {
+    const twice = pass(Buffer.from('data: {"choices":[],"usage":{"a":1},"error":"full","usage":{"a":2}}\n\n'), []);
+    assert.equal(twice.shown, 'data: {"choices":[],"error":"full"}\n\n');
+    const lines = pass(Buffer.from('data: {"choices":[],"usage":{},\ndata: "error":"full"}\nid: 1\n\n'), []);
+    assert.equal(lines.shown, 'data: {"choices":[],"error":"full"}\nid: 1\n\n');
+  });
+
   it("keeps what an upstream tells unasked, and what it cannot read", () => {
     const events = [
       `data: ${JSON.stringify({ choices: [], prompt_filter_results: [] })}\n\n`,

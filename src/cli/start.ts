@@ -1,13 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
+import { endProcess } from "../runtime/process/end-process.ts";
 import { roleNames } from "./roles.ts";
 import { run } from "./run.ts";
 import { processTerminal } from "./terminal.ts";
 
 const interrupt = new AbortController();
 const argv = process.argv.slice(2);
+const isRole = [...roleNames, "up"].includes(argv[0] ?? "");
 // Roles take signals themselves; every other command ends its looking on and then says where things stand.
-if (![...roleNames, "up"].includes(argv[0] ?? "")) {
+if (!isRole) {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupt.abort());
 }
 
@@ -20,5 +22,6 @@ const code = await run(argv, {
   interrupted: interrupt.signal,
   exitCode: 0,
 });
+if (isRole) await endProcess(code);
 // A command may have set one itself (topics).
 if (code !== 0 || process.exitCode === undefined) process.exitCode = code;

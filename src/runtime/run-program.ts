@@ -26,6 +26,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** Budget of a graceful stop, if no program asks for more; after it the process ends as it is, which costs nothing but repeated work. */
 export const USUAL_STOP_MS = 10_000;
 const SAME_WISH_MS = 1_000;
+/** Each asks to stop; the last one comes when the terminal is closed, and Node would end at once. */
+export const stopSignals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 const lasting: ReadonlySet<ErrorCode> = new Set(["CONFIG_INVALID", "SPEC_INVALID", "RUBRIC_INVALID", "TOPIC_MISSING", "LAYOUT_MISMATCH", "LAYOUT_UNKNOWN"]);
 
 /** Runs one program until it ends; see `runPrograms`. */
@@ -34,7 +36,7 @@ export function runProgram(program: Program, env: Env): Promise<ExitCode> {
 }
 
 /**
- * Runs programs in this process until SIGTERM or SIGINT, or until one of them ends: configuration, logger, metrics,
+ * Runs programs in this process until SIGTERM, SIGINT or SIGHUP, or until one of them ends: configuration, logger, metrics,
  * health server, graceful stop. The first that fails stops all. The caller ends the process with the exit code.
  * Takes over the process: signals, and errors that nobody handles, which end it at once with 3.
  */
@@ -209,14 +211,12 @@ class Host {
       this.#isAbandoned = !this.#isStopping;
       onSignal("the first process has died");
     });
-    process.on("SIGTERM", onSignal);
-    process.on("SIGINT", onSignal);
+    for (const signal of stopSignals) process.on(signal, onSignal);
     process.on("uncaughtException", onError);
     process.on("unhandledRejection", onRejection);
     return () => {
       unwatch();
-      process.off("SIGTERM", onSignal);
-      process.off("SIGINT", onSignal);
+      for (const signal of stopSignals) process.off(signal, onSignal);
       process.off("uncaughtException", onError);
       process.off("unhandledRejection", onRejection);
     };

@@ -8,7 +8,7 @@ import { processLogger } from "./process/logger.ts";
 import { readSecretFiles } from "./process/secret-files.ts";
 import { Workers } from "./process/workers.ts";
 import type { Program } from "./program.ts";
-import { type ExitCode, exitCodeOf, USUAL_STOP_MS } from "./run-program.ts";
+import { type ExitCode, exitCodeOf, stopSignals, USUAL_STOP_MS } from "./run-program.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -42,8 +42,7 @@ export async function runWorkers(
     }
     const ended = workers.run();
     const stop = () => workers.stop();
-    process.on("SIGTERM", stop);
-    process.on("SIGINT", stop);
+    for (const signal of stopSignals) process.on(signal, stop);
     const code = await ended;
     log.info({ code }, "all workers have ended");
     return code;

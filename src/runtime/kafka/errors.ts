@@ -26,9 +26,12 @@ export function isFenced(error: unknown): boolean {
   return isType(error, "INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED") || causesOf(error).some((e) => /unknown error code 90\b|PRODUCER_FENCED/i.test(e.message));
 }
 
+/** What kafkajs says by a plain error while a broker is away: that its connection has not been made, or was given up. */
+const PLAIN_OUTAGE = /^Broker not connected$/;
+
 /** True when the error came from kafkajs or the network: an outage to wait out, not a bug of ours. */
 export function isKafka(error: unknown): boolean {
-  return causesOf(error).some((e) => e.name.startsWith("KafkaJS") || (typeof e.code === "string" && /^E[A-Z]+$/.test(e.code)));
+  return causesOf(error).some((e) => e.name.startsWith("KafkaJS") || PLAIN_OUTAGE.test(e.message) || (typeof e.code === "string" && /^E[A-Z]+$/.test(e.code)));
 }
 
 /** True when waiting will not help: wrong credentials, or no permission. */

@@ -30,8 +30,10 @@ export class RetryBudget {
     this.#fromTime = this.#mostFromTime;
   }
 
+  /** A floor of less than one retry in that time still saves up for one. */
   get #mostFromTime(): number {
-    return this.#options.floorPerSecond * KEPT_S;
+    const { floorPerSecond } = this.#options;
+    return floorPerSecond === 0 ? 0 : Math.max(1, floorPerSecond * KEPT_S);
   }
 
   /** Counts a first attempt. */
@@ -49,8 +51,8 @@ export class RetryBudget {
       this.#fromCalls = Math.max(0, this.#fromCalls - 1);
       return true;
     }
-    if (this.#fromTime < 1) return false;
-    this.#fromTime--;
+    if (this.#fromTime < 1 - 1e-9) return false;
+    this.#fromTime = Math.max(0, this.#fromTime - 1);
     return true;
   }
 }

@@ -102,6 +102,21 @@ describe("listed callers", () => {
   });
 });
 
+describe("a rate below one call a minute", () => {
+  it("gives one call, and the next when its time has come", () => {
+    let nowMs = 0;
+    const limit = new RateLimit(0.5, () => nowMs);
+    const taken = [limit.take(), limit.take()];
+    nowMs = 119_000;
+    taken.push(limit.take());
+    nowMs = 120_000;
+    taken.push(limit.take(), limit.take());
+    nowMs = 3_600_000;
+    taken.push(limit.take(), limit.take());
+    assert.deepEqual(taken, [0, 120, 1, 0, 120, 0, 120]);
+  });
+});
+
 describe("a pin", () => {
   const everybodyOnBaseline = (changes = {}) =>
     tableWith({ ranges: rangesFor({ baseline: "a@1", candidate: "b@2", candidateBuckets: 0, holdbackBuckets: 0 }), shadowPpm: 1_000_000, ...changes });

@@ -198,6 +198,17 @@ describe("the budget of retries", () => {
     );
   });
 
+  it("of less than one retry in ten seconds saves up for one", () => {
+    let nowMs = 0;
+    const budget = new RetryBudget({ budgetPercent: 0, floorPerSecond: 0.05 }, () => nowMs);
+    const granted = [budget.withdraw(), budget.withdraw()];
+    for (let i = 0; i < 20; i++) {
+      nowMs += 1_000;
+      granted.push(budget.withdraw());
+    }
+    assert.deepEqual(granted, [true, ...Array(20).fill(false), true]);
+  });
+
   it("is one retry in ten calls when there is no floor", () => {
     const budget = new RetryBudget({ budgetPercent: 10, floorPerSecond: 0 }, () => 0);
     let granted = 0;

@@ -2,6 +2,7 @@ import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-par
 import { ResponseJoiner } from "../call/join-response.ts";
 import { type Endpoint, plainEndpoint } from "./endpoint.ts";
 import { foreignTo } from "./fields.ts";
+import { answersIn, isReference } from "./input-items.ts";
 
 const isSet = (value: unknown): boolean => value !== undefined && value !== null && value !== "";
 
@@ -19,8 +20,10 @@ export const responses: Endpoint = {
   withTemplate,
   joiner: (maxChars) => new ResponseJoiner(maxChars),
   formatOf: ({ text }) => (isJsonObject(text) ? text.format : null),
-  turnOf: ({ input }) => (Array.isArray(input) ? input.filter((item: unknown) => isJsonObject(item) && item.role === "assistant").length : 0),
-  statefulBy: (request) => ["previous_response_id", "conversation"].find((name) => isSet(request[name])) ?? null,
+  turnOf: ({ input }) => answersIn(input),
+  statefulBy: (request) =>
+    ["previous_response_id", "conversation"].find((name) => isSet(request[name])) ??
+    (Array.isArray(request.input) && request.input.some(isReference) ? "input" : null),
   // The answer would have to be fetched later, from the upstream that has it.
   unsupportedIn: ({ background }) => (background === true ? "background" : null),
 };

@@ -46,6 +46,24 @@ describe("a running conversation", () => {
     assert.deepEqual(await chat(gateway, turn(1, "another question")), ["b@2", "candidate"]);
   });
 
+  it("goes on where it was in a tool loop of the Responses API, whose input holds no message of the assistant", async (t) => {
+    const { gateway, put } = await setUp(t);
+    const respond = (...more: object[]) =>
+      callOf(gateway, "/v1/responses", { model: "support-answer", user, input: [{ role: "user", content: "weather?" }, ...more] });
+    const loop = [
+      { type: "reasoning", id: "rs_1", summary: [] },
+      { type: "function_call", call_id: "c1", name: "w", arguments: "{}" },
+      { type: "function_call_output", call_id: "c1", output: "sunny" },
+    ];
+    assert.deepEqual(await respond(), ["a@1", "baseline"]);
+    put(step(2, 9_900));
+    assert.deepEqual([await respond(...loop), await respond(...loop, ...loop)], Array(2).fill(["a@1", "none"]));
+    assert.deepEqual(
+      gateway.log.calls().map((call) => call.turn),
+      [0, 1, 2],
+    );
+  });
+
   it("leaves the candidate at once on a rollback, a contraction or a brake, and a version that serves nobody any more", async (t) => {
     const { gateway, put } = await setUp(t);
     put(step(2, 9_900));

@@ -67,6 +67,56 @@ describe("a version's system template", () => {
   });
 });
 
+describe("the turn of a call", () => {
+  const inputTurn = (...items: unknown[]) => responses.turnOf({ input: items });
+  const user = { role: "user", content: "weather?" };
+  const item = (type: string) => ({ type });
+
+  it("counts whatever the model made in the input of a response, also where it has no role", () => {
+    assert.equal(inputTurn(user, item("function_call"), item("function_call_output")), 1);
+    const made = [
+      "reasoning",
+      "custom_tool_call",
+      "web_search_call",
+      "mcp_call",
+      "shell_call",
+      "a_new_call",
+      "mcp_approval_request",
+      "program",
+      "compaction",
+      "item_reference",
+    ];
+    for (const type of made) assert.equal(inputTurn(user, item(type)), 1, type);
+    const given = [
+      "function_call_output",
+      "custom_tool_call_output",
+      "mcp_approval_response",
+      "program_output",
+      "additional_tools",
+      "message",
+      "compaction_trigger",
+    ];
+    for (const type of given) assert.equal(inputTurn(user, item(type)), 0, type);
+    assert.deepEqual([inputTurn({ id: "msg_1" }), inputTurn({ id: "msg_1", type: null }), inputTurn({ id: "msg_1", role: "user" })], [1, 1, 0]);
+    assert.deepEqual(
+      [inputTurn(), inputTurn(null, 5, [], { type: 7 }, { role: "system" }), responses.turnOf({ input: "hi" }), responses.turnOf({})],
+      [0, 0, 0, 0],
+    );
+  });
+
+  it("counts as one answer what the model made in a row", () => {
+    const answer = [item("reasoning"), { role: "assistant", content: "I look" }, item("function_call"), item("function_call")];
+    const outputs = [item("function_call_output"), item("function_call_output")];
+    assert.equal(inputTurn(user, ...answer), 1);
+    assert.equal(inputTurn(user, ...answer, ...outputs, ...answer, ...outputs, item("reasoning"), { type: "message", role: "assistant" }, user), 3);
+  });
+
+  it("counts each assistant message of a chat: one is one answer", () => {
+    const messages = [user, { role: "assistant", tool_calls: [] }, { role: "tool" }, { role: "assistant" }, { role: "assistant" }, null];
+    assert.deepEqual([chat.turnOf({ messages }), chat.turnOf({}), chat.turnOf({ messages: "x" })], [3, 0, 0]);
+  });
+});
+
 describe("what an endpoint knows of a request", () => {
   it("the turn, the wanted form, and what binds it to one upstream", () => {
     const turns = [{ role: "user" }, { role: "assistant" }, null, { role: "user" }];
@@ -74,6 +124,10 @@ describe("what an endpoint knows of a request", () => {
     assert.deepEqual(responses.formatOf({ text: { format: { type: "json_object" } } }), { type: "json_object" });
     assert.deepEqual(chat.formatOf({ response_format: { type: "text" } }), { type: "text" });
     assert.deepEqual([responses.statefulBy({ previous_response_id: "r" }), responses.statefulBy({ conversation: null })], ["previous_response_id", null]);
+    assert.deepEqual(
+      [responses.statefulBy({ input: [{ type: "item_reference", id: "m" }] }), responses.statefulBy({ input: [{ role: "user" }] })],
+      ["input", null],
+    );
     assert.deepEqual([responses.unsupportedIn({ background: true }), responses.unsupportedIn({ background: false })], ["background", null]);
   });
 });

@@ -1,6 +1,7 @@
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { Endpoint, Joiner } from "../endpoints/endpoint.ts";
 import { isTooDeep } from "../http/json-depth.ts";
+import { errorIn } from "./error-in.ts";
 import { withoutUsage } from "./hide-usage.ts";
 import { SseReader } from "./sse.ts";
 import { tailUsage } from "./tail-usage.ts";
@@ -42,8 +43,9 @@ const keepsNothing = { kept: 0, stopKeeping: () => undefined };
 
 /** Why an answer in JSON is none although its status says so: the Responses API tells failures in the body, and so do some proxies and servers. */
 function failureIn(body: JsonObject): string {
-  if (isJsonObject(body.error)) return errorTypeOf(body.error, "answer_error");
-  return body.object === "response" && body.status === "failed" ? errorTypeOf({}) : "";
+  const error = errorIn(body);
+  if (error !== null) return errorTypeOf(error, "answer_error");
+  return body.object === "response" && body.status === "failed" ? "response_failed" : "";
 }
 
 class JsonCollector implements Collector {

@@ -1,5 +1,6 @@
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { Joiner } from "../endpoints/endpoint.ts";
+import { errorIn } from "./error-in.ts";
 import { charsOf, VALUE_CHARS } from "./json-size.ts";
 
 /** What was joined of one choice of a streamed completion. */
@@ -68,7 +69,7 @@ export class ChunkJoiner implements Joiner {
   }
 
   push(chunk: JsonObject): void {
-    if (isJsonObject(chunk.error)) this.#error ??= chunk.error;
+    this.#error ??= errorIn(chunk);
     for (const name of ["id", "created", "model", "system_fingerprint", "service_tier"]) {
       if (chunk[name] !== undefined && chunk[name] !== null) this.#head[name] ??= chunk[name];
     }

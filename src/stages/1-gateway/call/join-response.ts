@@ -1,5 +1,6 @@
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import type { Joiner } from "../endpoints/endpoint.ts";
+import { errorIn } from "./error-in.ts";
 import { charsOf } from "./json-size.ts";
 
 /** One item of `output` as far as it has arrived. */
@@ -53,9 +54,15 @@ export class ResponseJoiner implements Joiner {
       // Copied: deltas change it.
       if (isJsonObject(event.item)) this.#keepItem(positionIn(event.output_index), event.item);
       if (type === "response.output_item.done") this.#hasContent = true;
-    } else if (type === "error" || isJsonObject(event.error)) this.#error ??= isJsonObject(event.error) ? event.error : event;
-    else if (isJsonObject(event.response)) this.#whole(event.response, type);
+    } else this.#state(event, type);
     if (type.endsWith(".delta")) this.#hasContent = true;
+  }
+
+  /** Events that tell how it is with the response as a whole. */
+  #state(event: JsonObject, type: string): void {
+    const error = errorIn(event) ?? (type === "error" ? event : null);
+    if (error !== null) this.#error ??= error;
+    else if (isJsonObject(event.response)) this.#whole(event.response, type);
   }
 
   #keepItem(position: number, item: JsonObject): void {

@@ -231,6 +231,39 @@ describe("joining a streamed completion", () => {
     assert.deepEqual([stream.finish().errorType, JSON.parse(stream.finish().body ?? "").choices[0].message.content], ["", "a"]);
   });
 
+  it("reads an error that is a text as a failure too, in answers and in events; one that says nothing is none", () => {
+    const failureOf = (endpoint: typeof chat, type: string, text: string) => {
+      const collector = collectorFor(endpoint, head(type), false);
+      collector.push(Buffer.from(text));
+      collector.end();
+      return collector.finish().errorType;
+    };
+    for (const [fields, told] of [
+      ['"error":"out of memory"', null],
+      ['"error":"out of memory","error_type":"overloaded"', "overloaded"],
+      ['"error":"out of memory","code":"full"', "full"],
+      ['"error":"out of memory","code":500', null],
+      ['"error":true', null],
+      ['"error":["out of memory"]', null],
+      ['"error":{}', null],
+      ['"error":""', ""],
+      ['"error":false', ""],
+      ['"error":[]', ""],
+      ['"error":null', ""],
+    ] as const) {
+      for (const endpoint of [chat, completions, embeddings, responses]) {
+        assert.equal(failureOf(endpoint, "application/json", `{${fields}}`), told ?? "answer_error", `${endpoint.endpoint} ${fields}`);
+        if (endpoint.joiner === null) continue;
+        const type = endpoint === responses ? '"type":"response.x",' : "";
+        assert.equal(
+          failureOf(endpoint, "text/event-stream", `data: {${type}${fields}}\n\ndata: [DONE]\n\n`),
+          told ?? "stream_error",
+          `${endpoint.endpoint} ${fields}`,
+        );
+      }
+    }
+  });
+
   it("an answer that is no JSON is an error, one in an unasked encoding is passed over", () => {
     const html = collectorFor(chat, head("text/html"), false);
     html.push(Buffer.from("<html>"));

@@ -61,22 +61,43 @@ function textOf(value: unknown): string | undefined {
   return texts.length === 0 ? undefined : texts.join("\n");
 }
 
-/** Characters of all texts in a value; data of images, sound and files is no text. */
-function charsIn(value: unknown, depth = 0): number {
-  if (typeof value === "string") return value.startsWith("data:") ? 0 : value.length;
+/** Parts of a message, and what lies in them, that hold data and no text. */
+const MEDIA: ReadonlySet<unknown> = new Set([
+  ...["audio", "input_audio", "output_audio", "file", "input_file", "document", "image", "image_url", "input_image", "image_generation_call"],
+  ...["video", "input_video", "video_url", "base64"],
+]);
+const DATA: ReadonlySet<string> = new Set(["data", "file_data", "result"]);
+const dataUrl = /^data:[^,\s]{0,256};base64,/i;
+
+/**
+ * Characters of all texts in a value; data of images, sound and files is no text.
+ *
+ * @param media whether the value lies in a part of a message that is an image, sound or a file
+ */
+function charsIn(value: unknown, media = false, depth = 0): number {
+  if (typeof value === "string") return dataUrl.test(value) ? 0 : value.length;
   if (depth > DEEPEST || typeof value !== "object" || value === null) return 0;
-  if (Array.isArray(value)) return value.reduce<number>((sum, each) => sum + charsIn(each, depth + 1), 0);
+  if (Array.isArray(value)) return value.reduce<number>((sum, each) => sum + charsIn(each, media, depth + 1), 0);
+  const { type } = value as JsonObject;
+  const isMedia = typeof type === "string" ? MEDIA.has(type) : media;
   let sum = 0;
-  for (const [name, each] of Object.entries(value)) if (name !== "data" && name !== "file_data") sum += charsIn(each, depth + 1);
+  for (const [name, each] of Object.entries(value)) if (!(isMedia && DATA.has(name))) sum += charsIn(each, isMedia, depth + 1);
   return sum;
 }
 
+/** Numbers in lists within each other: a prompt that is given as token ids, or several such. */
+function idsIn(value: unknown, depth = 0): number {
+  if (depth > DEEPEST || !Array.isArray(value)) return 0;
+  return value.reduce<number>((sum, each) => sum + (typeof each === "number" ? 1 : idsIn(each, depth + 1)), 0);
+}
+
 /**
- * Input tokens of a request, as far as it shows them before it is answered: a quarter of the characters of its prompt. What an upstream counts is not
- * used: it differs between models, and calls that fail have no count, so that slices would differ between arms.
+ * Input tokens of a request, as far as it shows them before it is answered: a quarter of the characters of its prompt, and one for each token id. What an
+ * upstream counts is not used: it differs between models, and calls that fail have no count, so that slices would differ between arms.
  */
 export function estimatedTokens({ messages, input, prompt, instructions, tools }: JsonObject): number {
-  return Math.ceil([messages, input, prompt, instructions, tools].reduce<number>((sum, part) => sum + charsIn(part), 0) / CHARS_PER_TOKEN);
+  const chars = [messages, input, prompt, instructions, tools].reduce<number>((sum, part) => sum + charsIn(part), 0);
+  return Math.ceil(chars / CHARS_PER_TOKEN) + idsIn(input) + idsIn(prompt);
 }
 
 function passes(test: TextTest, text: string | undefined): boolean {

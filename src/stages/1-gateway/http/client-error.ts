@@ -21,6 +21,11 @@ function answerOf(error: ApiError): string {
   return `${head.join("\r\n")}\r\nconnection: close\r\n\r\n${body}`;
 }
 
+const isRunning = (response: ServerResponse): boolean => !response.writableFinished;
+
+/** Whether a response is the one to a request that has not come as a whole, and has not begun: what is wrong is wrong with that. */
+const isOfBrokenRequest = ({ req, headersSent }: ServerResponse): boolean => !req.complete && !headersSent;
+
 /**
  * Answers in OpenAI's shape what Node's server would refuse by itself, without a body that any SDK understands: requests that the parser refuses (400, 431), heads that do
  * not come in time (408), expectations other than 100-continue (417).
@@ -31,11 +36,12 @@ export function answerClientErrors(
   server: Server,
   onRejected: (error: ApiError) => void,
 ): (request: IncomingMessage, response: ServerResponse) => ApiError | null {
-  const answering = new WeakMap<Duplex, ServerResponse>();
+  /** The newest response of each connection behind the one before it, if that was not complete yet: requests may be pipelined, and answers go out in order. */
+  const answering = new WeakMap<Duplex, readonly ServerResponse[]>();
   server.on("clientError", (cause: NodeJS.ErrnoException, socket: Duplex) => {
-    const response = answering.get(socket);
-    // A caller that is gone hears nothing, and one that reads an answer must not read another within it.
-    if (cause.code === "ECONNRESET" || !socket.writable || (response?.headersSent === true && !response.writableFinished)) {
+    const running = (answering.get(socket) ?? []).filter(isRunning);
+    // A caller that is gone hears nothing. One that reads an answer, or waits for one, must not take another for it, or read it within it.
+    if (cause.code === "ECONNRESET" || !socket.writable || running.length > 1 || !running.every(isOfBrokenRequest)) {
       socket.destroy();
       return;
     }
@@ -48,7 +54,8 @@ export function answerClientErrors(
     sendError(response, apiErrors.unknownExpectation(), { connection: "close" });
   });
   return (request, response) => {
-    answering.set(request.socket, response);
+    const before = answering.get(request.socket)?.at(-1);
+    answering.set(request.socket, before !== undefined && isRunning(before) ? [before, response] : [response]);
     return request.headers.host === undefined && request.httpVersion === "1.1" ? apiErrors.notHttp("it has no Host header") : null;
   };
 }

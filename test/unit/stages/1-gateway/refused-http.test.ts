@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { ask, fileFor, type TestGateway, testGateway, testUpstream, until } from "./harness.ts";
@@ -25,6 +26,7 @@ describe("what is no request", () => {
       ["NONSENSE\r\n\r\n", 400, "invalid_http"],
       ["GET / HTTP/1.1\r\n\r\n", 400, "invalid_http"],
       ["POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "invalid_http"],
+      ["POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", 400, "invalid_http"],
       ["POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 2\r\n\r\n{}", 417, "unknown_expectation"],
     ] as const) {
       const [head = "", body = ""] = (await answered(gateway, bytes)).split("\r\n\r\n");
@@ -36,6 +38,65 @@ describe("what is no request", () => {
       assert.match(await gateway.registry.metrics(), new RegExp(`rejected_total\\{code="${code}"\\}`));
     }
     assert.equal((await gateway.chat(ask())).status, 200);
+  });
+});
+
+describe("what is no request behind others on their connection", () => {
+  const post = (body: object) => {
+    const text = JSON.stringify(body);
+    return `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
+  };
+
+  it("is never answered within an answer that runs, and closes the connection", { timeout: 20_000 }, async (t) => {
+    const upstream = await testUpstream(t);
+    const left: Promise<unknown>[] = [];
+    const begun = Promise.withResolvers<void>();
+    upstream.answer = (asked, response) => {
+      left.push(once(response, "close"));
+      // The other call has no answer at all yet.
+      if (asked.body.stream !== true) return;
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(`data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: "first" } }] })}\n\n`);
+    };
+    const gateway = await testGateway(t, fileFor(upstream));
+    const { port, hostname } = new URL(gateway.url);
+    const socket = connect(Number(port), hostname, () => socket.write(post(ask("hi", { stream: true }))));
+    let text = "";
+    socket.on("error", () => undefined);
+    socket.on("data", (chunk) => {
+      text += chunk.toString("latin1");
+      if (text.includes("first")) begun.resolve();
+    });
+    await begun.promise;
+    socket.write(post(ask("behind it")));
+    await until("the second call runs", () => upstream.asked.length === 2);
+    socket.write("NONSENSE\r\n\r\n");
+    await once(socket, "close");
+    assert.equal(text.match(/HTTP\/1\.1/g)?.length, 1, text);
+    await Promise.all(left);
+  });
+
+  it("is not answered in the place of a call that has no answer yet", { timeout: 20_000 }, async (t) => {
+    const upstream = await testUpstream(t);
+    upstream.answer = () => undefined;
+    const gateway = await testGateway(t, fileFor(upstream));
+    assert.equal(await answered(gateway, `${post(ask())}NONSENSE\r\n\r\n`).catch(() => ""), "");
+  });
+
+  it("is told of when the answers before it are complete", { timeout: 20_000 }, async (t) => {
+    const gateway = await testGateway(t, fileFor(await testUpstream(t)));
+    const { port, hostname } = new URL(gateway.url);
+    const socket = connect(Number(port), hostname, () => socket.write(post(ask())));
+    let text = "";
+    socket.on("data", (chunk) => {
+      text += chunk.toString("latin1");
+      if (text.endsWith("}}") && !text.includes("invalid_http")) socket.write("NONSENSE\r\n\r\n");
+    });
+    await once(socket, "close");
+    assert.deepEqual(
+      [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status),
+      ["200", "400"],
+    );
   });
 });
 

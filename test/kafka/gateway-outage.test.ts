@@ -32,6 +32,8 @@ describe("a gateway without Kafka", () => {
     await calls(first, 20, "from b");
     await eventually("records go to disk", async () => (await first.state()).log.spooledBytes > 0);
     await calls(first, 20, "from b");
+    await eventually("the loss is told", async () => (await first.state()).remarks.some(({ code }) => code === "disconnected"));
+    assert.equal((await first.state()).connected, false);
     await first.stop();
 
     const second = await start("gateway-2");

@@ -59,6 +59,11 @@ export function compileTable(table: RoutingTable, isKnownUpstream: (name: string
   return { kind: "valid", routeTable: { table, versions, baseline, candidate: versions.get(table.candidate) ?? null } };
 }
 
+/** Whether a table gives its candidate any call, to answer or to mirror. */
+export function exposesCandidate({ ranges, shadowPpm }: RoutingTable): boolean {
+  return shadowPpm > 0 || ranges.some(({ arm, from, to }) => arm === "candidate" && to > from);
+}
+
 /**
  * Whether a table exposes fewer users, or fewer prompts, to the candidate of an older one. A gateway that cannot obey a newer table
  * (it names an upstream that it does not know) may stay on the older one only if the newer one does not ask for less: it never exceeds the

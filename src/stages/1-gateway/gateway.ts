@@ -13,7 +13,7 @@ import type { AdminConfig } from "./admin/admin-config.ts";
 import { BrakeDesk } from "./admin/brake-desk.ts";
 import { joinCrew } from "./admin/join-crew.ts";
 import { upstreamRemarks } from "./admin/probe-upstreams.ts";
-import { remarksOf } from "./admin/remarks.ts";
+import { type Condition, remarksOf } from "./admin/remarks.ts";
 import { type Admin, startAdmin } from "./admin/start-admin.ts";
 import { AnswerMemory } from "./call/answer-memory.ts";
 import { Conversations } from "./call/conversations.ts";
@@ -60,6 +60,8 @@ export interface GatewayOptions {
   readonly drain?: { readonly lameDuckMs: number; readonly finishMs: number };
   readonly log: Logger;
   readonly metrics: Registry;
+  /** Routing or brakes that could not be fetched for so long make the gateway disconnected, ms; absent: 15 s. It serves on. */
+  readonly silenceMs?: number;
   readonly connect: () => Promise<LogClient>;
   /** Whose worker this process is: it has the admin port then. Absent: this process is the gateway alone. */
   readonly first?: FirstProcess | null;
@@ -79,6 +81,7 @@ export interface Gateway {
 /** How long a starting gateway is not ready while it waits for its routing tables; then it serves from its configuration. */
 const RESTORE_WAIT_MS = 5_000;
 const TICK_MS = 200;
+const SILENCE_MS = 15_000;
 /** What a stop takes after its calls have finished or were cut, at most: their records are written, and connections closed, ms. */
 export const AFTER_DRAIN_MS = 2_000;
 /** Of that, for the records. */
@@ -150,11 +153,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const parts = await partsOf(options, startedAtMs);
   const { metrics, upstreams, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, serve, intake, writer } = parts;
   const isReady = () => !leaving && (restored || Date.now() - startedAtMs > RESTORE_WAIT_MS);
+  const silenceMs = options.silenceMs ?? SILENCE_MS;
+  const isConnected = () => restored && steadyNowMs() - routes.freshAtMs() <= silenceMs;
   const status = () => ({
     ready: isReady(),
-    connected: restored,
+    connected: isConnected(),
     stopping: leaving,
-    ...statusOf(parts, { connected: restored, hasAdminPort: options.admin !== null }),
+    ...statusOf(parts, { connection: isConnected() ? "heard" : restored ? "lost" : "none", hasAdminPort: options.admin !== null }),
   });
   const server = gatewayServer({
     serve,
@@ -177,7 +182,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const admin = await openAdmin(options, parts, statusForAdmin);
   if (options.first) await shareConversations(parts.conversations, options.first, { ...config.conversations, log });
   url = await listen(server, options, "HEADGATE_GATEWAY_PORT and HEADGATE_GATEWAY_HOST");
-  observe(parts, () => restored);
+  observe(parts, isConnected);
 
   const fleet = fleetReporter(options, { url, routes, records, upstreams: [...upstreams.keys()], isStopping: () => leaving });
   routes.onChange(() => {
@@ -249,15 +254,16 @@ async function openAdmin(
 }
 
 /** What `/readyz` and the admin port show of a gateway's state. */
-function statusOf({ routes, records, disk, snapshot }: Parts, about: { readonly connected: boolean; readonly hasAdminPort: boolean }) {
+function statusOf({ routes, records, disk, snapshot }: Parts, about: Pick<Condition, "connection" | "hasAdminPort">) {
   const [states, spooledBytes, dropped] = [routes.states(), disk.usedBytes(), records.dropped];
+  const spoolProblem = disk.problem ?? records.spoolProblem;
   return {
     routes: states.map((state) => ({ ...state, braked: routes.isBraked(state.route) })),
     brakes: { all: routes.isBraked("*"), unwritten: routes.unwrittenBrakes.length },
     freshAtMs: wallOf(routes.freshAtMs()),
     log: { queuedRecords: records.queuedRecords, spooledBytes, droppedRecords: dropped },
     snapshot: snapshot.state,
-    remarks: remarksOf({ ...about, snapshot: snapshot.state, routes: states, outdated: routes.outdated(), dropped, spooledBytes }),
+    remarks: remarksOf({ ...about, snapshot: snapshot.state, routes: states, outdated: routes.outdated(), dropped, spooledBytes, spoolProblem }),
   };
 }
 

@@ -139,7 +139,12 @@ export class GatewayMetrics {
     gauge("headgate_gateway_queued_bytes", "The same in bytes.", () => state.log.queuedBytes);
     gauge("headgate_gateway_spooled_records", "Records of this process that wait on disk.", () => state.disk.spool?.unreadFrames ?? 0);
     gauge("headgate_gateway_spooled_bytes", "Bytes on disk, and of an earlier process's spool while it is written.", () => state.disk.usedBytes());
-    gauge("headgate_gateway_connected", "1 once the log and the routing tables have been reached.", () => Number(state.isConnected()), "min");
+    gauge(
+      "headgate_gateway_connected",
+      "1 while routing and brakes are heard: both were fetched within the last 15 s.",
+      () => Number(state.isConnected()),
+      "min",
+    );
     gauge(
       "headgate_gateway_snapshot_written_seconds",
       "When routing and brakes were last kept on disk, epoch seconds; 0: never by this process.",

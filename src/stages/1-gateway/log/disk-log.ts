@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { Destination, DropReason } from "./request-log.ts";
 import { Leftovers } from "./spool/leftovers.ts";
-import { Spool, SpoolSpace } from "./spool/spool.ts";
+import { ForeignSpool, Spool, SpoolSpace } from "./spool/spool.ts";
 
 const DIRECTORY = "spool";
 const LOOK_EVERY_MS = 60_000;
@@ -13,6 +13,8 @@ const LOOK_EVERY_MS = 60_000;
 export interface DiskLog {
   /** null: there is no directory, or the disk refuses. */
   readonly spool: Spool | null;
+  /** Why there is none although there should be one; null: nothing is wrong. */
+  readonly problem: string | null;
   readonly usedBytes: () => number;
   /** From now on, and each minute, what dead processes left is written. */
   connect(destination: Destination): void;
@@ -47,7 +49,7 @@ async function bytesIn(root: string, isMeant: (directory: string) => boolean): P
 /** Opens the spool. Never throws: with a disk that refuses the gateway serves too, and keeps records in memory only. */
 export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
   const { data, instance, prefix, maxBytes, log, metrics, onDrop } = options;
-  const none = { spool: null, usedBytes: () => 0, connect: () => undefined, stop: async () => undefined };
+  const none = { spool: null, problem: null, usedBytes: () => 0, connect: () => undefined, stop: async () => undefined };
   if (data === null || maxBytes === 0) return none;
   const root = join(data, DIRECTORY);
   const own = encodeURIComponent(instance);
@@ -81,6 +83,7 @@ export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
     let timer: NodeJS.Timeout | undefined;
     return {
       spool,
+      problem: spool === null ? `${join(root, own)} is another process's` : null,
       usedBytes: () => space.usedBytes,
       connect(destination) {
         leftovers.look(destination);
@@ -96,6 +99,8 @@ export async function openDiskLog(options: DiskLogOptions): Promise<DiskLog> {
   } catch (error) {
     onFailure();
     log.error({ err: error, root }, "the spool cannot be opened: records wait in memory only");
-    return none;
+    return { ...none, problem: error instanceof ForeignSpool ? error.message : `${root} cannot be opened (${codeOf(error)})` };
   }
 }
+
+const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? (error as Error).message;

@@ -47,6 +47,7 @@ export class Overflow {
   /** Goes before the first items: what the numbers were. */
   #preface: Spooled[] = [];
   #failures = 0;
+  #problem: string | null = null;
   /** The disk refused to be written; tried again only then, ms of the monotonic clock. */
   #refusedUntilMs = Number.NEGATIVE_INFINITY;
   /** The spool had no room; tried again then, or as soon as some is given back: to find that out for each record that comes costs more than the call. */
@@ -63,6 +64,11 @@ export class Overflow {
   /** Whether the disk refused a moment ago. */
   get isRefused(): boolean {
     return performance.now() < this.#refusedUntilMs;
+  }
+
+  /** Why the disk took nothing when it was last written; null: it took it, or nothing is to be written now. */
+  get problem(): string | null {
+    return this.#problem;
   }
 
   /** @param last the numbers given so far, per partition; null while partitions are not known */
@@ -142,9 +148,11 @@ export class Overflow {
         }
       } catch (error) {
         this.#refusedUntilMs = performance.now() + RETRY_MS;
+        this.#problem = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
         this.#failed(error, "the spool cannot be written: records wait in memory");
         return;
       }
+      this.#problem = null;
       this.#preface = [];
       queue.shift(items.length);
       onSpilled(items);
@@ -161,6 +169,7 @@ export class Overflow {
       await spool.clear();
       this.#fullUntilMs = Number.NEGATIVE_INFINITY;
       this.#isOn = false;
+      this.#problem = null;
       this.#options.log.info("the spool is empty: records go straight to the log again");
     } finally {
       this.#isLeaving = false;

@@ -131,6 +131,11 @@ export class RequestLog {
   }
 
   /** Records that wait in memory. */
+  /** Why the spool took nothing when it was last written; null: it did, or there is none. */
+  get spoolProblem(): string | null {
+    return this.#overflow?.problem ?? null;
+  }
+
   get queuedRecords(): number {
     return this.#queue.records;
   }

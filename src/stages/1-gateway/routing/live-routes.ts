@@ -5,7 +5,7 @@ import { type BrakeBook, emptyBrakeBook, hasAttempt, isBraked, withBrake, withTa
 import { type EffectiveTable, effectiveTable, type Hold } from "../../../domain/routing/effective-table.ts";
 import { parseParameters } from "../../../domain/routing/merge-parameters.ts";
 import type { Version } from "../../../domain/routing/route-table.ts";
-import { asksForLess, compileTable, type RouteTable } from "../../../domain/routing/route-table.ts";
+import { asksForLess, compileTable, exposesCandidate, type RouteTable } from "../../../domain/routing/route-table.ts";
 import type { RouteConfig, RoutePolicy } from "../config.ts";
 import { UnwrittenBrakes } from "./unwritten-brakes.ts";
 
@@ -27,6 +27,8 @@ export interface RouteState {
   readonly route: string;
   readonly epoch: number;
   readonly hold: Hold | null;
+  /** The hold changes something: the table has calls for its candidate, which it does not get. */
+  readonly withholds: boolean;
   readonly isStatic: boolean;
   readonly refusal: Refusal | null;
 }
@@ -233,10 +235,12 @@ export class LiveRoutes {
     return [...this.#live.keys()].sort().map((route) => {
       const live = this.#live.get(route);
       const effective = this.effective(route);
+      const hold = effective?.hold ?? null;
       return {
         route,
         epoch: effective?.routeTable.table.epoch ?? 0,
-        hold: effective?.hold ?? null,
+        hold,
+        withholds: effective !== null && hold !== null && exposesCandidate(effective.routeTable.table),
         isStatic: effective === null,
         refusal: live?.refusal ?? null,
       };

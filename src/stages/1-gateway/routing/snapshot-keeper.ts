@@ -18,6 +18,8 @@ export interface SnapshotState {
   /** Last successful write, epoch ms; 0: none yet. */
   readonly writtenAtMs: number;
   readonly failures: number;
+  /** Why what is known now cannot be kept; null: it is kept, or nothing has been written yet. */
+  readonly writeProblem: string | null;
 }
 
 export interface SnapshotKeeperOptions {
@@ -44,6 +46,7 @@ export class SnapshotKeeper {
   #savedFreshAtMs = 0;
   #writtenAtMs = 0;
   #failures = 0;
+  #writeProblem: string | null = null;
 
   constructor(options: SnapshotKeeperOptions) {
     this.#options = options;
@@ -51,7 +54,13 @@ export class SnapshotKeeper {
   }
 
   get state(): SnapshotState {
-    return { found: this.#found, problem: this.#problem, writtenAtMs: this.#writtenAtMs, failures: this.#failures };
+    return {
+      found: this.#found,
+      problem: this.#problem,
+      writtenAtMs: this.#writtenAtMs,
+      failures: this.#failures,
+      writeProblem: this.#writeProblem,
+    };
   }
 
   /** Brings back what was kept; to be called once, before calls are served and before any table arrives. */
@@ -77,13 +86,14 @@ export class SnapshotKeeper {
     try {
       directory.open();
     } catch (error) {
+      this.#writeProblem = problemOf(directory, "opened", error);
       // Told again with each write: a broken disk is no reason not to serve.
       log.error({ err: error, path: directory.path }, "the directory of routing snapshots cannot be opened");
     }
     try {
       return directory.read();
     } catch (error) {
-      return { snapshots: [], problems: [`${directory.path} cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`] };
+      return { snapshots: [], problems: [problemOf(directory, "read", error)] };
     }
   }
 
@@ -130,9 +140,11 @@ export class SnapshotKeeper {
       await directory.write(encodeSnapshot({ ...routes.saved(), writtenAtMs: nowMs, freshAtMs: wallOf(freshAtMs) }, prefix));
       this.#savedFreshAtMs = freshAtMs;
       this.#writtenAtMs = nowMs;
+      this.#writeProblem = null;
       return true;
     } catch (error) {
       this.#isDirty = true;
+      this.#writeProblem = problemOf(directory, "written", error);
       if (this.#failures++ === 0)
         log.error({ err: error, path: directory.path }, "the routing snapshot cannot be written: a restart without Kafka would not know this routing");
       onFailure();
@@ -140,3 +152,6 @@ export class SnapshotKeeper {
     }
   }
 }
+
+const problemOf = ({ path }: SnapshotDirectory, what: "opened" | "read" | "written", error: unknown): string =>
+  `${path} cannot be ${what} (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`;

@@ -168,6 +168,8 @@ export async function testGateway(
     path?: string;
     tokens?: SealedTokens;
     adminToken?: string;
+    /** See `GatewayOptions`. */
+    silenceMs?: number;
     drain?: { readonly lameDuckMs: number; readonly finishMs: number };
   } = {},
 ): Promise<TestGateway> {
@@ -186,6 +188,7 @@ export async function testGateway(
     log: options.logger ?? silentLog,
     metrics: registry,
     connect: options.connect ?? (() => Promise.resolve(log.client())),
+    ...(options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs }),
     ...(options.drain === undefined ? {} : { drain: options.drain }),
   });
   t.after(() => gateway.stop());

@@ -3,6 +3,9 @@ const longestMs = 15_000;
 /** No endpoint may hold us longer than this with one answer. */
 const longestRetryAfterMs = 120_000;
 
+/** How each of the three forms of RFC 9110 section 5.6.7 begins. */
+const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:[a-z]*,| [A-Z][a-z]{2} )/;
+
 /**
  * Pause before the next attempt: full jitter, uniform from 0 to a bound that doubles.
  *
@@ -25,6 +28,7 @@ export function retryAfterMs(header: string | null | undefined, nowMs: number): 
   const text = header?.trim() ?? "";
   if (text === "") return null;
   if (/^\d+(\.\d+)?$/.test(text)) return Math.min(longestRetryAfterMs, Math.ceil(Number(text) * 1000));
-  const atMs = Date.parse(text);
+  // `Date.parse` takes a lot for a date: "-1" is a day of 2001.
+  const atMs = HTTP_DATE.test(text) ? Date.parse(text.endsWith("GMT") ? text : `${text} GMT`) : Number.NaN;
   return Number.isNaN(atMs) ? null : Math.min(longestRetryAfterMs, Math.max(0, atMs - nowMs));
 }

@@ -39,7 +39,7 @@ export class GatewayMetrics {
     });
     this.shadows = new Counter({
       name: "headgate_gateway_shadow_calls_total",
-      help: "Mirrored calls: completed, dropped because too many ran, over_budget, upstream_busy because half of its places were taken, displaced by a caller's call that needed the place, stopped by a brake, a change of routing or a caller that left, failed in the gateway itself, or left out because they continue stored state.",
+      help: "Mirrored calls: completed, dropped because too many ran, over_budget, upstream_busy because half of its places were taken, displaced by a caller's call that needed the place, stopped by a brake, a change of routing or a caller that left, failed in the gateway itself, or left out because they continue stored state (stateful) or let their provider act elsewhere (acting).",
       labelNames: ["route", "result"],
       registers,
     });

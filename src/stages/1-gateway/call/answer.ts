@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Assignment } from "../../../domain/routing/assign.ts";
 import type { Version } from "../../../domain/routing/route-table.ts";
-import { addTrace, upstreamHeaders } from "../http/headers.ts";
+import { addTrace, upstreamHeaders, withoutIdempotencyKey } from "../http/headers.ts";
 import { type Attempted, askVersion } from "./attempts.ts";
 import type { Sink } from "./exchange.ts";
 import { HoldingSink } from "./holding-sink.ts";
@@ -53,7 +53,9 @@ export async function answer(deps: AnswerDeps, call: Call, about: AnswerAbout): 
     const sink = new HoldingSink(about.sink, isShielded || upstream.config.retries.on.includes("reset"));
     const hidesUsage = asksForUsage(call.endpoint, call.request, upstream.config);
     const body = upstreamBody(call, version, hidesUsage);
-    const headers = addTrace(upstreamHeaders(about.headers, upstream), call);
+    const callers = upstreamHeaders(about.headers, upstream);
+    const isInstead = assignment !== about.assignment;
+    const headers = addTrace(isInstead ? withoutIdempotencyKey(callers) : callers, call);
     const toUpstream = { endpoint: call.endpoint, headers, body, hidesUsage, leaving: about.leaving, sink };
     const asked = askVersion(upstream, toUpstream, { version: version.name, mayRepeat: () => deps.stillServes(call, version), startedAt });
     return { upstream, sink, asked };

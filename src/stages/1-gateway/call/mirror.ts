@@ -3,10 +3,11 @@ import type { Logger } from "pino";
 import { type Assignment, assignShadow } from "../../../domain/routing/assign.ts";
 import type { EffectiveTable } from "../../../domain/routing/effective-table.ts";
 import { steadyNowMs } from "../../../runtime/steady-clock.ts";
-import { addTrace, upstreamHeaders } from "../http/headers.ts";
+import { addTrace, upstreamHeaders, withoutIdempotencyKey } from "../http/headers.ts";
 import type { EventClock } from "../log/event-clock.ts";
 import type { GatewayMetrics } from "../metrics.ts";
 import type { LiveRoutes } from "../routing/live-routes.ts";
+import { actsElsewhere } from "./acting-tools.ts";
 import { once } from "./attempts.ts";
 import { type Exchanged, exchange, nowhere } from "./exchange.ts";
 import type { Room } from "./in-flight.ts";
@@ -117,6 +118,11 @@ export class Mirror {
       metrics.shadows.inc({ route: call.route, result: "stateful" });
       return null;
     }
+    // What the provider does for it would be done twice.
+    if (actsElsewhere(call.request)) {
+      metrics.shadows.inc({ route: call.route, result: "acting" });
+      return null;
+    }
     if (this.#running.size >= limits.maxInFlight) {
       metrics.shadows.inc({ route: call.route, result: "dropped" });
       return null;
@@ -198,7 +204,7 @@ export class Mirror {
     try {
       const { endpoint } = call;
       const body = upstreamBody(call, assignment.version, asksForUsage(endpoint, call.request, upstream.config));
-      const headers = addTrace(upstreamHeaders(served.headers, upstream), call);
+      const headers = addTrace(withoutIdempotencyKey(upstreamHeaders(served.headers, upstream)), call);
       // Nobody waits for it, so that a failure is not repeated: it is what there is to learn.
       const exchanged = await exchange(upstream, { endpoint, headers, body, hidesUsage: false, leaving, sink: nowhere });
       leave();

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import { type SliceRule, slicesByRules } from "../../../domain/routing/slice-rules.ts";
 import type { GatewayConfig } from "../config.ts";
-import { headerOf } from "../http/headers.ts";
+import { headerOf, textHeaderOf } from "../http/headers.ts";
 import { namedConversation } from "./conversations.ts";
 import type { KeyedHash } from "./keyed-hash.ts";
 import { hexOf } from "./request-id.ts";
@@ -23,7 +23,7 @@ function namedSubject(order: GatewayConfig["subject"], { headers, request }: Nam
       continue;
     }
     const found =
-      source === "header" ? headerOf(headers, "x-headgate-subject") : source === "conversation" ? namedConversation(request) : text(request[source]);
+      source === "header" ? textHeaderOf(headers, "x-headgate-subject") : source === "conversation" ? namedConversation(request) : text(request[source]);
     if (found !== undefined) return { text: found };
   }
   return undefined;
@@ -59,20 +59,29 @@ export function slicesOf(
   call: { readonly route: string; readonly request: JsonObject; readonly headers: IncomingHttpHeaders },
 ): string[] {
   const { route, request, headers } = call;
-  const header = headerOf(headers, "x-headgate-slices");
+  const header = textHeaderOf(headers, "x-headgate-slices");
   if (rules.length === 0 && header === undefined) return [];
   const named = (header ?? "").split(",").map((name) => name.trim());
-  const byRules = rules.length === 0 ? [] : slicesByRules(rules, { route, request, header: (name) => headerOf(headers, name) });
+  const byRules = rules.length === 0 ? [] : slicesByRules(rules, { route, request, header: (name) => textHeaderOf(headers, name) });
   return [...new Set([...byRules, ...named.filter((name) => name !== "" && name.length <= MOST_LETTERS)])].slice(0, MOST_SLICES);
 }
 
-const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
+const traceparent = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-[^,]*)?$/;
+const zeros = /^0+$/;
+
+/** The trace of a W3C traceparent; undefined when there is none, or none that is valid: several in one header, version `ff`, ids of zeros. */
+function givenTrace(headers: IncomingHttpHeaders): string | undefined {
+  const header = headerOf(headers, "traceparent");
+  if (header === undefined) return undefined;
+  const [, version, trace = "0", parent = "0", more] = traceparent.exec(header) ?? [];
+  // Only a later version than 00 may have more behind its flags.
+  const isWrong = version === "ff" || (version === "00" && more !== undefined) || zeros.test(trace) || zeros.test(parent);
+  return isWrong ? undefined : trace;
+}
 
 /** Trace of a call: the one of its W3C traceparent, else one of its own, made from the request id. */
 export function traceIdOf(headers: IncomingHttpHeaders, requestId: string): string {
-  const header = headerOf(headers, "traceparent");
-  const given = header === undefined ? undefined : traceparent.exec(header)?.[1];
-  return given === undefined || /^0+$/.test(given) ? hexOf(requestId) : given;
+  return givenTrace(headers) ?? hexOf(requestId);
 }
 
 /** Longest tracestate that is kept: what W3C's recommendation asks every participant to pass on. */
@@ -82,5 +91,5 @@ const LONGEST_TRACE_STATE = 512;
 export function traceStateOf(headers: IncomingHttpHeaders): string {
   const given = headers.tracestate;
   const all = Array.isArray(given) ? given.join(",") : (given ?? "");
-  return all.length <= LONGEST_TRACE_STATE && traceparent.test(headerOf(headers, "traceparent") ?? "") ? all : "";
+  return all.length <= LONGEST_TRACE_STATE && all !== "" && givenTrace(headers) !== undefined ? all : "";
 }

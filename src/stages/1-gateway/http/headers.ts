@@ -19,7 +19,7 @@ const replaced = new Set(["host", "content-length", "expect", "accept-encoding",
 const keys = new Set(["authorization", "api-key", "x-api-key", "openai-organization", "openai-project"]);
 /** Say who the caller is, or prove it, to what stands before this gateway: nothing that a third party should hear. */
 const privateNames =
-  /cookie|token|secret|password|credential|assertion|jwt|signature|session|^authorization|^x-authorization|-key$|-auth$|^x-amz-|^x-auth-|^x-ms-|^x-real-ip$|^x-client-ip$|^true-client-ip$|^forwarded$|^x-forwarded|^x-original-|^cf-|^via$|^from$/;
+  /cookie|token|secret|password|credential|assertion|jwt|signature|session|^authorization|^x-authorization|key$|-auth$|^x-consumer-|^x-amz-|^x-auth-|^x-ms-|^x-real-ip$|^x-client-ip$|^true-client-ip$|^forwarded$|^x-forwarded|^x-original-|^cf-|^via$|^from$/;
 /** Named like a secret, and none. */
 const harmless = new Set(["idempotency-key"]);
 
@@ -75,6 +75,12 @@ export function upstreamHeaders(
   headers["accept-encoding"] = "identity";
   if (apiKey !== null) headers[upstream.apiKeyHeader] = upstream.apiKeyHeader === "authorization" ? `Bearer ${apiKey}` : apiKey;
   for (const [name, value] of Object.entries(upstream.headers)) headers[name.toLowerCase()] = value;
+  return headers;
+}
+
+/** Of a second call that is made for the same request of a caller: under its key an upstream would refuse it, or give it the other one's answer. */
+export function withoutIdempotencyKey(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {
+  delete headers["idempotency-key"];
   return headers;
 }
 

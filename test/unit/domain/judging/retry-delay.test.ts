@@ -19,6 +19,9 @@ describe("pauses before a retry", () => {
     assert.equal(retryAfterMs("Mon, 23 Nov 2026 12:00:05 GMT", nowMs), 5_000);
     assert.equal(retryAfterMs("Mon, 23 Nov 2026 11:59:00 GMT", nowMs), 0, "already past");
     assert.equal(retryAfterMs("86400", nowMs), 120_000);
-    for (const nothing of [null, undefined, "", "soon", "-5x"]) assert.equal(retryAfterMs(nothing, nowMs), null);
+    assert.equal(retryAfterMs("Monday, 23-Nov-26 12:00:05 GMT", nowMs), 5_000);
+    assert.equal(retryAfterMs("Mon Nov 23 12:00:05 2026", nowMs), 5_000);
+    for (const nothing of [null, undefined, "", "soon", "-5x", "-1", "1e3", "2026-11-23", "Mon", "Mon, never"])
+      assert.equal(retryAfterMs(nothing, nowMs), null);
   });
 });

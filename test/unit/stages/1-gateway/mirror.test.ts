@@ -319,3 +319,40 @@ describe("the places of mirrored calls at their upstream", () => {
     );
   });
 });
+
+describe("a mirrored request", () => {
+  async function mirroring(t: TestContext) {
+    const [one, two] = [await testUpstream(t), await testUpstream(t)];
+    const gateway = await testGateway(t, fileFor(one, two));
+    gateway.log.tables.routing.put("support-answer", tableWith({ ranges: everybodyOnBaseline, shadowPpm: 1_000_000, phase: "shadow", step: -1 }));
+    return { one, two, gateway };
+  }
+
+  it("goes without the caller's idempotency key: under it an upstream would refuse it, or give it the other answer", async (t) => {
+    const { one, two, gateway } = await mirroring(t);
+    await (await gateway.chat(ask(), { headers: { "idempotency-key": "k" } })).text();
+    await until("it is mirrored", () => two.asked.length === 1);
+    assert.deepEqual(
+      [one, two].map(({ asked }) => asked[0]?.headers["idempotency-key"]),
+      ["k", undefined],
+    );
+  });
+
+  it("has no tools with which its provider acts by itself: what they do would be done twice", async (t) => {
+    const { one, two, gateway } = await mirroring(t);
+    const server = { type: "mcp", server_label: "mail", server_url: "https://mail.example/mcp" };
+    const acting = [
+      { tools: [{ ...server, require_approval: "never" }] },
+      { tools: [server] },
+      { tools: [], mcp_servers: [{ type: "url", url: "https://a" }] },
+    ];
+    const others = [{ tools: [{ ...server, require_approval: "always" }] }, { tools: [{ type: "function", function: { name: "f" } }] }, { mcp_servers: [] }];
+    for (const request of [...acting, ...others]) await (await gateway.chat(ask("hi", request))).text();
+    await until("the others are mirrored", () => two.asked.length === others.length);
+    assert.deepEqual(
+      [one.asked.length, two.asked.map(({ body }) => [body.tools, body.mcp_servers])],
+      [6, others.map(({ tools, mcp_servers: servers }: { tools?: unknown; mcp_servers?: unknown }) => [tools, servers])],
+    );
+    assert.match(await gateway.registry.metrics(), /shadow_calls_total\{route="support-answer",result="acting"\} 3/);
+  });
+});

@@ -6,7 +6,7 @@ import { fitBodies } from "../../../../src/stages/1-gateway/call/fit-bodies.ts";
 import { KeyedHash } from "../../../../src/stages/1-gateway/call/keyed-hash.ts";
 import { uuidv7 } from "../../../../src/stages/1-gateway/call/request-id.ts";
 import { spliceModel } from "../../../../src/stages/1-gateway/call/splice-model.ts";
-import { slicesOf, subjectOf, traceIdOf } from "../../../../src/stages/1-gateway/call/subject.ts";
+import { slicesOf, subjectOf, traceIdOf, traceStateOf } from "../../../../src/stages/1-gateway/call/subject.ts";
 import { answerOf, costOf } from "../../../../src/stages/1-gateway/call/usage.ts";
 import { EventClock } from "../../../../src/stages/1-gateway/log/event-clock.ts";
 
@@ -68,6 +68,8 @@ describe("the subject of a call", () => {
   it("is looked for in the configured order", () => {
     const everything = { safety_identifier: "s", user: "u", metadata: { conversation_id: "c" } };
     assert.equal(of({ "x-headgate-subject": "h" }, everything), of({}, { user: "h" }));
+    // Node reads headers as Latin-1, and callers write UTF-8.
+    assert.equal(of({ "x-headgate-subject": Buffer.from("Zoë").toString("latin1") }, everything), of({}, { user: "Zoë" }));
     assert.equal(of({}, everything), of({}, { user: "s" }));
     assert.equal(of({}, { ...everything, safety_identifier: "" }), of({}, { safety_identifier: "u" }));
     assert.equal(of({}, { metadata: { conversation_id: "c" } }), of({}, { user: "c" }));
@@ -108,12 +110,29 @@ describe("the subject of a call", () => {
     assert.equal(traceIdOf({ traceparent: `00-${trace}-00f067aa0ba902b7-01` }, requestId), trace);
     assert.equal(traceIdOf({ traceparent: `00-${"0".repeat(32)}-00f067aa0ba902b7-01` }, requestId), requestId.replaceAll("-", ""));
     assert.equal(traceIdOf({}, requestId), requestId.replaceAll("-", ""));
+    const valid = `00-${trace}-00f067aa0ba902b7-01`;
+    assert.equal(traceIdOf({ traceparent: `cc-${trace}-00f067aa0ba902b7-01-what.comes-later` }, requestId), trace);
+    const invalid = [
+      `ff${valid.slice(2)}`,
+      `${valid}, ${valid}`,
+      `${valid}-more`,
+      `${valid}0`,
+      `00-${trace}-${"0".repeat(16)}-01`,
+      valid.toUpperCase(),
+      ` ${valid}`,
+    ];
+    for (const traceparent of invalid) {
+      assert.equal(traceIdOf({ traceparent }, requestId), requestId.replaceAll("-", ""), traceparent);
+      assert.equal(traceStateOf({ traceparent, tracestate: "a=1" }), "", traceparent);
+    }
+    assert.equal(traceStateOf({ traceparent: valid, tracestate: "a=1" }), "a=1");
   });
 });
 
 describe("the slices of a call", () => {
   it("are what its header names, each once, and no more and no longer than a record should carry", () => {
     const of = (header?: string) => slicesOf([], { route: "r", request: {}, headers: header === undefined ? {} : { "x-headgate-slices": header } });
+    assert.deepEqual(of(Buffer.from("ländle").toString("latin1")), ["ländle"]);
     assert.deepEqual(of(" context=long , domain=billing,,context=long"), ["context=long", "domain=billing"]);
     assert.deepEqual([of(), of(""), of(`a,${"x".repeat(101)}`)], [[], [], ["a"]]);
     assert.equal(of(Array.from({ length: 40 }, (_, i) => `s${i}`).join(",")).length, 16);

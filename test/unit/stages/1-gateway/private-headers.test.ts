@@ -11,6 +11,9 @@ const secret = {
   "x-goog-api-key": "1",
   "x-forwarded-for": "10.1.2.3",
   "ocp-apim-subscription-key": "1",
+  apikey: "of Kong",
+  "x-apikey": "of Apigee",
+  "x-consumer-username": "ann",
   cookie: "a=1",
 };
 const plain = { "x-team": "search", "idempotency-key": "7", "openai-beta": "assistants=v2", "x-stainless-lang": "js" };

@@ -38,6 +38,16 @@ describe("a shield", () => {
     assert.match(await gateway.registry.metrics(), /headgate_gateway_shielded_total\{route="support-answer",version="b@2"\} 1/);
   });
 
+  it("asks the baseline without the caller's idempotency key, which the candidate's call has used up", async (t) => {
+    const { one, two, gateway } = await shielded(t);
+    two.answer = (_, response) => answerJson(response, {}, 500);
+    assert.equal((await gateway.chat(ask(), { headers: { "idempotency-key": "k" } })).status, 200);
+    assert.deepEqual(
+      [two, one].map(({ asked }) => asked[0]?.headers["idempotency-key"]),
+      ["k", undefined],
+    );
+  });
+
   it("covers a stream that breaks before its first byte, and no stream of which something was shown", async (t) => {
     const { two, gateway } = await shielded(t);
     two.answer = (_, response) => {

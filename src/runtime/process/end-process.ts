@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { pause } from "../deps.ts";
+import { endLogs } from "./logger.ts";
 import { isWorker } from "./workers.ts";
 
 /** A worker's last words are on their way until its channel to the first process is closed. */
@@ -11,5 +12,6 @@ const LAST_WORDS_MS = 1_000;
  */
 export async function endProcess(code: number): Promise<never> {
   if (isWorker() && process.connected) await Promise.race([once(process, "disconnect"), pause(LAST_WORDS_MS)]);
+  await endLogs();
   process.exit(code);
 }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { type DestinationStream, type Logger, pino } from "pino";
 
 /** Names under which texts of people and secrets travel; whatever is logged under one of them is never shown. */
@@ -36,6 +37,23 @@ function loggableError(error: Error, depth = 0): Record<string, unknown> {
   };
 }
 
+/** Written in the background: whoever reads them may be slow, and no call waits for that. All loggers of a process share it, so that lines keep their order. */
+let standardOutput: ReturnType<typeof pino.destination> | null = null;
+
+/** How long a reader may take for what is left, ms. */
+const LAST_LINES_MS = 1_000;
+
+/** Resolves when all that was logged has been written, or its reader has taken too long. Nothing may be logged after it. */
+export async function endLogs(): Promise<void> {
+  const out = standardOutput;
+  if (out === null) return;
+  const isOver = new AbortController();
+  const isWritten = new Promise<void>((resolve) => void out.once("close", resolve));
+  out.end();
+  await Promise.race([isWritten, pause(LAST_LINES_MS, undefined, { signal: isOver.signal, ref: true })]);
+  isOver.abort();
+}
+
 /** The logger of a process: JSON lines on standard output, or on the stream given. */
 export function processLogger(level: string, destination?: DestinationStream): Logger {
   const options = {
@@ -48,5 +66,7 @@ export function processLogger(level: string, destination?: DestinationStream): L
       log: (fields: Record<string, unknown>) => loggable(fields) as Record<string, unknown>,
     },
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  if (destination !== undefined) return pino(options, destination);
+  standardOutput ??= pino.destination({ dest: 1, sync: false });
+  return pino(options, standardOutput);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
@@ -19,9 +19,12 @@ async function heldGateway(t: TestContext, yaml: string) {
   const port = await freePort();
   const nowhere = { KAFKA_BROKERS: "127.0.0.1:9", SCHEMA_REGISTRY_URL: "http://127.0.0.1:9" };
   const env = { ...nowhere, PATH: process.env.PATH, HEADGATE_GATEWAY_PORT: String(port), HEADGATE_GATEWAY_CONFIG: file, NODE_NO_WARNINGS: "1" };
-  const child = spawn(process.execPath, ["--import", HOLDS_THE_PROCESS, "src/cli/main.ts", "gateway"], { env, stdio: ["ignore", "pipe", "inherit"] });
-  let output = "";
-  child.stdout.on("data", (chunk) => (output += String(chunk)));
+  const told = join(directory, "told");
+  const child = spawn(process.execPath, ["--import", HOLDS_THE_PROCESS, "src/cli/main.ts", "gateway"], {
+    env,
+    stdio: ["ignore", openSync(told, "w"), "inherit"],
+  });
+  const output = () => readFileSync(told, "utf8");
   t.after(async () => {
     if (child.exitCode === null && child.signalCode === null) {
       child.kill("SIGKILL");
@@ -29,11 +32,11 @@ async function heldGateway(t: TestContext, yaml: string) {
     }
     rmSync(directory, { recursive: true, force: true });
   });
-  await until("it listens", () => output.includes("gateway listens"), 60_000);
+  await until("it listens", () => output().includes("gateway listens"), 60_000);
   return {
     child,
     ended: once(child, "exit"),
-    output: () => output,
+    output,
     chat: () => fetch(`http://127.0.0.1:${port}/v1/chat/completions`, { method: "POST", body: JSON.stringify(ask()) }),
   };
 }
@@ -54,7 +57,13 @@ describe("a role that has ended", () => {
       answer();
       assert.equal((await late).status, 200);
       assert.deepEqual(await gateway.ended, [0, null]);
-      assert.match(gateway.output(), /"msg":"ended"/);
+      const lines = gateway.output().trimEnd().split("\n");
+      assert.equal(JSON.parse(lines.at(-1) ?? "").msg, "ended");
+      const times = lines.map((line) => Date.parse(JSON.parse(line).time));
+      assert.deepEqual(
+        times,
+        times.toSorted((a, b) => a - b),
+      );
     });
   }
 });

@@ -1,4 +1,5 @@
 import type { FleetReport, RoutingTable } from "../../../topics/index.ts";
+import { exposesCandidate } from "../../domain/routing/route-table.ts";
 import type { Examination, GroupRole } from "../../runtime/examine.ts";
 import type { Difference } from "../../runtime/topic-admin.ts";
 
@@ -72,7 +73,7 @@ export function fleetRemarks(reports: Iterable<FleetReport>, tables: ReadonlyMap
   }
   return live.flatMap((report) => [
     ...skewOf(report, nowMs),
-    ...[...tables.values()].flatMap((table) => obedienceOf(report, table)),
+    ...[...tables.values()].flatMap((table) => [...obedienceOf(report, table), ...brakeOf(report, table)]),
     ...(report.droppedRecords > 0
       ? [warning("records_dropped", `${report.instance} has lost ${report.droppedRecords} records since its start`, "docs/gateway.md, What is logged")]
       : []),
@@ -95,6 +96,20 @@ function obedienceOf({ instance, routes, upstreams }: FleetReport, table: Routin
   if (served !== undefined && !served.static && served.epoch >= epoch) return [];
   const what = served === undefined || served.static ? "its file's baseline" : `epoch ${served.epoch}`;
   return [error("disobeys", `${instance} serves ${what} on ${route}, not epoch ${epoch}`, `headgate doctor --gateway of ${instance} tells why`)];
+}
+
+/** A brake that the decider has heard of ends the attempt: its table has nothing for the candidate any more. */
+function brakeOf({ instance, routes }: FleetReport, table: RoutingTable): InstallationRemark[] {
+  const { route, phase, rollout, attempt } = table;
+  const isBraked = routes.some((entry) => entry.route === route && entry.braked);
+  if (!isBraked || !exposesCandidate(table)) return [];
+  return [
+    error(
+      "braked",
+      `${instance} is braked on ${route}, while attempt ${attempt} of ${rollout} goes on (${phase}): its callers get the baseline`,
+      `headgate rollout rollback ${route}, or headgate brake ${route}; a brake that was given seconds ago gets there by itself`,
+    ),
+  ];
 }
 
 function some(names: readonly string[]): string {

@@ -1,4 +1,5 @@
 import type { Brake, FleetReport, RoutingTable } from "../../../topics/index.ts";
+import { exposesCandidate } from "../../domain/routing/route-table.ts";
 
 /** A gateway that has not reported for so long counts as dead (DESIGN.md section 2). */
 export const deadAfterMs = 30_000;
@@ -41,7 +42,7 @@ export function obedience(
     const served = report.routes.find((entry) => entry.route === route);
     const isCurrent = served !== undefined && !served.static && served.epoch >= epoch;
     const braked = served?.braked ?? false;
-    const obeys = brake === undefined ? isCurrent : braked || (isCurrent && !exposesCandidate(table));
+    const obeys = brake === undefined ? isCurrent : braked || (isCurrent && (table === undefined || !exposesCandidate(table)));
     return { instance: report.instance, url: report.url, epoch: served?.static === false ? served.epoch : 0, braked, obeys };
   });
   return { epoch, obeyed: gateways.filter((gateway) => gateway.obeys).length, live: gateways.length, gateways };
@@ -51,10 +52,6 @@ export function obedience(
 export function candidateSharePct(table: RoutingTable | undefined): number {
   const ranges = table?.ranges.filter((range) => range.arm === "candidate") ?? [];
   return ranges.reduce((sum, range) => sum + (range.to - range.from), 0) / 100;
-}
-
-function exposesCandidate(table: RoutingTable | undefined): boolean {
-  return table !== undefined && (candidateSharePct(table) > 0 || table.shadowPpm > 0);
 }
 
 /** The brake that binds a route now: the one of all routes, or its own when it is for the current attempt. */

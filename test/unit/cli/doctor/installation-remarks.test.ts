@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { clusterRemarks, differenceRemarks, fleetRemarks } from "../../../../src/cli/doctor/installation-remarks.ts";
+import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
 import type { FleetReport } from "../../../../topics/index.ts";
 import { tableWith } from "../../domain/routing/table-fixture.ts";
 
@@ -42,6 +43,20 @@ it("of gateways: who is silent or stops is none, who is behind disobeys, whose c
   assert.deepEqual(fleetRemarks([at(8, false)], tables, nowMs), []);
   assert.deepEqual(codes(fleetRemarks([report({ upstreams: ["one"] })], tables, nowMs)), ["error upstream_unknown"]);
   assert.deepEqual(codes(fleetRemarks([report({ atMs: nowMs + 5_001, droppedRecords: 3 })], tables, nowMs)), ["warning clock_skew", "warning records_dropped"]);
+});
+
+it("of gateways: one that is braked while the rollout goes on is an error, and none when the rollout is over", () => {
+  const braked = report({ routes: [{ route: "support-answer", epoch: 7, braked: true, static: false }] });
+  const remarks = fleetRemarks([braked], tables, nowMs);
+  assert.deepEqual(codes(remarks), ["error braked"]);
+  assert.match(remarks[0]?.message ?? "", /gateway-1 is braked on support-answer.*canary/);
+  const over = tableWith({
+    epoch: 7,
+    phase: "rolled_back",
+    ranges: rangesFor({ baseline: "a@1", candidate: "b@2", candidateBuckets: 0, holdbackBuckets: 0 }),
+    shadowPpm: 0,
+  });
+  assert.deepEqual(fleetRemarks([braked], new Map([["support-answer", over]]), nowMs), []);
 });
 
 it("of topics: what is missing or compacted otherwise is an error, other settings a warning, and a choice is not undone", () => {

@@ -54,6 +54,13 @@ NAME                      KIND       STATUS         AGE  BASELINE  CANDIDATE  DE
     assert.match(text, /\n└──# attempt:1 +attempt +✖ rolled_back +4m +operator, by ann/);
   });
 
+  it("which gateways are braked while the rollout goes on, although they obey: nothing of its share is served there", () => {
+    const gateway = { instance: "gw-1", url: "", epoch: 1_764_000_000_123, braked: true, obeys: true };
+    const gateways = { epoch: 1_764_000_000_123, obeyed: 1, live: 1, gateways: [gateway] };
+    assert.match(showRoute(view({ gateways }), at), /\nGateways: +1 of 1 obey epoch 1764000000123; braked: gw-1\n/);
+    assert.match(showRoute(view({ phase: "rolled_back", gateways }), at), /\nGateways: +1 of 1 obey epoch 1764000000123\n/);
+  });
+
   it("where the drift watch stands", () => {
     const said = {
       version: "gpt-a@2026-05",

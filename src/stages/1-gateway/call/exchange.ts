@@ -16,9 +16,15 @@ export interface Sink {
   write(chunk: Buffer): Promise<void> | undefined;
   /** The response is complete. */
   end(): void;
+  /**
+   * No more comes of a response that tells an error. It may end here all the same, if nothing of it has been shown: its status and headers are the news.
+   *
+   * @returns false when it may not, as where this is absent; then nothing was done
+   */
+  cutShort?(): boolean;
 }
 
-export const nowhere: Sink = { head: () => undefined, write: () => undefined, end: () => undefined };
+export const nowhere: Sink = { head: () => undefined, write: () => undefined, end: () => undefined, cutShort: () => true };
 
 /** How a call to an upstream went. */
 export interface Exchanged extends Collected {
@@ -127,6 +133,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** null: the response is not encoded. */
   #decoder: ReturnType<typeof decoderFor> | null = null;
   #collector: Collector | null = null;
+  #isEmpty = true;
   #httpStatus = 0;
   #isStream = false;
   #ttftMs: number | null = null;
@@ -208,6 +215,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#isEmpty = false;
     if (this.#decoder === null) this.#take(controller, chunk);
     else this.#decoder.onResponseData(controller, chunk);
   }
@@ -237,7 +245,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
-    if (this.#decoder === null) this.#end();
+    // No body is none in any encoding; decoders find fault with it.
+    if (this.#decoder === null || this.#isEmpty) this.#end();
     else this.#decoder.onResponseEnd(controller, trailers);
   }
 
@@ -305,6 +314,10 @@ class Exchange implements Dispatcher.DispatchHandler {
         return;
       }
       this.#settle({ ...collected, ...about, status: "cancelled", errorType: "cancelled", httpStatus: this.#httpStatus || 499, failure: null });
+      return;
+    }
+    if (this.#httpStatus >= 400 && this.#call.sink.cutShort?.() === true) {
+      this.#settle({ ...collected, ...about, ...statusOf(this.#httpStatus, collected), httpStatus: this.#httpStatus, failure: null });
       return;
     }
     const failed = failureOf(error, why, { upstream: this.#upstream, wasSent: this.#controller !== null });

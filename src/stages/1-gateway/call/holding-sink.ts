@@ -64,6 +64,14 @@ export class HoldingSink implements Sink {
     this.#to.end();
   }
 
+  cutShort(): boolean {
+    if (this.#head === null || this.#isShown || this.#isGood) return false;
+    // It was the length of the whole.
+    delete this.#head.headers["content-length"];
+    this.#isEnded = true;
+    return true;
+  }
+
   /** Passes on what is held: it is the answer. Does nothing when there is none. */
   release(): Promise<void> | undefined {
     if (this.#head === null || this.#isShown) return undefined;

@@ -8,6 +8,12 @@ import { RetryBudget } from "./retry-budget.ts";
 /** Versions with a budget of their own; names come from routing tables, so that more are seen only in years. */
 const MOST_BUDGETS = 1_000;
 
+/**
+ * Longest head of an answer, bytes. Node's own limit of 16 KiB is made for requests; some answers bring more: policies, cookies and traces of the proxies
+ * that they came through. Each call may take so much memory.
+ */
+const MOST_HEADER_BYTES = 64 * 1024;
+
 /** What an upstream's files hold: its key, and what TLS needs. */
 interface Secrets {
   readonly apiKey: string | null;
@@ -140,6 +146,7 @@ export class Upstream {
       connect: { timeout: timeouts.connectMs, ...(tls === null ? {} : tlsOptions(tls, this.#secrets)) },
       headersTimeout: timeouts.headersMs,
       bodyTimeout: timeouts.idleMs,
+      maxHeaderSize: MOST_HEADER_BYTES,
       pipelining: 1,
       // One call per connection: a stream that stalls must not hold others back.
       allowH2: false,

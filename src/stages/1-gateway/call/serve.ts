@@ -9,7 +9,7 @@ import { assignPinned, pinOf } from "../access/pin.ts";
 import type { GatewayConfig } from "../config.ts";
 import type { Endpoint } from "../endpoints/endpoint.ts";
 import { type ApiError, apiErrors, sendError } from "../http/api-error.ts";
-import { textHeaderOf, upstreamHeaders } from "../http/headers.ts";
+import { headerOf, textHeaderOf, upstreamHeaders } from "../http/headers.ts";
 import { isTooDeep, MOST_LEVELS } from "../http/json-depth.ts";
 import { type Uploads, unreadBody } from "../http/uploads.ts";
 import type { EventClock } from "../log/event-clock.ts";
@@ -18,6 +18,7 @@ import type { LiveRoutes } from "../routing/live-routes.ts";
 import { type AccessLog, accessLog, noAccessLog } from "./access-log.ts";
 import { type AnswerDeps, type Answered, answer, type Served } from "./answer.ts";
 import { CallerSink } from "./caller-sink.ts";
+import { isEncoded } from "./collect.ts";
 import { type Conversations, responseIdOf } from "./conversations.ts";
 import { answerDirectly, type Direct, directOf } from "./direct.ts";
 import type { Exchanged } from "./exchange.ts";
@@ -128,6 +129,11 @@ export class Serve {
       this.#reject(request, response, requestId, apiErrors.unknownCaller());
       return;
     }
+    const encoding = headerOf(request.headers, "content-encoding");
+    if (isEncoded(encoding)) {
+      this.#reject(request, response, requestId, apiErrors.encodedBody(encoding ?? ""));
+      return;
+    }
     const visit = new Visit(inFlight, caller.name);
     try {
       const body = await uploads.read(request, this.#largestBody, visit.room);
@@ -173,6 +179,8 @@ export class Serve {
     if (!about.caller.mayCall(limited)) return reject(apiErrors.routeForbidden(route));
     if (pin.kind === "forbidden") return reject(apiErrors.pinForbidden());
     if (!isRoute && direct === null) return reject(apiErrors.unknownRoute(route));
+    // Of a direct call there are no versions.
+    if (direct !== null && pin.kind === "pinned") return reject(apiErrors.versionNotServed(route, pin.version));
     const policy = routes.policy(route);
     if (about.bytes.length > policy.maxBodyBytes) return reject(apiErrors.tooLarge(policy.maxBodyBytes));
     const begin = (waitS: number): Promise<void> | undefined => {

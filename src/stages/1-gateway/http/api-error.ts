@@ -41,6 +41,13 @@ export const apiErrors = {
     param: null,
     code: "request_too_large",
   }),
+  encodedBody: (encoding: string): ApiError => ({
+    status: 415,
+    message: `The body of your request is encoded (${encoding.slice(0, 32)}): send it as it is`,
+    type: "invalid_request_error",
+    param: null,
+    code: "unsupported_encoding",
+  }),
   notHttp: (problem: string): ApiError => ({
     status: 400,
     message: `Your request is not valid HTTP: ${problem}`,

@@ -47,6 +47,12 @@ function answerModels({ headers }: IncomingMessage, response: ServerResponse, ab
   else sendError(response, apiErrors.unknownRoute(asked));
 }
 
+/** Without its query; also of a target in absolute form, which a server has to accept (RFC 9112, 3.2.2). */
+function pathOf(target: string): string {
+  const path = target.startsWith("/") || !URL.canParse(target) ? target : new URL(target).pathname;
+  return path.split("?", 1)[0] ?? "/";
+}
+
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -96,7 +102,7 @@ export function gatewayServer(deps: ServerDeps): Server {
   const server = createServer({ keepAliveTimeout: 75_000, requestTimeout: 300_000, headersTimeout: 60_000, requireHostHeader: false });
   const begin = answerClientErrors(server, ({ code }) => deps.onRejected(code));
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
-    const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
+    const path = pathOf(request.url ?? "/");
     const method = request.method ?? "GET";
     if (deps.isLeaving()) response.setHeader("connection", "close");
     // A caller that goes away in the middle of an answer is no error of ours.

@@ -152,6 +152,15 @@ describe("a pin", () => {
     assert.deepEqual(await codeOf(await pinned("c@3", bearer("ci-key"))), [404, "version_not_served"]);
   });
 
+  it("is refused where there are no versions: on a direct call", async (t) => {
+    const one = await testUpstream(t);
+    const gateway = await testGateway(t, fileFor(one, one, callers).replace(`"${one.url}", prices`, `"${one.url}", direct: true, prices`));
+    const direct = (headers: Record<string, string>) => gateway.chat({ ...ask(), model: "one/gpt" }, { headers: { ...bearer("ci-key"), ...headers } });
+    const refused = await direct({ "x-headgate-pin": "b@2" });
+    assert.deepEqual([refused.status, (await errorOf(refused)).code, one.asked.length], [404, "version_not_served", 0]);
+    assert.equal((await direct({})).status, 200);
+  });
+
   it("does not get around a brake", async (t) => {
     const { gateway, pinned } = await setUp(t);
     const brake = { route: "support-answer", rollout: "support-answer-b", attempt: 1, cleared: false, reason: "", actor: "test", atMs: Date.now() };

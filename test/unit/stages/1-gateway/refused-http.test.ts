@@ -28,6 +28,11 @@ describe("what is no request", () => {
       ["POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "invalid_http"],
       ["POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", 400, "invalid_http"],
       ["POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 2\r\n\r\n{}", 417, "unknown_expectation"],
+      [
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+        415,
+        "unsupported_encoding",
+      ],
     ] as const) {
       const [head = "", body = ""] = (await answered(gateway, bytes)).split("\r\n\r\n");
       assert.match(head, new RegExp(`^HTTP/1.1 ${status} `), bytes.slice(0, 40));
@@ -38,6 +43,16 @@ describe("what is no request", () => {
       assert.match(await gateway.registry.metrics(), new RegExp(`rejected_total\\{code="${code}"\\}`));
     }
     assert.equal((await gateway.chat(ask())).status, 200);
+  });
+});
+
+describe("a target in absolute form", () => {
+  it("is that of its path", async (t) => {
+    const gateway = await testGateway(t, fileFor(await testUpstream(t)));
+    const text = JSON.stringify(ask());
+    const call = `POST http://gateway.example:80/v1/chat/completions?a=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
+    assert.match(await answered(gateway, call), /^HTTP\/1.1 200 /);
+    assert.match(await answered(gateway, "GET http:/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), /^HTTP\/1.1 40[04] /);
   });
 });
 

@@ -3,6 +3,7 @@ import { hash32 } from "../../../domain/hash/hash32.ts";
 import { isJsonObject, type JsonObject } from "../../../domain/routing/merge-parameters.ts";
 import { Recent } from "../recent.ts";
 import { type ConversationFact, compareFacts, type Fact, isOfResponse, type ResponseFact } from "./conversation-facts.ts";
+import { firstAnswerIn, firstAnswerOf, textOfContent } from "./first-answer.ts";
 import { Newest } from "./newest.ts";
 
 export interface ConversationsOptions {
@@ -18,8 +19,6 @@ interface Remembered {
   readonly atMs: number;
 }
 
-/** Characters of the first question that tell one conversation of a subject from another. */
-const QUESTION_CHARS = 1_024;
 const SECOND_SEED = 0x9e37_79b9;
 
 const MOST_LAST_KEYS = 10_000;
@@ -46,10 +45,14 @@ function firstQuestion({ messages, input }: JsonObject): string {
   const history: readonly unknown[] = Array.isArray(messages) ? messages : Array.isArray(input) ? input : [];
   const first = history.find((message) => isJsonObject(message) && message.role === "user");
   const content = isJsonObject(first) ? first.content : input;
-  const parts: readonly unknown[] = Array.isArray(content) ? content : [content];
-  const text = parts.map((part) => (isJsonObject(part) ? part.text : part)).find((part) => typeof part === "string");
-  return typeof text === "string" ? text.slice(0, QUESTION_CHARS) : "";
+  return textOfContent(content) ?? "";
 }
+
+const hashOf = (text: string): string => `${hash32(text)}${hash32(text, SECOND_SEED)}`;
+
+/** Begins the key of a conversation that has its first answer in it, beside its first question. */
+const BY_ANSWER = "\n";
+const keyWithAnswer = (key: string, answer: string): string => `${BY_ANSWER}${key}\n${hashOf(answer)}`;
 
 /** What a call is for its conversation. */
 export interface InConversation {
@@ -68,6 +71,19 @@ export interface InConversation {
  */
 const MOST_RENEWAL_MS = 60_000;
 const RENEWALS = 30;
+
+/** What is known of a call that was answered. */
+export interface ServedBy {
+  readonly version: string;
+  readonly subject: string;
+  /** By which later calls can go on with the answer; null: they cannot. */
+  readonly responseId: string | null;
+  readonly nowMs: number;
+  /** Its answer. */
+  readonly body: string | null;
+  /** Whether a conversation of its subject that this version served last would stay there, though the call went to another. */
+  readonly staysWith: (last: string) => boolean;
+}
 
 interface Running {
   version: string;
@@ -94,6 +110,8 @@ export class Conversations {
   readonly #responses: Newest<Remembered>;
   /** By subject, of its last question. */
   readonly #lastKeys = new Recent<{ readonly route: string; readonly first: number; readonly second: number; readonly key: string }>(MOST_LAST_KEYS);
+  /** Whether some conversations are known by their first answers. */
+  #knowsAnswers = false;
   #tell: (fact: Fact) => void = () => undefined;
   /** For so long others may have served a conversation without telling, ms: nobody forgets what runs elsewhere. */
   #untoldMs = 0;
@@ -146,6 +164,7 @@ export class Conversations {
 
   #takeVersion(fact: ConversationFact): boolean {
     const [key, atMs, version] = fact;
+    if (key.startsWith(BY_ANSWER)) this.#knowsAnswers = true;
     const known = this.#versions.get(key);
     const own: Fact = [key, known?.atMs ?? 0, known?.version ?? ""];
     const order = known === undefined ? 1 : compareFacts(fact, own);
@@ -193,7 +212,15 @@ export class Conversations {
       const known = this.#responses.get(response);
       return { key: known?.conversation ?? requestId, continues: true, isStranger: known === undefined, response };
     }
-    return { key: this.#keyOfQuestion(route, subject, firstQuestion(request)), continues: turn > 0, isStranger: false };
+    const key = this.#keyOfQuestion(route, subject, firstQuestion(request));
+    return { key: turn > 0 ? this.#keyByAnswer(key, request) : key, continues: turn > 0, isStranger: false };
+  }
+
+  /** Of conversations with the same first question, the one with the same first answer, where there are some that are known by it. */
+  #keyByAnswer(key: string, request: JsonObject): string {
+    const answer = this.#knowsAnswers ? firstAnswerIn(request) : null;
+    const byAnswer = answer === null ? null : keyWithAnswer(key, answer);
+    return byAnswer !== null && this.#versions.get(byAnswer) !== undefined ? byAnswer : key;
   }
 
   /** Of a subject that asks the same again it is the same text, which is found at once: a new one would have to be put together and read whole each time. */
@@ -209,18 +236,32 @@ export class Conversations {
 
   /** The version that served a conversation last; undefined when it is over, or not remembered. */
   versionOf({ key, continues }: InConversation, nowMs: number): string | undefined {
-    const last = continues ? this.#versions.get(key) : undefined;
+    return continues ? this.#lastOf(key, nowMs) : undefined;
+  }
+
+  #lastOf(key: string, nowMs: number): string | undefined {
+    const last = this.#versions.get(key);
     if (last === undefined) return undefined;
     return nowMs - last.atMs > this.#options.idleMs + this.#untoldMs ? undefined : last.version;
   }
 
-  /** @param responseId by which later calls can go on with the answer; null: they cannot */
-  served(
-    { key, response: continued }: InConversation,
-    about: { readonly version: string; readonly subject: string; readonly responseId: string | null; readonly nowMs: number },
-  ): void {
+  /** Where a call is remembered: by its first answer too, when its first question is that of a running conversation which stays with another version. */
+  #keyToServe({ key, continues }: InConversation, { version, responseId, nowMs, body, staysWith }: ServedBy): string {
+    if (continues) return key;
+    const last = this.#lastOf(key, nowMs);
+    if (last === undefined || last === version || !staysWith(last)) return key;
+    const answer = firstAnswerOf(body) ?? responseId;
+    if (answer === null) return key;
+    this.#knowsAnswers = true;
+    return keyWithAnswer(key, answer);
+  }
+
+  /** Remembers which version goes on with a conversation. One that has just begun does not take the place of another that runs, of the same first question. */
+  served(conversation: InConversation, about: ServedBy): void {
     if (this.#options.max === 0) return;
     const { version, subject, responseId, nowMs } = about;
+    const { response: continued } = conversation;
+    const key = this.#keyToServe(conversation, about);
     const known = this.#versions.get(key);
     if (known !== undefined && known.version === version && !this.#isToRenew(known.renewedAtMs, nowMs)) {
       if (nowMs > known.atMs) known.atMs = nowMs;

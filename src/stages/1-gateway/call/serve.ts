@@ -314,6 +314,11 @@ export class Serve {
       subject: call.subject,
       responseId,
       nowMs: this.#deps.clock.nowMs(),
+      body: exchanged.body,
+      staysWith: (last) => {
+        const effective = this.#deps.routes.effective(call.route);
+        return effective !== null && assignContinued(effective, assignment, last) !== assignment;
+      },
     });
   }
 

@@ -9,6 +9,8 @@ const share = (candidateBuckets: number) => rangesFor({ baseline: "a@1", candida
 const step = (epoch: number, candidateBuckets: number, changes = {}) => tableWith({ epoch, ranges: share(candidateBuckets), ...changes });
 /** With a holdback of 1 % nobody but its subjects stays on the baseline; this one is not among them. */
 const user = "u-1";
+/** Nothing else runs with the same first question. */
+const begun = { body: null, staysWith: () => false };
 const turn = (n: number, question = "first question") => [
   { role: "user", content: question },
   ...Array.from({ length: n }, (_, i) => [
@@ -74,6 +76,71 @@ describe("a running conversation", () => {
     assert.deepEqual(await chat(gateway, turn(2)), ["b@2", "none"]);
   });
 
+  it("is not moved by a new one of the same subject that begins with the same question, nor moves that", async (t) => {
+    const { gateway, put } = await setUp(t);
+    const answered = (answer: unknown) => [
+      { role: "user", content: "first question" },
+      { role: "assistant", ...(answer as object) },
+      { role: "user", content: "and?" },
+    ];
+    const [old, young] = [answered({ content: "hello" }), answered({ content: [{ type: "text", text: " from b " }] })];
+    assert.deepEqual(await chat(gateway, turn(0)), ["a@1", "baseline"]);
+    put(step(2, 9_900));
+    assert.deepEqual(await chat(gateway, turn(0)), ["b@2", "candidate"]);
+    for (let i = 0; i < 2; i++)
+      assert.deepEqual(
+        [await chat(gateway, old), await chat(gateway, young)],
+        [
+          ["a@1", "none"],
+          ["b@2", "candidate"],
+        ],
+      );
+    put(step(3, 0));
+    assert.deepEqual([await chat(gateway, young), await chat(gateway, old)], Array(2).fill(["a@1", "baseline"]));
+    put(step(4, 9_900));
+    assert.deepEqual([await chat(gateway, young), await chat(gateway, old)], Array(2).fill(["a@1", "none"]));
+  });
+
+  it("gives way to a new one with the same question where the answers cannot be told apart", async (t) => {
+    const { two, gateway, put } = await setUp(t);
+    two.answer = (_, response) => answerJson(response, completion(""));
+    await chat(gateway, turn(0));
+    put(step(2, 9_900));
+    assert.deepEqual([await chat(gateway, turn(0)), await chat(gateway, turn(1))], Array(2).fill(["b@2", "candidate"]));
+  });
+
+  it("is told from another by the calls of tools in its first answer, and by its stored response", async (t) => {
+    const { one, two, gateway, put } = await setUp(t);
+    const respond = (more: object) => callOf(gateway, "/v1/responses", { model: "support-answer", user, ...more });
+    const call = (id: string) => ({ type: "function_call", call_id: `call_${id}`, name: "w", arguments: "{}" });
+    const answers = (id: string) => ({ id: `resp_${id}`, object: "response", status: "completed", output: [{ type: "reasoning" }, call(id)] });
+    one.answer = (_, response) => answerJson(response, answers("a"));
+    two.answer = (_, response) => answerJson(response, answers("b"));
+    const question = { role: "user", content: "weather?" };
+    const went = (id: string) => ({ input: [question, call(id), { type: "function_call_output", call_id: `call_${id}`, output: "sunny" }] });
+    await respond({ input: [question] });
+    put(step(2, 9_900));
+    assert.deepEqual(await respond({ input: [question] }), ["b@2", "candidate"]);
+    assert.deepEqual(
+      [await respond(went("a")), await respond(went("b"))],
+      [
+        ["a@1", "none"],
+        ["b@2", "candidate"],
+      ],
+    );
+    const [chainA, chainB] = [
+      await respond({ input: "go on", previous_response_id: "resp_a" }),
+      await respond({ input: "go on", previous_response_id: "resp_b" }),
+    ];
+    assert.deepEqual(
+      [chainA, chainB],
+      [
+        ["a@1", "none"],
+        ["b@2", "candidate"],
+      ],
+    );
+  });
+
   it("is known by the id that it has, whatever its history says", async (t) => {
     const { gateway, put } = await setUp(t);
     const metadata = { conversation_id: "c-1" };
@@ -98,11 +165,29 @@ describe("a running conversation", () => {
     assert.deepEqual(await chat(gateway, turn(1)), ["b@2", "candidate"]);
   });
 
+  it("is told from another of the same question by other processes too, and for as long as both run", () => {
+    const [here, there] = [new Conversations({ max: 9, idleMs: 1_000 }), new Conversations({ max: 9, idleMs: 1_000 })];
+    here.onRemembered((fact) => void there.take([fact]));
+    const question = { role: "user", content: "q" };
+    const of = (memory: Conversations, answer = "") => {
+      const request = { messages: [question, { role: "assistant", content: answer }] };
+      return memory.of({ route: "r", request, subject: "s", turn: answer === "" ? 0 : 1, requestId: "1" });
+    };
+    const serve = (version: string, answer: string, nowMs: number) =>
+      here.served(of(here), { version, subject: "s", responseId: null, nowMs, body: JSON.stringify(completion(answer)), staysWith: (last) => last === "a@1" });
+    serve("a@1", "A", 0);
+    serve("b@2", "B", 1);
+    const versions = (nowMs: number) => [here, there].flatMap((memory) => ["A", "B"].map((answer) => memory.versionOf(of(memory, answer), nowMs)));
+    assert.deepEqual(versions(2), ["a@1", "b@2", "a@1", "b@2"]);
+    serve("b@2", "C", 1_500);
+    assert.deepEqual([here.versionOf(of(here, "A"), 1_501), here.versionOf(of(here, "C"), 1_501)], ["b@2", "b@2"]);
+  });
+
   it("is over when it was silent for long, and the ones not used for longest are forgotten first", () => {
     const conversations = new Conversations({ max: 2, idleMs: 1_000 });
     const of = (question: string, turns = 1) =>
       conversations.of({ route: "r", request: { messages: [{ role: "user", content: question }] }, subject: "s", turn: turns, requestId: "1" });
-    const serve = (question: string, nowMs: number) => conversations.served(of(question), { version: "a@1", subject: "s", responseId: null, nowMs });
+    const serve = (question: string, nowMs: number) => conversations.served(of(question), { version: "a@1", subject: "s", responseId: null, nowMs, ...begun });
     serve("q1", 0);
     assert.deepEqual(
       [conversations.versionOf(of("q1"), 1_000), conversations.versionOf(of("q1"), 1_001), conversations.versionOf(of("q1", 0), 1)],
@@ -177,7 +262,7 @@ describe("the ids of conversations and responses", () => {
     const named = of({ metadata: { conversation_id: long } });
     assert.ok(named.key.length < 64 && !named.key.includes("private"));
     assert.notEqual(named.key, of({ metadata: { conversation_id: `${long}.` } }).key);
-    conversations.served(named, { version: "a@1", subject: "s", responseId: long, nowMs: 0 });
+    conversations.served(named, { version: "a@1", subject: "s", responseId: long, nowMs: 0, ...begun });
     assert.equal(conversations.subjectOf({ previous_response_id: long }), "s");
     assert.equal(of({ previous_response_id: long }).key, named.key);
     assert.equal(conversations.versionOf(of({ metadata: { conversation_id: long } }), 1), "a@1");

@@ -9,9 +9,11 @@ import { leadConversations, shareConversations } from "../../../../src/stages/1-
 import { until } from "./harness.ts";
 
 const usual = { max: 5_000, idleMs: 60_000 };
+/** Nothing else runs with the same first question. */
+const begun = { body: null, staysWith: () => false };
 const of = (key: string) => ({ key, continues: true, isStranger: false });
 const serve = (memory: Conversations, key: string, version = "a@1", responseId: string | null = null) =>
-  memory.served(of(key), { version, subject: "s", responseId, nowMs: 0 });
+  memory.served(of(key), { version, subject: "s", responseId, nowMs: 0, ...begun });
 const versionsIn = (memory: Conversations, keys: readonly string[]) => keys.map((key) => memory.versionOf(of(key), 0));
 const keysOf = (count: number, name: string) => Array.from({ length: count }, (_, i) => `${name}${i}`);
 const log = pino({ level: "silent" });

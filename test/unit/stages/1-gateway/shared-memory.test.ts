@@ -8,9 +8,11 @@ const idleMs = 3_000;
 /** By the rule: a thirtieth. */
 const renewMs = 100;
 const options = { max: 1_000, idleMs };
+/** Nothing else runs with the same first question. */
+const begun = { body: null, staysWith: () => false };
 const of = (key: string) => ({ key, continues: true, isStranger: false });
 const serve = (memory: Conversations, key: string, about: { version?: string; nowMs: number; responseId?: string }) =>
-  memory.served(of(key), { version: about.version ?? "a@1", subject: "s", responseId: about.responseId ?? null, nowMs: about.nowMs });
+  memory.served(of(key), { version: about.version ?? "a@1", subject: "s", responseId: about.responseId ?? null, nowMs: about.nowMs, ...begun });
 const sorted = (facts: readonly Fact[]) => facts.map((fact) => JSON.stringify(fact)).toSorted();
 const telling = (memory: Conversations): Fact[] => {
   const told: Fact[] = [];
@@ -93,7 +95,7 @@ describe("a conversation that goes on after the clock was set back", () => {
 describe("a stored response that calls go on with", () => {
   const goOn = (memory: Conversations, nowMs: number, responseId: string | null = null) => {
     const conversation = memory.of({ route: "r", request: { previous_response_id: "root" }, subject: "s", turn: 1, requestId: "q" });
-    memory.served(conversation, { version: "a@1", subject: "s", responseId, nowMs });
+    memory.served(conversation, { version: "a@1", subject: "s", responseId, nowMs, ...begun });
   };
   const isKnown = (memory: Conversations, id: string) => memory.subjectOf({ previous_response_id: id }) !== undefined;
 
@@ -131,7 +133,7 @@ describe("a stored response that calls go on with", () => {
       ["r2", renewMs + 2, "s", "d"],
       ["r3", renewMs + 3, "s", "e"],
     ]);
-    memory.served(late, { version: "a@1", subject: "s", responseId: null, nowMs: 1_000 });
+    memory.served(late, { version: "a@1", subject: "s", responseId: null, nowMs: 1_000, ...begun });
     assert.ok(!isKnown(memory, "root"));
   });
 });

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { parse } from "yaml";
 import { roleNames } from "../../src/cli/roles.ts";
 import { connectionConfiguration } from "../../src/config/connection.ts";
 import { pomVersions } from "../../src/dev/cluster/jars.ts";
 import { parseGatewayFile } from "../../src/stages/1-gateway/config.ts";
+import { until } from "../fixtures/until.ts";
 
 interface Service {
   readonly image: string;
@@ -14,6 +18,7 @@ interface Service {
   readonly environment?: Readonly<Record<string, string>>;
   readonly container_name?: string;
   readonly read_only?: boolean;
+  readonly entrypoint?: readonly string[];
 }
 const { services } = parse(readFileSync("docker-compose.yml", "utf8"), { merge: true }) as { services: Record<string, Service> };
 const roles = roleNames.map((role) => ({ role, service: services[role] as Service }));
@@ -63,6 +68,39 @@ describe("the installation", () => {
       const keys = Object.fromEntries([...text.matchAll(/apiKeyEnv: "?([A-Z_]+)/g)].map(([, name]) => [name ?? "", "key"]));
       assert.ok(parseGatewayFile("docs/install.md", text, keys).upstreams.size > 0);
     }
+  });
+
+  it("can be braked with Kafka gone, by the one command of docs/install.md in the gateway's own container", async (t) => {
+    const secrets = mkdtempSync(join(tmpdir(), "headgate-install-"));
+    t.after(() => rmSync(secrets, { recursive: true, force: true }));
+    const [, ...script] = services.secrets?.entrypoint ?? [];
+    assert.equal(spawnSync(process.execPath, script, { cwd: secrets }).status, 0);
+    const { environment = {}, ports } = services.gateway as Service;
+    const inside = environment.HEADGATE_GATEWAY_ADMIN_PORT ?? "none";
+    assert.ok(!ports?.some((port) => port.endsWith(`:${inside}`)), "the admin port is not published");
+    const env = {
+      ...Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, defaults(String(value)).replace("/run/headgate", secrets)])),
+      KAFKA_BROKERS: "127.0.0.1:1",
+      SCHEMA_REGISTRY_URL: "http://127.0.0.1:1",
+      HEADGATE_GATEWAY_CONFIG: "docs/examples/gateway.yaml",
+      HEADGATE_GATEWAY_DATA: join(secrets, "data"),
+      HEADGATE_GATEWAY_PORT: "0",
+      HEADGATE_GATEWAY_ADMIN_PORT: "0",
+      NODE_NO_WARNINGS: "1",
+    };
+    const gateway = spawn(process.execPath, ["src/cli/main.ts", "gateway"], { env, stdio: ["ignore", "pipe", "inherit"] });
+    t.after(() => gateway.kill("SIGKILL"));
+    let log = "";
+    gateway.stdout.on("data", (chunk) => (log += String(chunk)));
+    const listens = /"url":"([^"]+)","msg":"the admin port listens"/;
+    await until("the admin port listens", () => listens.test(log), 60_000);
+    const command = /^docker compose exec gateway headgate (brake .*?)(?: +#.*)?$/m.exec(installGuide)?.[1] ?? "";
+    assert.ok(command.includes(`--gateway http://127.0.0.1:${inside}`), command);
+    const url = listens.exec(log)?.[1] ?? "";
+    // The example's route has no rollout, so that only all routes can be braked.
+    const asked = command.replace("support-answer", "*").replace(`http://127.0.0.1:${inside}`, url).split(" ");
+    const { status, stdout } = spawnSync(process.execPath, ["src/cli/main.ts", ...asked], { env, encoding: "utf8" });
+    assert.deepEqual([status, /braked at gateway-\w+, kept over a restart/.test(stdout)], [0, true], stdout);
   });
 
   it("names in docs/install.md every variable of the compose file, and no other", () => {

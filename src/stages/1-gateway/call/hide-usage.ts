@@ -14,8 +14,10 @@ function isBlank(choice: unknown): boolean {
   return Object.values(rest).every(isNothing) && (isNothing(delta) || (isJsonObject(delta) && Object.values(delta).every(isNothing)));
 }
 
-/** What a chunk says of itself and its call, beside its choices and its usage. */
-const formal = new Set(["id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation", "choices", "usage"]);
+/** What a chunk says of itself and its call, beside its choices and its usage; at the end what OpenRouter, Groq and llama.cpp say of it. */
+const formal = new Set(
+  ["id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation", "choices", "usage"].concat("provider", "x_groq", "timings"),
+);
 
 /** Whether a chunk of usage tells something else too: an error, citations, or what else an upstream may invent. */
 const saysMore = (chunk: JsonObject): boolean =>

@@ -147,6 +147,9 @@ describe("hiding the usage of a stream", () => {
       system_fingerprint: "f",
       service_tier: "s",
       obfuscation: "o",
+      provider: "OpenAI",
+      x_groq: { id: "req_1" },
+      timings: { predicted_ms: 12.5 },
       choices: [],
     };
     const nothing = { usage: { prompt_tokens: 7 }, prompt_filter_results: [], prompt_token_ids: null, note: "" };

@@ -11,7 +11,9 @@ export function exportCommand(command: Command, cli: Cli): Command {
   command.description("what a running headgate knows, for files");
   const exporting = command
     .command("static")
-    .description("print the baselines that `routing` has now as a gateway's file, so that gateways serve them without Kafka and without a snapshot")
+    .description(
+      "print the baselines that `routing` has now, so that gateways serve them without Kafka and without a snapshot; without --into only `routes`: a gateway needs `upstreams` too",
+    )
     .option("--into <file>", "print this gateway's file with its baselines replaced, everything else and the comments as they are");
   act(exporting, cli, (_args, options) => exportStatic(cli, options as { into?: string }));
   return command;
@@ -39,7 +41,7 @@ async function exportStatic(cli: Cli, { into }: { readonly into?: string }): Pro
 /**
  * A gateway's file in which each route has the baseline of its table.
  *
- * @param existing the file before; empty: none
+ * @param existing the file before; empty: none, and what comes out is its `routes` only, which no gateway takes without `upstreams`
  * @throws {KnownError} CONFIG_INVALID when it is not YAML
  */
 export function withBaselines(existing: string, tables: readonly RoutingTable[]): string {

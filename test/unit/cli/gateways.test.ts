@@ -84,6 +84,14 @@ describe("the static file of the baselines that routing has", () => {
     assert.deepEqual(routes.get("another")?.baseline, expected);
   });
 
+  it("is told in the help to be no gateway's file by itself, which has upstreams too", async () => {
+    const cli = fakeCli({});
+    assert.equal(await run(["export", "static", "--help"], cli), 0);
+    const help = [...cli.lines.out, ...cli.lines.err].join("\n").replaceAll(/\s+/g, " ");
+    assert.match(help, /only `routes`: a gateway needs `upstreams` too/);
+    assert.throws(() => parseGatewayFile("x", withBaselines("", [tableWith()]), {}), /upstreams/);
+  });
+
   it("stands alone as the routes of a file when there is none", () => {
     assert.equal(
       withBaselines("", [tableWith()]),

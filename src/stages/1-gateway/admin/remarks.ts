@@ -100,11 +100,13 @@ function brakeRemarks({ route, epoch, hold, withholds }: RouteState): Remark[] {
   ];
 }
 
-function outdatedRemark({ route, configured, routing }: OutdatedBaseline): Remark {
+function outdatedRemark({ route, configured, routing, differs }: OutdatedBaseline): Remark {
+  const verb = differs.length > 1 || differs[0] === "parameters" ? "differ" : "differs";
+  const how = differs.length === 0 ? "" : ` (${differs.join(", ")} ${verb})`;
   return error(
     "static_outdated",
-    `route ${route}: the gateway's file has the baseline ${configured}, routing has ${routing}: without Kafka and snapshot the old one would serve`,
-    "headgate export static writes the current baselines",
+    `route ${route}: the gateway's file has the baseline ${configured}, routing has ${routing}${how}: without Kafka and snapshot the old one would serve`,
+    "headgate export static --into FILE, with the gateway's file, prints it with the current baselines: put that in its place, and restart the gateway",
   );
 }
 

@@ -46,6 +46,8 @@ export interface OutdatedBaseline {
   readonly route: string;
   readonly configured: string;
   readonly routing: string;
+  /** What of the version differs although it has the same name; empty: the names differ. */
+  readonly differs: readonly (keyof ServedVersion)[];
 }
 
 export interface LiveRoutesOptions {
@@ -183,8 +185,10 @@ export class LiveRoutes {
     return [...this.#live].flatMap(([route, { newest }]) => {
       const configured = this.#options.configured.get(route)?.baseline;
       const served = newest?.versions.find(({ name }) => name === newest.baseline);
-      if (configured === undefined || served === undefined || isSameVersion(configured, served)) return [];
-      return [{ route, configured: configured.name, routing: served.name }];
+      if (configured === undefined || served === undefined) return [];
+      const differs = differencesOf(configured, served);
+      if (configured.name === served.name && differs.length === 0) return [];
+      return [{ route, configured: configured.name, routing: served.name, differs: configured.name === served.name ? differs : [] }];
     });
   }
 
@@ -263,7 +267,9 @@ export class LiveRoutes {
   }
 }
 
-function isSameVersion(configured: Version, { name, upstream, model, parameters, systemTemplate }: ServedVersion): boolean {
-  const isSame = configured.name === name && configured.upstream === upstream && configured.model === model && configured.systemTemplate === systemTemplate;
-  return isSame && isDeepStrictEqual(configured.parameters, parseParameters(parameters) ?? {});
+/** What two versions differ in, apart from their names. */
+function differencesOf(configured: Version, served: ServedVersion): (keyof ServedVersion)[] {
+  const ofText = (["upstream", "model", "systemTemplate"] as const).filter((field) => configured[field] !== served[field]);
+  const isSame = isDeepStrictEqual(configured.parameters, parseParameters(served.parameters) ?? {});
+  return isSame ? ofText : [...ofText, "parameters"];
 }

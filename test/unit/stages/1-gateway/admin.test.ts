@@ -7,7 +7,7 @@ import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
 import type { KnownError } from "../../../../src/errors/known-error.ts";
 import type { LogClient } from "../../../../src/runtime/port.ts";
 import { adminConfigOf } from "../../../../src/stages/1-gateway/admin/admin-config.ts";
-import { type Brake, brakes, type RoutingTable } from "../../../../topics/index.ts";
+import { type Brake, brakes, type RoutingTable, type ServedVersion } from "../../../../topics/index.ts";
 import { tableWith } from "../../domain/routing/table-fixture.ts";
 import { answerJson, ask, completion, fileFor, MemoryLog, type TestGateway, testGateway, testUpstream, until } from "./harness.ts";
 
@@ -126,11 +126,25 @@ describe("the admin port of a gateway", () => {
       ((await admin(gateway, "GET", "/v1/status")).body.remarks as { level: string; code: string; message: string }[]).map(({ code }) => code);
     gateway.log.tables.routing.put("support-answer", onCandidate());
     assert.deepEqual(await remarks(), []);
-    gateway.log.tables.routing.put("support-answer", onCandidate({ epoch: 8, baseline: "b@2", candidate: "a@1" }));
+    let epoch = 8;
+    gateway.log.tables.routing.put("support-answer", onCandidate({ epoch, baseline: "b@2", candidate: "a@1" }));
     assert.deepEqual(await remarks(), ["static_outdated"]);
     assert.match(await gateway.registry.metrics(), /headgate_gateway_static_outdated\{route="support-answer"\} 1/);
+    const told = async () => ((await admin(gateway, "GET", "/v1/status")).body.remarks as { message: string; fix: string }[])[0];
+    assert.match((await told())?.message ?? "", /has the baseline a@1, routing has b@2: /);
+    assert.match((await told())?.fix ?? "", /export static --into FILE/);
+    const [a, b] = onCandidate().versions as [ServedVersion, ServedVersion];
+    for (const [changes, expected] of [
+      [{ parameters: '{"temperature":0}' }, "(parameters differ)"],
+      [{ model: "another", systemTemplate: "Be brief." }, "(model, systemTemplate differ)"],
+      [{ upstream: "two" }, "(upstream differs)"],
+    ] as const) {
+      gateway.log.tables.routing.put("support-answer", onCandidate({ epoch: ++epoch, versions: [{ ...a, ...changes }, b] }));
+      assert.ok((await told())?.message.includes(`routing has a@1 ${expected}: `), expected);
+    }
+    gateway.log.tables.routing.put("support-answer", onCandidate({ epoch: ++epoch, baseline: "b@2", candidate: "a@1" }));
     const { body } = await admin(gateway, "GET", "/v1/status");
-    assert.deepEqual([body.instance, body.connected, (body.routes as { epoch: number }[])[0]?.epoch], ["gateway-1", true, 8]);
+    assert.deepEqual([body.instance, body.connected, (body.routes as { epoch: number }[])[0]?.epoch], ["gateway-1", true, epoch]);
   });
 
   it("tells which upstream takes no connection, and /readyz does not ask them", async (t) => {

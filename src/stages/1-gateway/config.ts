@@ -144,7 +144,9 @@ export function parseGatewayFile(path: string, text: string, env: Env): GatewayC
   try {
     document = parseYaml(text);
   } catch (error) {
-    throw invalid(path, [`it is not YAML: ${(error as Error).message}`], error);
+    // Behind the first line the message quotes the file, which can hold keys; it goes to the log and to whoever asks for remarks.
+    const [where = ""] = (error as Error).message.split("\n", 1);
+    throw invalid(path, [`it is not YAML: ${where.replace(/:$/, "")}`]);
   }
   const parsed = gatewayFile.safeParse(document ?? {});
   if (!parsed.success) {

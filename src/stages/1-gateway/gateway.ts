@@ -128,15 +128,15 @@ async function partsOf(options: GatewayOptions, startedAtMs: number) {
   const mirror = new Mirror({ upstreams, routes, recorder, log, clock, metrics, limits: config.shadow, checkWhole });
   const conversations = new Conversations(config.conversations);
   const serve = new Serve({ ...options, upstreams, routes, conversations, inFlight, uploads, recorder, mirror, checkWhole, clock, metrics });
-  const unwatchCallers = watchedCallers(options, serve, metrics);
+  const file = watchedFile(options, serve, metrics);
   const unwatch = () => {
     unwatchSecrets();
-    unwatchCallers();
+    file.unwatch();
   };
   const writer = new BrakeWriter(routes, log);
   const intake = new OutcomeIntake({ tokens: options.tokens, routes, metrics, log, config, inFlight, uploads });
   const desk = new BrakeDesk({ routes, snapshot, writer, log });
-  return { metrics, answers, upstreams, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, conversations, serve, intake, writer, desk };
+  return { metrics, answers, upstreams, file, unwatch, inFlight, uploads, records, disk, routes, snapshot, mirror, conversations, serve, intake, writer, desk };
 }
 type Parts = Awaited<ReturnType<typeof partsOf>>;
 
@@ -254,29 +254,36 @@ async function openAdmin(
 }
 
 /** What `/readyz` and the admin port show of a gateway's state. */
-function statusOf({ routes, records, disk, snapshot }: Parts, about: Pick<Condition, "connection" | "hasAdminPort">) {
+function statusOf({ routes, records, disk, snapshot, file }: Parts, about: Pick<Condition, "connection" | "hasAdminPort">) {
   const [states, spooledBytes, dropped] = [routes.states(), disk.usedBytes(), records.dropped];
-  const spoolProblem = disk.problem ?? records.spoolProblem;
+  const problems = { spoolProblem: disk.problem ?? records.spoolProblem, fileProblem: file.problem() };
   return {
     routes: states.map((state) => ({ ...state, braked: routes.isBraked(state.route) })),
     brakes: { all: routes.isBraked("*"), unwritten: routes.unwrittenBrakes.length },
     freshAtMs: wallOf(routes.freshAtMs()),
     log: { queuedRecords: records.queuedRecords, spooledBytes, droppedRecords: dropped },
     snapshot: snapshot.state,
-    remarks: remarksOf({ ...about, snapshot: snapshot.state, routes: states, outdated: routes.outdated(), dropped, spooledBytes, spoolProblem }),
+    remarks: remarksOf({ ...about, snapshot: snapshot.state, routes: states, outdated: routes.outdated(), dropped, spooledBytes, ...problems }),
   };
 }
 
-function watchedCallers({ file = null, config, log }: GatewayOptions, { callers }: Serve, metrics: GatewayMetrics): () => void {
-  if (file === null) return () => undefined;
-  return watchCallers({
+/** Follows the callers of the gateway's file. `problem`: why it cannot be used as it is now; null: it can. */
+function watchedFile({ file = null, config, log }: GatewayOptions, { callers }: Serve, metrics: GatewayMetrics) {
+  let refused: string | null = null;
+  const problem = () => refused;
+  if (file === null) return { problem, unwatch: () => undefined };
+  const unwatch = watchCallers({
     path: file.path,
     parse: (text) => parseGatewayFile(file.path, text, file.env).callers,
     started: config.callers,
     callers,
     log,
-    onLook: ({ problem }) => metrics.fileRefused.set(Number(problem !== null)),
+    onLook: (about) => {
+      refused = about.problem;
+      metrics.fileRefused.set(Number(refused !== null));
+    },
   });
+  return { problem, unwatch };
 }
 
 /** The way of records into Kafka: memory, and disk where there is a directory. */

@@ -12,6 +12,7 @@ export interface Remark {
     | "snapshot_not_written"
     | "no_spool"
     | "static_outdated"
+    | "file_refused"
     | "snapshot_refused"
     | "no_snapshot"
     | "table_refused"
@@ -36,6 +37,8 @@ export interface Condition {
   readonly spooledBytes: number;
   /** Why the spool cannot be used; null: it can, or none is asked for. */
   readonly spoolProblem: string | null;
+  /** Why the gateway's file cannot be used as it is now; null: it can, or was not read from a file. */
+  readonly fileProblem: string | null;
 }
 
 const error = (code: Remark["code"], message: string, fix: string): Remark => ({ level: "error", code, message, fix });
@@ -49,6 +52,7 @@ export function remarksOf(condition: Condition): Remark[] {
     ...connectionRemarks(condition),
     ...routes.flatMap(holdRemarks),
     ...outdated.map(outdatedRemark),
+    ...fileRemarks(condition),
     ...diskRemarks(condition),
     ...routes.flatMap(refusalRemarks),
     ...routes.flatMap(brakeRemarks),
@@ -108,6 +112,19 @@ function outdatedRemark({ route, configured, routing, differs }: OutdatedBaselin
     `route ${route}: the gateway's file has the baseline ${configured}, routing has ${routing}${how}: without Kafka and snapshot the old one would serve`,
     "headgate export static --into FILE, with the gateway's file, prints it with the current baselines: put that in its place, and restart the gateway",
   );
+}
+
+/** Nothing of a file that is wrong is used, but a restart reads all of it. */
+function fileRemarks({ fileProblem }: Condition): Remark[] {
+  if (fileProblem === null) return [];
+  const message = `the gateway's file has changed and cannot be used; until it is right no key is given or taken back: ${fileProblem}`;
+  return [
+    error(
+      "file_refused",
+      message,
+      "mend the file (HEADGATE_GATEWAY_CONFIG), which is read again each second, or restart the gateway where the problem says so",
+    ),
+  ];
 }
 
 function diskRemarks({ snapshot: { problem, writeProblem }, spoolProblem }: Condition): Remark[] {

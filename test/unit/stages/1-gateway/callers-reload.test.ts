@@ -10,6 +10,8 @@ import { ask, fileFor, testGateway, testUpstream, until } from "./harness.ts";
 const hashOf = (key: string) => createHash("sha256").update(key).digest("hex");
 const line = (name: string, more = "") => `  - { name: ${name}, keyHash: "${hashOf(`${name}-key`)}"${more} }\n`;
 
+const adminToken = "t".repeat(20);
+
 async function world(t: TestContext, callers: string) {
   const directory = mkdtempSync(join(tmpdir(), "headgate-callers-"));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
@@ -19,14 +21,19 @@ async function world(t: TestContext, callers: string) {
   write(callers);
   const lines: string[] = [];
   const logger = pino({ level: "info" }, { write: (text: string) => void lines.push(text) });
-  const gateway = await testGateway(t, fileFor(upstream, upstream, callers === "" ? "" : `callers:\n${callers}`), { path, logger });
+  const gateway = await testGateway(t, fileFor(upstream, upstream, callers === "" ? "" : `callers:\n${callers}`), { path, logger, adminToken });
   const statusOf = async (name: string) => {
     const response = await gateway.chat(ask(), { headers: { authorization: `Bearer ${name}-key` } });
     await response.arrayBuffer();
     return response.status;
   };
   const isRefused = async () => /^headgate_gateway_file_refused 1/m.test(await gateway.registry.metrics());
-  return { path, write, lines, gateway, statusOf, isRefused };
+  const remarks = async () => {
+    const response = await fetch(`${gateway.adminUrl}/v1/status`, { headers: { authorization: `Bearer ${adminToken}` } });
+    return ((await response.json()) as { remarks: { level: string; code: string; message: string }[] }).remarks;
+  };
+  const told = async () => (await remarks()).filter(({ code }) => code === "file_refused").map(({ level, message }) => `${level} ${message}`);
+  return { path, write, lines, gateway, statusOf, isRefused, told };
 }
 
 describe("the callers of a running gateway", () => {
@@ -42,10 +49,12 @@ describe("the callers of a running gateway", () => {
   });
 
   it("stay as they were while the file is wrong, missing, or would let in everybody, and what is wrong is told", async (t) => {
-    const { path, write, statusOf, lines, isRefused } = await world(t, line("old"));
+    const { path, write, statusOf, lines, isRefused, told } = await world(t, line("old"));
+    assert.deepEqual(await told(), []);
     const breaks: readonly [() => void, RegExp][] = [
       [() => write(line("old", ", ratePerMinute: -1")), /callers\[?\.?0\]?\.ratePerMinute/],
       [() => write(""), /lists no callers any more: to let in everybody takes a restart/],
+      [() => writeFileSync(path, `${line("old")}headers: { x-key: "sk-secret`), /is not YAML: .* at line 2/],
       [() => rmSync(path), /gateway\.yaml cannot be read/],
     ];
     for (const [makeWrong, problem] of breaks) {
@@ -53,11 +62,15 @@ describe("the callers of a running gateway", () => {
       makeWrong();
       await until("it is told", () => problem.test(lines.join("")));
       assert.ok(await isRefused());
+      const [remark, ...more] = await told();
+      assert.deepEqual([remark?.slice(0, 6), problem.test(remark ?? ""), more], ["error ", true, []]);
+      assert.ok(!`${remark} ${lines.join("")}`.includes("sk-secret"), "what the file says is shown to nobody");
       assert.deepEqual([await statusOf("old"), await statusOf("new")], [200, 401]);
     }
     write(line("old") + line("new"));
     await until("the file is used", async () => (await statusOf("new")) === 200);
     assert.ok(!(await isRefused()));
+    assert.deepEqual(await told(), []);
   });
 
   it("are those of a file that was put back as it was: nothing is wrong any more, and the same mistake is told again", async (t) => {

@@ -68,6 +68,18 @@ describe("processes that share a role", () => {
     await b.stop();
   });
 
+  it("write on in time when the clock of their process is set back by an hour", async () => {
+    let backMs = 0;
+    const client = await harness.connect({ now: () => Date.now() - backMs });
+    const role = await client.runRole(echoRole("set-back", 200));
+    await harness.exactlyOnce("set-back");
+    backMs = 3_600_000;
+    // Fewer than make a flush due by themselves.
+    await harness.feed(4);
+    await harness.exactlyOnce("set-back");
+    await role.stop();
+  });
+
   it("forward a record that lies in the wrong partition, exactly once, within their transaction", async () => {
     const role: TaskRole = {
       name: "forwarding",

@@ -42,6 +42,7 @@ export function repairKafkajs(): void {
   isRepaired = true;
   repairFetch();
   repairIdleQueues();
+  repairHeartbeats();
 }
 
 /**
@@ -54,6 +55,27 @@ function repairIdleQueues(): void {
   if (typeof schedule !== "function") throw new Error("kafkajs has changed inside: its queues of requests cannot be repaired");
   RequestQueue.prototype.scheduleCheckPendingRequests = function () {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this);
+  };
+}
+
+/** A member of a group, as far as it decides whether a heartbeat is due. */
+interface Member {
+  /** When the coordinator was asked last, by the wall clock, epoch ms. */
+  lastRequest: number;
+}
+
+/**
+ * A member asks for its place in the group again when its interval has passed by the wall clock. One that was set back since it asked last would keep it silent
+ * until that time has come again, and the group would put it out: a clock that ran ahead and is corrected is an ordinary thing.
+ */
+function repairHeartbeats(): void {
+  type Heartbeat = (this: Member, about: { readonly interval: number }) => Promise<void>;
+  const ConsumerGroup = kafkajs("kafkajs/src/consumer/consumerGroup") as { prototype: { heartbeat?: Heartbeat } };
+  const heartbeat = ConsumerGroup.prototype.heartbeat;
+  if (typeof heartbeat !== "function") throw new Error("kafkajs has changed inside: its heartbeats cannot be repaired");
+  ConsumerGroup.prototype.heartbeat = function (about) {
+    this.lastRequest = Math.min(this.lastRequest, Date.now());
+    return heartbeat.call(this, about);
   };
 }
 

@@ -7,6 +7,7 @@ import { defaultMaxBytes, type WireRecord } from "../kafka/wire.ts";
 import { encodeOutgoing, textHeaders } from "../outgoing.ts";
 import { type Batch, type Incoming, ParkError, type Task, type TaskRole } from "../port.ts";
 import { BadRecordError } from "../serde.ts";
+import { steadyNowMs } from "../steady-clock.ts";
 import { deadLetter } from "./dead-letter.ts";
 import type { InputCommit, TaskInput } from "./input.ts";
 import type { Queued, TaskQueue } from "./queue.ts";
@@ -59,7 +60,7 @@ export class TaskSession {
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
-    const now = parts.deps.now();
+    const now = steadyNowMs();
     this.#lastCommitAt = now;
     this.#nextFlushAt = now + parts.role.flushEveryMs;
   }
@@ -86,8 +87,8 @@ export class TaskSession {
       if (this.#failure !== null) throw this.#failure;
       if (this.#isStopping) return this.#finish();
       await this.#deliver();
-      const now = this.#parts.deps.now();
-      if (this.#committing === null && this.#isFlushDue(now)) this.#flush(now);
+      const now = steadyNowMs();
+      if (this.#committing === null && this.#isFlushDue(now)) this.#flush();
       if (this.#failure === null && !this.#isStopping) await this.#rest(now);
     }
   }
@@ -95,7 +96,7 @@ export class TaskSession {
   async #finish(): Promise<void> {
     await this.#committing;
     if (this.#failure !== null) throw this.#failure;
-    this.#flush(this.#parts.deps.now());
+    this.#flush();
     await this.#committing;
     if (this.#failure !== null) throw this.#failure;
   }
@@ -240,15 +241,16 @@ export class TaskSession {
 
   #waitForRegistry(error: KnownError): void {
     if (this.#registryFailures === 0) this.#parts.deps.log.error({ error: error.message }, "the registry is out of reach: the task waits");
-    this.#registryWaitUntil = this.#parts.deps.now() + backoffMs(this.#registryFailures++, 200, 5_000);
+    this.#registryWaitUntil = steadyNowMs() + backoffMs(this.#registryFailures++, 200, 5_000);
   }
 
-  #flush(now: number): void {
-    const { task, role, inputs } = this.#parts;
+  #flush(): void {
+    const { task, role, inputs, deps } = this.#parts;
+    const now = steadyNowMs();
     this.#isWoken = false;
     this.#pending = 0;
     this.#nextFlushAt = now + role.flushEveryMs;
-    const batch = task.flush(now);
+    const batch = task.flush(deps.now());
     const isIdle = this.#isSettled && now - this.#lastCommitAt >= idleCommitMs && [...inputs.values()].some((input) => input.isBehindMarkers);
     if (batch === null && this.#deadLetters.length === 0 && !isIdle) return;
     const plans = new Map([...inputs.values()].map((input) => [input, input.plan(batch, this.#isSettled, role.name)]));
@@ -282,7 +284,7 @@ export class TaskSession {
       if (plan.forgotten > 0)
         deps.log.warn({ topic: input.name, partition, records: plan.forgotten }, "too many dead letters to remember: some may be parked twice");
     }
-    this.#lastCommitAt = deps.now();
+    this.#lastCommitAt = steadyNowMs();
     this.#parts.committed();
     deps.metrics.transactions.inc({ role: role.name });
     deps.metrics.transactionSeconds.observe({ role: role.name }, (performance.now() - startedAt) / 1000);

@@ -66,7 +66,17 @@ export function readSecret(path: string): { readonly text: string } | { readonly
   }
 }
 
-/** A secret that a variable or a file holds, at most one of which is given; null: neither is. */
+/** What a header can carry, and no more of it than keys are made of: a line break, or a dash that was pasted from a text, would fail each call. */
+const KEY = /^[\x20-\x7e]+$/;
+const NO_KEY = "holds what no key can (a line break, or a letter beyond ASCII)";
+
+/** The same of a file that holds a key or token, which goes into a header. */
+export function readKey(path: string): ReturnType<typeof readSecret> {
+  const read = readSecret(path);
+  return "text" in read && !KEY.test(read.text) ? { problem: `${path} ${NO_KEY}` } : read;
+}
+
+/** A key or token that a variable or a file holds, at most one of which is given; null: neither is. */
 export function secretOf(
   where: string,
   from: { readonly env?: string | undefined; readonly file?: string | undefined },
@@ -74,10 +84,11 @@ export function secretOf(
 ): { readonly secret: string | null; readonly problem?: string } {
   if (from.env !== undefined) {
     const secret = env[from.env]?.trim();
-    return secret ? { secret } : { secret: null, problem: `${where}Env: the environment variable ${from.env} is not set` };
+    if (secret === undefined || secret === "") return { secret: null, problem: `${where}Env: the environment variable ${from.env} is not set` };
+    return KEY.test(secret) ? { secret } : { secret: null, problem: `${where}Env: the environment variable ${from.env} ${NO_KEY}` };
   }
   if (from.file === undefined) return { secret: null };
-  const read = readSecret(from.file);
+  const read = readKey(from.file);
   return "text" in read ? { secret: read.text } : { secret: null, problem: `${where}File: ${read.problem}` };
 }
 

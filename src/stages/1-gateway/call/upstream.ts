@@ -1,6 +1,6 @@
 import type { ConnectionOptions } from "node:tls";
 import { type Dispatcher, Pool } from "undici";
-import { readSecret, type TlsConfig, type UpstreamConfig } from "../upstream-config.ts";
+import { readKey, readSecret, type TlsConfig, type UpstreamConfig } from "../upstream-config.ts";
 import type { AnswerMemory } from "./answer-memory.ts";
 import type { ToUpstream } from "./exchange.ts";
 import { RetryBudget } from "./retry-budget.ts";
@@ -170,7 +170,7 @@ function tlsOptions(
 function readSecrets({ apiKey, apiKeyFile, tls }: UpstreamConfig): Secrets | { readonly problem: string } {
   const contents: (string | null)[] = [];
   for (const path of [apiKeyFile, tls?.caFile, tls?.certFile, tls?.keyFile]) {
-    const read = path === null || path === undefined ? { text: null } : readSecret(path);
+    const read = path === null || path === undefined ? { text: null } : (path === apiKeyFile ? readKey : readSecret)(path);
     if ("problem" in read) return read;
     contents.push(read.text);
   }

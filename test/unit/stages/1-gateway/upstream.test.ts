@@ -143,6 +143,11 @@ routes: { support-answer: { baseline: { version: a@1, upstream: one, model: m } 
     assert.equal(upstream.refresh(), "same");
     writeFileSync(path, "");
     assert.deepEqual([upstream.refresh(), upstream.apiKey], [{ upstream: "one", problem: `${path} is empty` }, "first"]);
+    for (const unusable of ["bad\nkey", "sk\u2013pasted", "clé"]) {
+      writeFileSync(path, unusable);
+      const told = upstream.refresh();
+      assert.ok(typeof told === "object" && told.problem.startsWith(`${path} holds what no key can`) && upstream.apiKey === "first", unusable);
+    }
     writeFileSync(path, "second");
     assert.deepEqual([upstream.refresh(), upstream.apiKey], ["changed", "second"]);
   });

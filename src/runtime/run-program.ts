@@ -117,9 +117,10 @@ class Host {
     if (!isDone) this.#log.error(`not stopped within ${stopMs / 1000} s: ending all the same`);
     await closeServer();
     unlisten();
+    if (!isDone || this.#isAbandoned) code = 3;
     this.#log.info({ code }, "ended");
     leaveWorkers();
-    return isDone && !this.#isAbandoned ? code : 3;
+    return code;
   }
 
   async #startAll(): Promise<void> {

@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import type { Socket } from "node:net";
 import { type FetchedPartition, markAborted } from "./aborted-records.ts";
 
 /**
@@ -43,6 +44,7 @@ export function repairKafkajs(): void {
   repairFetch();
   repairIdleQueues();
   repairHeartbeats();
+  repairMuteConnections();
 }
 
 /**
@@ -55,6 +57,31 @@ function repairIdleQueues(): void {
   if (typeof schedule !== "function") throw new Error("kafkajs has changed inside: its queues of requests cannot be repaired");
   RequestQueue.prototype.scheduleCheckPendingRequests = function () {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this);
+  };
+}
+
+/** A connection to a broker. */
+interface Connection {
+  readonly socket: Socket | null;
+  isConnected(): boolean;
+}
+
+/**
+ * A connection whose request got no answer in time is given up. kafkajs keeps it and asks again on it, eight times, each for the whole time; where a firewall has
+ * forgotten a connection, or a host has died without a word, that goes on for minutes after new connections would be answered, and nothing is read meanwhile.
+ */
+function repairMuteConnections(): void {
+  type Send = (this: Connection, request: unknown) => Promise<unknown>;
+  const Connection = kafkajs("kafkajs/src/network/connection") as { prototype: { send?: Send } };
+  const send = Connection.prototype.send;
+  if (typeof send !== "function") throw new Error("kafkajs has changed inside: its connections cannot be repaired");
+  Connection.prototype.send = async function (request) {
+    try {
+      return await send.call(this, request);
+    } catch (error) {
+      if (error instanceof Error && error.name === "KafkaJSRequestTimeoutError" && this.isConnected()) this.socket?.destroy(error);
+      throw error;
+    }
   };
 }
 

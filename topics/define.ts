@@ -24,7 +24,7 @@ export interface Topic<Shape extends z.ZodObject = z.ZodObject> {
    */
   readonly partitions: number | "routes";
   readonly retention: Retention;
-  /** Broker-side timestamps: `append` for topics whose watermark rule needs the append time (DESIGN.md section 4). */
+  /** Broker-side timestamps: `append` for topics whose watermark rule (DESIGN.md section 4) or whose readers need the append time. */
   readonly timestamps?: "append";
   /** Largest record in bytes (`max.message.bytes`); default 1 MiB. */
   readonly maxBytes?: number;

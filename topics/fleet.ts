@@ -17,6 +17,8 @@ export const fleet = defineTopic({
   }),
   key: "instance",
   partitions: 1,
+  // A gateway lives as long as the broker hears it, whatever its own clock says.
+  timestamps: "append",
   retention: { cleanup: "compact,delete", retentionMs: days(1) },
   writers: ["gateway"],
   readers: ["decider", "control"],

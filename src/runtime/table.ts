@@ -1,4 +1,5 @@
 import type { Topic, ValueOf } from "../../topics/index.ts";
+import { markAppended } from "./append-time.ts";
 import { receive } from "./decoding.ts";
 import type { RuntimeDeps } from "./deps.ts";
 import { Tail } from "./kafka/tail.ts";
@@ -29,7 +30,10 @@ export function openTable<T extends Topic>(deps: RuntimeDeps, topic: T, options:
     }
     const value = record.value === null ? undefined : (record.value as V);
     if (value === undefined) values.delete(key);
-    else values.set(key, value);
+    else {
+      values.set(key, value);
+      markAppended(value as object, record.appendedAtMs);
+    }
     for (const listener of listeners) {
       try {
         listener(key, value, record as Incoming<V>);

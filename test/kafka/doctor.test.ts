@@ -11,6 +11,7 @@ import { applyTopics, deletePrefix } from "../../src/runtime/topic-admin.ts";
 import { program as sampler } from "../../src/stages/2-sampler/main.ts";
 import { program as aggregator } from "../../src/stages/4-aggregator/main.ts";
 import { program as decider } from "../../src/stages/5-decider/main.ts";
+import { fleet } from "../../topics/index.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 import { eventually, gatewayWorld, publish } from "../fixtures/gateway-world.ts";
 import { fakeCli } from "../unit/cli/fake-cli.ts";
@@ -83,6 +84,11 @@ describe("headgate doctor on a real Kafka", () => {
       /1 broker; sampler \(1, \d+ behind\), aggregator-fold \(1, \d+ behind\), aggregator-window \(1, \d+ behind\), decider \(1, \d+ behind\)$/,
     );
     assert.deepEqual(well.remarks, ["warning role_missing: no judge works: its group has no member; specs with a judge get no scores"]);
+
+    const slow = { instance: "gateway-2", role: "gateway", url: "", atMs: Date.now() - 3_600_000, upstreams: [], droppedRecords: 0, stopping: false };
+    await client.openAppender().append([{ topic: fleet, partition: 0, key: slow.instance, value: { ...slow, routes: [] } }]);
+    const skewed = (await doctor(connection)).remarks.join("\n");
+    assert.match(skewed, /warning clock_skew: the clock of gateway-2 is 360\d s behind the broker's/);
 
     const admin = new kafkajs.Kafka({ brokers: connection.brokers, logLevel: kafkajs.logLevel.NOTHING }).admin();
     await admin.connect();

@@ -1,5 +1,6 @@
 import type { FleetReport, RoutingTable } from "../../../topics/index.ts";
 import { exposesCandidate } from "../../domain/routing/route-table.ts";
+import { heardAtMs } from "../../runtime/append-time.ts";
 import type { Examination, GroupRole } from "../../runtime/examine.ts";
 import type { Difference } from "../../runtime/topic-admin.ts";
 
@@ -16,7 +17,7 @@ const warning = (code: string, message: string, fix: string): InstallationRemark
 
 /** A gateway that has not reported for so long counts as dead (DESIGN.md section 2), ms. */
 const DEAD_AFTER_MS = 30_000;
-/** More than the gap between two reports, so that what is ahead of us by it has another clock, ms. */
+/** More than a report takes to the broker, and than the gap between two, so that what is apart by it has another clock, ms. */
 const MOST_SKEW_MS = 5_000;
 /** Records that a role may have before it without a word: it catches up with as many in seconds. */
 const MUCH_LAG = 10_000;
@@ -65,7 +66,7 @@ export function clusterRemarks({ leaderless, behind, groups }: Examination): Ins
 
 /** How gateways do, by what they last reported. */
 export function fleetRemarks(reports: Iterable<FleetReport>, tables: ReadonlyMap<string, RoutingTable>, nowMs: number): InstallationRemark[] {
-  const live = [...reports].filter(({ role, stopping, atMs }) => role === "gateway" && !stopping && nowMs - atMs < DEAD_AFTER_MS);
+  const live = [...reports].filter((report) => report.role === "gateway" && !report.stopping && nowMs - heardAtMs(report) < DEAD_AFTER_MS);
   if (live.length === 0) {
     return [
       error("no_gateway", "no gateway has reported in the last 30 s", "start headgate gateway with this HEADGATE_PREFIX, or look at its log and /readyz"),
@@ -80,9 +81,14 @@ export function fleetRemarks(reports: Iterable<FleetReport>, tables: ReadonlyMap
   ]);
 }
 
-function skewOf({ instance, atMs }: FleetReport, nowMs: number): InstallationRemark[] {
-  if (atMs - nowMs <= MOST_SKEW_MS) return [];
-  return [warning("clock_skew", `the clock of ${instance} is ${Math.round((atMs - nowMs) / 1000)} s ahead of this machine's`, "synchronise both clocks (NTP)")];
+/** By the broker's clock; by ours too, as a topic of before has only the writer's. */
+function skewOf(report: FleetReport, nowMs: number): InstallationRemark[] {
+  const { instance, atMs } = report;
+  const byBroker = atMs - heardAtMs(report);
+  const [offMs, whose] = Math.abs(byBroker) > MOST_SKEW_MS ? [byBroker, "the broker's"] : [Math.max(0, atMs - nowMs), "this machine's"];
+  if (Math.abs(offMs) <= MOST_SKEW_MS) return [];
+  const how = `${Math.round(Math.abs(offMs) / 1000)} s ${offMs < 0 ? "behind" : "ahead of"} ${whose}`;
+  return [warning("clock_skew", `the clock of ${instance} is ${how}`, "synchronise both clocks (NTP)")];
 }
 
 function obedienceOf({ instance, routes, upstreams }: FleetReport, table: RoutingTable): InstallationRemark[] {

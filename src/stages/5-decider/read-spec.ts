@@ -4,6 +4,7 @@ import { rolloutSpec } from "../../../topics/rollout-spec.ts";
 import { schemaProblems } from "../../config/schema-problems.ts";
 import { canonicalJson } from "../../domain/rollout/canonical-json.ts";
 import type { SpecInput } from "../../domain/rollout/input.ts";
+import { heardAtMs } from "../../runtime/append-time.ts";
 
 /** A gateway that has not reported for so long counts as dead (DESIGN.md section 2). */
 const DEAD_AFTER_MS = 30_000;
@@ -36,7 +37,7 @@ export function readSpec(declared: DeclaredRollout): ReadSpec {
 /** Gateways that reported lately and are not stopping, with the upstreams that they know. */
 export function liveGateways(reports: Iterable<FleetReport>, nowMs: number): SpecInput["gateways"] {
   return [...reports]
-    .filter((report) => report.role === "gateway" && !report.stopping && nowMs - report.atMs < DEAD_AFTER_MS)
+    .filter((report) => report.role === "gateway" && !report.stopping && nowMs - heardAtMs(report) < DEAD_AFTER_MS)
     .map(({ instance, upstreams }) => ({ instance, upstreams: [...upstreams] }))
     .sort((a, b) => (a.instance < b.instance ? -1 : 1));
 }

@@ -1,4 +1,5 @@
 import { KnownError } from "../../errors/known-error.ts";
+import { heardAtMs } from "../../runtime/append-time.ts";
 import { answerTo, brakeOfAll, brakeRecord, checkRoute, commandRecord } from "./commands.ts";
 import { checkedSpec, declareRollout } from "./declare.ts";
 import { explained } from "./explained.ts";
@@ -154,7 +155,7 @@ function fleetView(views: Views, nowMs: number): unknown[] {
     .map((report) => ({
       ...report,
       live: live.has(report.instance),
-      silentMs: Math.max(0, nowMs - report.atMs),
+      silentMs: Math.max(0, nowMs - heardAtMs(report)),
       deadAfterMs,
       routes: report.routes.map((served) => ({
         ...served,

@@ -1,5 +1,6 @@
 import type { Brake, FleetReport, RoutingTable } from "../../../topics/index.ts";
 import { exposesCandidate } from "../../domain/routing/route-table.ts";
+import { heardAtMs } from "../../runtime/append-time.ts";
 
 /** A gateway that has not reported for so long counts as dead (DESIGN.md section 2). */
 export const deadAfterMs = 30_000;
@@ -23,9 +24,9 @@ export interface Obedience {
   readonly gateways: readonly GatewayView[];
 }
 
-/** Gateways that reported within the last 30 s and are not stopping. */
+/** Gateways that the broker heard within the last 30 s, whatever their own clocks say, and that are not stopping. */
 export function liveGateways(reports: Iterable<FleetReport>, nowMs: number): FleetReport[] {
-  return [...reports].filter((report) => report.role === "gateway" && !report.stopping && nowMs - report.atMs < deadAfterMs);
+  return [...reports].filter((report) => report.role === "gateway" && !report.stopping && nowMs - heardAtMs(report) < deadAfterMs);
 }
 
 /**

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import { clusterRemarks, differenceRemarks, fleetRemarks } from "../../../../src/cli/doctor/installation-remarks.ts";
 import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
+import { markAppended } from "../../../../src/runtime/append-time.ts";
+import { liveGateways } from "../../../../src/stages/6-control/obedience.ts";
 import type { FleetReport } from "../../../../topics/index.ts";
 import { tableWith } from "../../domain/routing/table-fixture.ts";
 
@@ -43,6 +45,26 @@ it("of gateways: who is silent or stops is none, who is behind disobeys, whose c
   assert.deepEqual(fleetRemarks([at(8, false)], tables, nowMs), []);
   assert.deepEqual(codes(fleetRemarks([report({ upstreams: ["one"] })], tables, nowMs)), ["error upstream_unknown"]);
   assert.deepEqual(codes(fleetRemarks([report({ atMs: nowMs + 5_001, droppedRecords: 3 })], tables, nowMs)), ["warning clock_skew", "warning records_dropped"]);
+});
+
+it("of gateways: one whose clock is wrong lives as long as the broker hears it, and its clock is told", () => {
+  const heard = (atMs: number, appendedAtMs: number) => {
+    const told = report({ atMs });
+    markAppended(told, appendedAtMs);
+    return told;
+  };
+  for (const [atMs, how] of [
+    [nowMs - 3_600_000, /gateway-1 is 3600 s behind/],
+    [nowMs + 60_000, /gateway-1 is 60 s ahead/],
+  ] as const) {
+    const remarks = fleetRemarks([heard(atMs, nowMs)], tables, nowMs);
+    assert.deepEqual(codes(remarks), ["warning clock_skew"]);
+    assert.match(remarks[0]?.message ?? "", how);
+    assert.equal(liveGateways([heard(atMs, nowMs - 29_999)], nowMs).length, 1);
+    assert.equal(liveGateways([heard(atMs, nowMs - 30_000)], nowMs).length, 0);
+    assert.deepEqual(codes(fleetRemarks([heard(atMs, nowMs - 30_000)], tables, nowMs)), ["error no_gateway"]);
+  }
+  assert.deepEqual(fleetRemarks([heard(nowMs - 25_000, nowMs - 20_000)], tables, nowMs), []);
 });
 
 it("of gateways: one that is braked while the rollout goes on is an error, and none when the rollout is over", () => {

@@ -30,7 +30,8 @@ export class GatewayAdmin {
     if (!URL.canParse(url))
       throw new KnownError("REQUEST_INVALID", `--gateway ${url} is not a URL`, { fix: "write for example --gateway http://10.0.0.7:8081" });
     const { HEADGATE_GATEWAY_ADMIN_TOKEN: token, HEADGATE_GATEWAY_ADMIN_TOKEN_FILE: file } = cli.env;
-    const known = valueMeant(token) ?? valueMeant(valueMeant(file) === undefined ? undefined : await cli.read(file ?? ""));
+    const path = valueMeant(file);
+    const known = valueMeant(token) ?? (path === undefined ? undefined : valueMeant(await cli.read(path)));
     if (known === undefined) {
       throw new KnownError("CONFIG_INVALID", "the admin port of a gateway needs its token", {
         fix: "set HEADGATE_GATEWAY_ADMIN_TOKEN or HEADGATE_GATEWAY_ADMIN_TOKEN_FILE, as the gateway has it",

@@ -1,29 +1,15 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
-import { describe, it, type TestContext } from "node:test";
+import { describe, it } from "node:test";
 import { pino } from "pino";
 import { isOfKilledClient, openClient } from "../../../src/runtime/kafka/client.ts";
-
-/** A broker that takes connections and says nothing. */
-async function silentBroker(t: TestContext): Promise<string> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => void sockets.add(socket.on("error", () => undefined)));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return `127.0.0.1:${address.port}`;
-}
+import { muteBroker } from "../../fixtures/mute-broker.ts";
 
 describe("a client that is killed", () => {
   it("rejects what was under way with an error that is known as its own; others are not", async (t) => {
-    const { kafka, kill } = openClient({ brokers: [await silentBroker(t)], clientId: "killed", log: pino({ level: "silent" }) }, { retries: 0 });
+    const { broker } = await muteBroker(t);
+    const { kafka, kill } = openClient({ brokers: [broker], clientId: "killed", log: pino({ level: "silent" }) }, { retries: 0 });
     const connecting = kafka.admin().connect();
     setTimeout(kill, 50);
     await assert.rejects(connecting, (error) => isOfKilledClient(error));

@@ -1,30 +1,9 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
-import { it, type TestContext } from "node:test";
+import { it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Kafka, logLevel } from "kafkajs";
+import { muteBroker } from "../../fixtures/mute-broker.ts";
 import { until } from "../../fixtures/until.ts";
-
-/** A broker that takes connections and never says a word, and how many of them their other end has closed. */
-async function muteBroker(t: TestContext) {
-  const sockets = new Set<Socket>();
-  let closed = 0;
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on("error", () => undefined);
-    socket.on("close", () => closed++);
-    socket.resume();
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  return { broker: `127.0.0.1:${typeof address === "object" ? address?.port : 0}`, opened: () => sockets.size, closed: () => closed };
-}
 
 /** Asks it once, in vain. */
 async function ask(broker: string): Promise<void> {

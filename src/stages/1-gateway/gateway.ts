@@ -177,7 +177,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   // Only a person who asks has upstreams probed: `/readyz` is asked all the time.
   const statusForAdmin = async () => {
     const now = status();
-    return { instance, url, ...now, remarks: [...now.remarks, ...(await upstreamRemarks(config.upstreams.values()))] };
+    return { instance, url, ...now, remarks: [...now.remarks, ...(await upstreamRemarks(upstreams.values(), Date.now()))] };
   };
   const admin = await openAdmin(options, parts, statusForAdmin);
   if (options.first) await shareConversations(parts.conversations, options.first, { ...config.conversations, log });

@@ -20,6 +20,9 @@ export interface Remark {
     | "records_on_disk"
     | "no_admin_port"
     | "upstream_unreachable"
+    | "upstream_tls"
+    | "upstream_certificate_ends"
+    | "upstream_unverified"
     | "workers_missing";
   readonly message: string;
   readonly fix: string;

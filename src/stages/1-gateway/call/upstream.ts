@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from "node:tls";
-import { type Dispatcher, Pool } from "undici";
+import { type buildConnector, type Dispatcher, Pool } from "undici";
 import { readKey, readSecret, type TlsConfig, type UpstreamConfig } from "../upstream-config.ts";
 import type { AnswerMemory } from "./answer-memory.ts";
 import type { ToUpstream } from "./exchange.ts";
@@ -139,16 +139,22 @@ export class Upstream {
     await Promise.allSettled([this.#pool, ...this.#retired].map((pool) => pool.destroy()));
   }
 
+  /** How a connection to it is made now, also by whoever wants to know whether one can be: with the certificates that are in use. */
+  get connecting(): buildConnector.BuildOptions {
+    const { timeouts, tls } = this.config;
+    // One call per connection: a stream that stalls must not hold others back.
+    return { timeout: timeouts.connectMs, allowH2: false, ...(tls === null ? {} : tlsOptions(tls, this.#secrets)) };
+  }
+
   #openPool(): Pool {
-    const { baseUrl, connections, timeouts, tls } = this.config;
+    const { baseUrl, connections, timeouts } = this.config;
     return new Pool(baseUrl.origin, {
       connections,
-      connect: { timeout: timeouts.connectMs, ...(tls === null ? {} : tlsOptions(tls, this.#secrets)) },
+      connect: this.connecting,
       headersTimeout: timeouts.headersMs,
       bodyTimeout: timeouts.idleMs,
       maxHeaderSize: MOST_HEADER_BYTES,
       pipelining: 1,
-      // One call per connection: a stream that stalls must not hold others back.
       allowH2: false,
     });
   }

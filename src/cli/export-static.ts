@@ -4,7 +4,11 @@ import { type RoutingTable, routing } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
 import { act, type Cli } from "./cli.ts";
 import { type ExitCode, exitCode } from "./exit-code.ts";
-import { kafkaConnection } from "./kafka-connection.ts";
+import { type AnswerOptions, answerOption, withLog } from "./kafka-connection.ts";
+
+interface ExportOptions extends AnswerOptions {
+  readonly into?: string;
+}
 
 /** `headgate export` */
 export function exportCommand(command: Command, cli: Cli): Command {
@@ -15,14 +19,14 @@ export function exportCommand(command: Command, cli: Cli): Command {
       "print the baselines that `routing` has now, so that gateways serve them without Kafka and without a snapshot; without --into only `routes`: a gateway needs `upstreams` too",
     )
     .option("--into <file>", "print this gateway's file with its baselines replaced, everything else and the comments as they are");
-  act(exporting, cli, (_args, options) => exportStatic(cli, options as { into?: string }));
+  act(answerOption(exporting), cli, (_args, options) => exportStatic(cli, options as ExportOptions));
   return command;
 }
 
-async function exportStatic(cli: Cli, { into }: { readonly into?: string }): Promise<ExitCode> {
+async function exportStatic(cli: Cli, options: ExportOptions): Promise<ExitCode> {
+  const { into } = options;
   const existing = into === undefined ? "" : await cli.read(into);
-  const log = await kafkaConnection(cli, "export static").connect();
-  try {
+  return withLog(cli, { command: "export static", options }, async (log) => {
     const table = log.openTable(routing);
     await table.ready;
     const tables = [...table.entries()].map(([, value]) => value);
@@ -33,9 +37,7 @@ async function exportStatic(cli: Cli, { into }: { readonly into?: string }): Pro
     }
     cli.terminal.out(withBaselines(existing, tables).trimEnd());
     return exitCode.ok;
-  } finally {
-    await log.close();
-  }
+  });
 }
 
 /**

@@ -13,6 +13,9 @@ export interface GatewayStatus {
   readonly workers?: readonly Omit<GatewayStatus, "workers">[];
 }
 
+/** Longest wait for an answer, ms. The state may wait for upstreams; a brake waits for workers that start, to brake and to keep it. */
+const ANSWER_MS = { GET: 15_000, POST: 30_000 };
+
 /** Calls a gateway's admin port, which answers without Kafka and control. */
 export class GatewayAdmin {
   readonly #url: string;
@@ -46,9 +49,10 @@ export class GatewayAdmin {
     const headers = { authorization: `Bearer ${this.#token}`, ...(body === undefined ? {} : { "content-type": "application/json" }) };
     let response: Response;
     try {
-      response = await this.#fetch(new URL(path, this.#url), { method, headers, ...payload });
+      response = await this.#fetch(new URL(path, this.#url), { method, headers, ...payload, signal: AbortSignal.timeout(ANSWER_MS[method]) });
     } catch (cause) {
-      throw this.#unreachable("nothing answers", cause);
+      const isSilent = cause instanceof Error && cause.name === "TimeoutError";
+      throw this.#unreachable(isSilent ? `no answer within ${ANSWER_MS[method] / 1_000} s` : "nothing answers", cause);
     }
     const answer = (await response.json().catch(() => null)) as { code?: string; detail?: string; fix?: string } | null;
     if (response.ok && answer !== null) return answer as T;

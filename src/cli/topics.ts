@@ -12,9 +12,10 @@ import { act, type Cli } from "./cli.ts";
 import { connectionOf } from "./connection.ts";
 import { parseDuration } from "./duration.ts";
 import { type ExitCode, exitCode } from "./exit-code.ts";
+import { type AnswerOptions, answerMsOf, answerOption } from "./kafka-connection.ts";
 import { columns } from "./show/columns.ts";
 
-interface SizeOptions {
+interface SizeOptions extends AnswerOptions {
   readonly partitions?: string;
   readonly replicationFactor?: string;
 }
@@ -58,7 +59,7 @@ export function topicsCommand(command: Command, cli: Cli): Command {
 }
 
 function sizeOptions(command: Command): Command {
-  return command
+  return answerOption(command)
     .option("--partitions <counts>", "small, or for example routes=12,requests=24; default: what the prefix has, or 6 (samples: 12)")
     .option("--replication-factor <n>", `default: ${usualReplicas}, or as many as there are brokers`);
 }
@@ -137,6 +138,7 @@ function topicsOptions(cli: Cli, options: SizeOptions): TopicsOptions {
     registryUrl: config.SCHEMA_REGISTRY_URL,
     prefix: config.HEADGATE_PREFIX,
     security: securityOf(config),
+    answerMs: answerMsOf(options),
     ...sizes(options),
   };
 }

@@ -4,8 +4,9 @@ import { findInstallation, type Installation, removeInstallation } from "../runt
 import { act, type Cli } from "./cli.ts";
 import { connectionOf } from "./connection.ts";
 import { type ExitCode, exitCode } from "./exit-code.ts";
+import { type AnswerOptions, answerMsOf, answerOption } from "./kafka-connection.ts";
 
-interface UninstallOptions {
+interface UninstallOptions extends AnswerOptions {
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly json?: boolean;
@@ -18,7 +19,7 @@ export function uninstallCommand(command: Command, cli: Cli): Command {
     .option("--dry-run", "only list what there is")
     .option("--yes", "really remove it: rollouts, decisions and their evidence are gone then")
     .option("--json", "for machines");
-  return act(command, cli, (_args, options) => uninstall(cli, options));
+  return act(answerOption(command), cli, (_args, options) => uninstall(cli, options));
 }
 
 async function uninstall(cli: Cli, options: UninstallOptions): Promise<ExitCode> {
@@ -28,6 +29,7 @@ async function uninstall(cli: Cli, options: UninstallOptions): Promise<ExitCode>
     registryUrl: config.SCHEMA_REGISTRY_URL,
     prefix: config.HEADGATE_PREFIX,
     security: securityOf(config),
+    answerMs: answerMsOf(options),
   };
   if (options.yes === true && options.dryRun !== true) {
     const { transactionalIds } = await findInstallation(where);

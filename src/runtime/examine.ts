@@ -1,5 +1,7 @@
 import type { Admin } from "kafkajs";
-import { allTopics } from "../../topics/index.ts";
+import { allTopics, catalog } from "../../topics/index.ts";
+import { Registry } from "./registry.ts";
+import { subjectOf } from "./serde.ts";
 import { type TopicsOptions, withSession } from "./topic-admin.ts";
 
 /** Roles that read as groups, as groups are named. */
@@ -26,7 +28,7 @@ export interface Examination {
 }
 
 /** Asks a cluster how it is; writes nothing. @throws {KnownError} KAFKA_UNREACHABLE */
-export async function examine(where: Pick<TopicsOptions, "brokers" | "registryUrl" | "prefix" | "security" | "log">): Promise<Examination> {
+export async function examine(where: Pick<TopicsOptions, "brokers" | "registryUrl" | "prefix" | "security" | "log" | "answerMs">): Promise<Examination> {
   return withSession(where, async ({ admin }) => {
     const [{ brokers }, existing, { groups }] = await Promise.all([admin.describeCluster(), admin.listTopics(), admin.listGroups()]);
     const own = new Set(allTopics.map(({ name }) => where.prefix + name));
@@ -41,6 +43,11 @@ export async function examine(where: Pick<TopicsOptions, "brokers" | "registryUr
       groups: await Promise.all(groupRoles.map((role) => groupOf(admin, role, groupsOf(ids, where.prefix, role)))),
     };
   });
+}
+
+/** Asks a registry anything, without Kafka. @throws {KnownError} REGISTRY_UNREACHABLE */
+export async function askRegistry({ registryUrl, prefix }: Pick<TopicsOptions, "registryUrl" | "prefix">): Promise<void> {
+  await new Registry(registryUrl).hasSubject(subjectOf(prefix, catalog));
 }
 
 /** A role's groups: one for each list of inputs that it ever had. */

@@ -8,6 +8,7 @@ import { pause } from "./deps.ts";
 import { unreachable } from "./kafka/admin.ts";
 import { type Client, type Connection, openClient, type Security } from "./kafka/client.ts";
 import { causesOf, isKafka } from "./kafka/errors.ts";
+import { FirstWords } from "./kafka/first-words.ts";
 import { formatLayout, type Layout, layoutKey, parseLayout } from "./layout.ts";
 import { notLoaded, Registry } from "./registry.ts";
 import { Serde, subjectOf, UnknownSchemaError } from "./serde.ts";
@@ -28,6 +29,8 @@ export interface TopicsOptions {
   readonly replicationFactor?: number | undefined;
   readonly security?: Security | undefined;
   readonly log?: Logger | undefined;
+  /** How long a broker may say nothing before it counts as unreachable, ms; default 15,000. */
+  readonly answerMs?: number | undefined;
 }
 
 /** One way in which a cluster is not as the contracts say. */
@@ -112,12 +115,16 @@ export async function deletePrefix(options: Pick<TopicsOptions, "brokers" | "reg
 /** Runs `use` with a connection to Kafka and the registry that is closed afterwards. @throws {KnownError} KAFKA_UNREACHABLE */
 export async function withSession<T>(options: TopicsOptions, use: (session: Session) => Promise<T>): Promise<T> {
   const log = options.log ?? pino({ level: "silent" });
-  const connection: Connection = { brokers: options.brokers, clientId: "headgate-topics", log, security: options.security };
+  const firstWords = new FirstWords(options.answerMs);
+  const { socketFactory } = firstWords;
+  const connection: Connection = { brokers: options.brokers, clientId: "headgate-topics", log, security: options.security, socketFactory };
   const client = openClient(connection, { retries: 5, initialRetryTime: 50, maxRetryTime: 1000 }, 30_000);
   const admin = client.kafka.admin();
   try {
-    await admin.connect();
-    return await use({ options, connection, client, admin, registry: new Registry(options.registryUrl) });
+    return await firstWords.bound(async () => {
+      await admin.connect();
+      return use({ options, connection, client, admin, registry: new Registry(options.registryUrl) });
+    });
   } catch (error) {
     if (error instanceof KnownError || !isKafka(error)) throw error;
     throw unreachable(options.brokers, error);

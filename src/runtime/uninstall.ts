@@ -5,7 +5,7 @@ import type { Registry } from "./registry.ts";
 import { subjectOf } from "./serde.ts";
 import { type TopicsOptions, withSession } from "./topic-admin.ts";
 
-type Where = Pick<TopicsOptions, "brokers" | "registryUrl" | "prefix" | "security" | "log">;
+type Where = Pick<TopicsOptions, "brokers" | "registryUrl" | "prefix" | "security" | "log" | "answerMs">;
 
 /** What one prefix has on a cluster and in a registry; all names with prefix. */
 export interface Installation {

@@ -1,18 +1,18 @@
 import type { Command } from "commander";
 import { fleet, type RoutingTable, routing } from "../../../topics/index.ts";
 import { KnownError } from "../../errors/known-error.ts";
-import { type Examination, examine } from "../../runtime/examine.ts";
+import { askRegistry, type Examination, examine } from "../../runtime/examine.ts";
 import { securityOf } from "../../runtime/kafka/security.ts";
 import { diffTopics } from "../../runtime/topic-admin.ts";
 import { act, type Cli } from "../cli.ts";
 import { connectionOf } from "../connection.ts";
 import { type ExitCode, exitCode } from "../exit-code.ts";
 import { collected, GatewayAdmin, type GatewayStatus } from "../gateway-admin.ts";
-import { kafkaConnection } from "../kafka-connection.ts";
+import { type AnswerOptions, answerMsOf, answerOption, withLog } from "../kafka-connection.ts";
 import { plain } from "../terminal.ts";
 import { clusterRemarks, differenceRemarks, fleetRemarks, type InstallationRemark } from "./installation-remarks.ts";
 
-interface DoctorOptions {
+interface DoctorOptions extends AnswerOptions {
   readonly gateway?: readonly string[];
   readonly output?: "json";
 }
@@ -31,21 +31,26 @@ export function doctorCommand(command: Command, cli: Cli): Command {
     .description("say what is wrong with an installation and its gateways, or would be in the next outage; exit code 1 when something is")
     .option("--gateway <url>", "a gateway's admin port; may be repeated (token: HEADGATE_GATEWAY_ADMIN_TOKEN or _TOKEN_FILE)", collected)
     .option("-o, --output <format>", "json: for machines");
-  return act(command, cli, (_args, options) => doctor(cli, options as DoctorOptions));
+  return act(answerOption(command), cli, (_args, options) => doctor(cli, options as DoctorOptions));
 }
 
 /** With a gateway and no KAFKA_BROKERS only that gateway is asked: it answers with Kafka gone. */
-async function doctor(cli: Cli, { gateway = [], output }: DoctorOptions): Promise<ExitCode> {
-  const installation = gateway.length > 0 && cli.env.KAFKA_BROKERS === undefined ? null : await lookAt(cli);
-  const gateways: GatewayStatus[] = [];
+async function doctor(cli: Cli, options: DoctorOptions): Promise<ExitCode> {
+  const { gateway = [], output } = options;
   const unheard: InstallationRemark[] = [];
-  for (const url of gateway) {
-    const admin = await GatewayAdmin.of(cli, url);
-    const why: InstallationRemark[] = [];
-    const status = await tried(why, () => admin.call<GatewayStatus>("GET", "/v1/status"));
-    if (status !== null) gateways.push(status);
+  const admins = await Promise.all(gateway.map((url) => GatewayAdmin.of(cli, url)));
+  // All at once: each may be silent until its wait is over.
+  const [installation, ...answers] = await Promise.all([
+    gateway.length > 0 && cli.env.KAFKA_BROKERS === undefined ? null : lookAt(cli, options),
+    ...admins.map(async (admin) => {
+      const why: InstallationRemark[] = [];
+      return { status: await tried(why, () => admin.call<GatewayStatus>("GET", "/v1/status")), why };
+    }),
+  ]);
+  const gateways = answers.flatMap(({ status, why }) => {
     unheard.push(...why);
-  }
+    return status ?? [];
+  });
   if (output === "json") cli.terminal.out(JSON.stringify({ installation, gateways, unheard }));
   else {
     if (installation !== null) cli.terminal.out(shownInstallation(installation));
@@ -57,17 +62,18 @@ async function doctor(cli: Cli, { gateway = [], output }: DoctorOptions): Promis
 }
 
 /** @throws {KnownError} CONFIG_INVALID */
-async function lookAt(cli: Cli): Promise<Installation> {
+async function lookAt(cli: Cli, options: AnswerOptions): Promise<Installation> {
   const config = connectionOf("doctor", cli);
   const { HEADGATE_PREFIX: prefix, SCHEMA_REGISTRY_URL: registryUrl } = config;
-  const where = { brokers: config.KAFKA_BROKERS.split(","), registryUrl, prefix, security: securityOf(config) };
+  const where = { brokers: config.KAFKA_BROKERS.split(","), registryUrl, prefix, security: securityOf(config), answerMs: answerMsOf(options) };
   const remarks: InstallationRemark[] = [];
-  const examination = await tried(remarks, () => examine(where));
-  if (examination === null) return { prefix, examination, remarks };
+  const ofRegistry: InstallationRemark[] = [];
+  const [examination] = await Promise.all([tried(remarks, () => examine(where)), tried(ofRegistry, () => askRegistry(where))]);
+  if (examination === null) return { prefix, examination, remarks: [...remarks, ...ofRegistry] };
   const differences = await tried(remarks, () => diffTopics(where));
   remarks.push(...differenceRemarks(differences ?? []), ...clusterRemarks(examination));
   const isReadable = differences?.every(({ setting }) => setting !== "topic" && setting !== "schema") ?? false;
-  if (isReadable) remarks.push(...((await tried(remarks, () => askFleet(cli))) ?? []));
+  if (isReadable) remarks.push(...((await tried(remarks, () => askFleet(cli, options))) ?? []));
   return { prefix, examination, remarks: remarks.toSorted((a, b) => (a.level < b.level ? -1 : Number(a.level > b.level))) };
 }
 
@@ -83,9 +89,8 @@ async function tried<T>(remarks: InstallationRemark[], ask: () => Promise<T>): P
   }
 }
 
-async function askFleet(cli: Cli): Promise<InstallationRemark[]> {
-  const log = await kafkaConnection(cli, "doctor").connect();
-  try {
+async function askFleet(cli: Cli, options: AnswerOptions): Promise<InstallationRemark[]> {
+  return withLog(cli, { command: "doctor", options }, async (log) => {
     const [reports, tables] = [log.openTable(fleet), log.openTable(routing)];
     await Promise.all([reports.ready, tables.ready]);
     return fleetRemarks(
@@ -93,9 +98,7 @@ async function askFleet(cli: Cli): Promise<InstallationRemark[]> {
       new Map<string, RoutingTable>(tables.entries()),
       Date.now(),
     );
-  } finally {
-    await log.close();
-  }
+  });
 }
 
 type Shown = Pick<InstallationRemark, "level" | "code" | "message" | "fix">;

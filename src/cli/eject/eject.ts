@@ -1,5 +1,4 @@
 import { type Command, Option } from "commander";
-import { pino } from "pino";
 import { parse } from "yaml";
 import { z } from "zod";
 import { type RoutingTable, routing } from "../../../topics/index.ts";
@@ -7,15 +6,13 @@ import { schemaProblems } from "../../config/schema-problems.ts";
 import { parseParameters } from "../../domain/routing/merge-parameters.ts";
 import type { Version } from "../../domain/routing/route-table.ts";
 import { KnownError } from "../../errors/known-error.ts";
-import { securityOf } from "../../runtime/kafka/security.ts";
-import { connectLog } from "../../runtime/log-client.ts";
 import { act, type Cli } from "../cli.ts";
-import { connectionOf } from "../connection.ts";
 import { type ExitCode, exitCode } from "../exit-code.ts";
+import { type AnswerOptions, answerOption, withLog } from "../kafka-connection.ts";
 import { plain } from "../terminal.ts";
 import { ejectAs, type Format, formats } from "./formats.ts";
 
-interface EjectOptions {
+interface EjectOptions extends AnswerOptions {
   readonly format: Format;
   readonly config?: string;
   readonly to?: string;
@@ -66,7 +63,7 @@ export function ejectCommand(command: Command, cli: Cli): Command {
     .option("--config <file>", "the gateway's file, which alone knows addresses (HEADGATE_GATEWAY_CONFIG)")
     .option("--to <name>", "another version of the routing table than its baseline")
     .option("--offline", "take the version from the gateway's file, when Kafka is gone");
-  return act(command, cli, ([route = ""], options) => eject(cli, route, options as unknown as EjectOptions));
+  return act(answerOption(command), cli, ([route = ""], options) => eject(cli, route, options as unknown as EjectOptions));
 }
 
 async function eject(cli: Cli, route: string, options: EjectOptions): Promise<ExitCode> {
@@ -78,7 +75,7 @@ async function eject(cli: Cli, route: string, options: EjectOptions): Promise<Ex
   }
   const text = await cli.read(path);
   const file = readGatewayFile(path, text);
-  const table = options.offline === true ? undefined : await readTable(cli, route);
+  const table = options.offline === true ? undefined : await readTable(cli, route, options);
   const version = chosen(route, table, file, options.to);
   const upstream = file.upstreams[version.upstream];
   if (upstream === undefined) {
@@ -103,23 +100,12 @@ function readGatewayFile(path: string, text: string): GatewayFile {
 }
 
 /** The route's table on Kafka as it stands now; undefined when it never had one. */
-async function readTable(cli: Cli, route: string): Promise<RoutingTable | undefined> {
-  const config = connectionOf("eject", cli);
-  const log = await connectLog({
-    brokers: config.KAFKA_BROKERS.split(","),
-    registryUrl: config.SCHEMA_REGISTRY_URL,
-    prefix: config.HEADGATE_PREFIX,
-    clientId: "headgate-eject",
-    log: pino({ level: "silent" }),
-    security: securityOf(config),
-  });
-  try {
+async function readTable(cli: Cli, route: string, options: AnswerOptions): Promise<RoutingTable | undefined> {
+  return withLog(cli, { command: "eject", options }, async (log) => {
     const tables = log.openTable(routing);
     await tables.ready;
     return tables.get(route);
-  } finally {
-    await log.close();
-  }
+  });
 }
 
 function chosen(route: string, table: RoutingTable | undefined, file: GatewayFile, asked: string | undefined): Version {

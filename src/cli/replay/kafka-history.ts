@@ -16,7 +16,7 @@ const SETTLE_MS = 500;
  * @throws {KnownError} CONFIG_INVALID, KAFKA_UNREACHABLE, NOT_FOUND …
  */
 export async function openKafkaHistory(cli: Cli, name: string): Promise<History> {
-  const { connection, connect } = kafkaConnection(cli, "replay");
+  const { connection, connect, bound } = kafkaConnection(cli, "replay");
   const admin = new LogAdmin(connection);
   let log: LogClient | undefined;
   const close = async () => {
@@ -25,7 +25,13 @@ export async function openKafkaHistory(cli: Cli, name: string): Promise<History>
   };
   try {
     log = await connect();
-    return await open(log, admin, name, close);
+    const opened = log;
+    const history = await bound(() => open(opened, admin, name, close));
+    return {
+      ...history,
+      readEvidence: (take) => bound(() => history.readEvidence(take)),
+      readCatalog: (digests) => bound(() => history.readCatalog(digests)),
+    };
   } catch (error) {
     await close();
     throw error;

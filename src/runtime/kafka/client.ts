@@ -25,7 +25,8 @@ export interface Client {
   kill(): void;
 }
 
-const plainSocket: ISocketFactory = ({ host, port, ssl, onConnect }: ISocketFactoryArgs) => {
+/** What kafkajs is given where nobody says otherwise. */
+export const plainSocket: ISocketFactory = ({ host, port, ssl, onConnect }: ISocketFactoryArgs) => {
   const socket = ssl
     ? tls.connect({ host, port, ...(net.isIP(host) === 0 ? { servername: host } : {}), ...ssl }, onConnect)
     : net.connect({ host, port }, onConnect);
@@ -34,7 +35,8 @@ const plainSocket: ISocketFactory = ({ host, port, ssl, onConnect }: ISocketFact
   return socket;
 };
 
-const KILLED = "this client is closed";
+/** Of the errors that sockets of a client that was closed end with. */
+export const KILLED = "this client is closed";
 
 /**
  * Whether an error is of a client that was killed. kafkajs rejects what was under way then, and some of its promises have nobody that waits for them: the

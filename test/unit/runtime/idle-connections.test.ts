@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { unrepaired } from "../../fixtures/unrepaired-kafkajs.ts";
 
 interface Queue {
   readonly throttleCheckTimeoutId: NodeJS.Timeout | null;
@@ -12,19 +13,20 @@ interface Queue {
   destroy(): void;
 }
 
-const RequestQueue = createRequire(import.meta.url)("kafkajs/src/network/requestQueue") as new (options: object) => Queue;
+type Queues = new (options: object) => Queue;
+const used = createRequire(import.meta.url)("kafkajs/src/network/requestQueue") as Queues;
 const logger = { debug: () => undefined, warn: () => undefined };
-const newQueue = (): Queue => new RequestQueue({ maxInFlightRequests: 1, requestTimeout: 1_000, clientId: "idle", broker: "none", logger });
+const newQueue = (RequestQueue: Queues): Queue => new RequestQueue({ maxInFlightRequests: 1, requestTimeout: 1_000, clientId: "idle", broker: "none", logger });
 
 it("a connection that has nothing to send sets no timer, which kafkajs alone does; what waits for a throttle is sent all the same", async (t) => {
-  const alone = newQueue();
+  const alone = newQueue(unrepaired("kafkajs/src/network/requestQueue"));
   alone.checkPendingRequests();
   assert.notEqual(alone.throttleCheckTimeoutId, null, "kafkajs itself has been mended: our repair can go");
   alone.destroy();
 
   const { prepareKafkajs } = await import("../../../src/runtime/codec.ts");
   prepareKafkajs();
-  const queue = newQueue();
+  const queue = newQueue(used);
   t.after(() => queue.destroy());
   queue.checkPendingRequests();
   assert.equal(queue.throttleCheckTimeoutId, null);

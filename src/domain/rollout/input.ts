@@ -65,6 +65,8 @@ export interface TickInput extends Timed {
   readonly kind: "tick";
   /** Live gateways, given while a spec waits for its turn; absent: its upstreams are not checked again. */
   readonly gateways?: SpecInput["gateways"];
+  /** The topic does not hold the route's newest table: it was deleted and created anew. */
+  readonly isTableLost?: true;
 }
 
 /** Everything that the reducer consumes; JSON-serialisable, and all of it is in `evidence`. */

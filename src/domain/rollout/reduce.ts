@@ -13,7 +13,7 @@ import { finish, placeAbove, rollBack, stepDown, stepUp } from "./phases.ts";
 import { isWithoutProof, type Resolution, resolve } from "./policy.ts";
 import { callsPerMinute, candidatePpm, samplePpmOf, valueCapsOf } from "./routing-table.ts";
 import { type Attempt, isRunning, noPanes, type RouteState } from "./state.ts";
-import { type Moment, publish, publishRates, type Step, tell, unchanged } from "./step.ts";
+import { type Moment, publish, publishRates, type Step, TABLE_LOST, tell, unchanged } from "./step.ts";
 import { followTraffic, forWatch, watchPane } from "./watch.ts";
 
 /** Rates are set anew when the traffic differs from what they were set for by this factor, and not before so many panes. */
@@ -52,6 +52,7 @@ function consume(state: RouteState, input: ReducerInput, moment: Moment): Step {
       return watchPane(rated, input, moment);
     }
     case "tick": {
+      if (input.isTableLost && state.current !== null) return publishRates(unchanged(state), state.current, moment, TABLE_LOST);
       const looked = look(expireFallback(unchanged(state), moment), moment, "time");
       // One thing at a time: what waits has its turn at the next tick.
       return looked.decisions.length > 0 ? looked : serveWaiting(looked, input.gateways ?? [], moment);

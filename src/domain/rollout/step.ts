@@ -22,6 +22,9 @@ export interface Moment {
   readonly deps: ReducerDeps;
 }
 
+/** Reason of a table that is published again because the topic has lost it. */
+export const TABLE_LOST = "table_lost";
+
 export const unchanged = (state: RouteState): Step => ({ state, decisions: [] });
 
 /** An epoch that is newer than anything seen (DESIGN.md section 3): it only grows, also after a state was lost. */
@@ -75,11 +78,11 @@ function samplingOf(state: RouteState, attempt: Attempt, atMs: number): RouteSta
   return { atMs, callsPerMinute: callsPerMinute(state, attempt.plan.paneMs), ppm: samplePpmOf(state, attempt), caps: valueCapsOf(attempt).length };
 }
 
-/** Publishes the present step again with new sampling rates: a new epoch, since an inclusion probability is a function of it. */
-export function publishRates(before: Step, attempt: Attempt, moment: Moment): Step {
+/** Publishes the present step again with the sampling rates of now: a new epoch, since an inclusion probability is a function of it. */
+export function publishRates(before: Step, attempt: Attempt, moment: Moment, reason: "sampling_rates" | typeof TABLE_LOST = "sampling_rates"): Step {
   const { atMs } = moment;
   const rated: RouteState = { ...before.state, atMs, epoch: nextEpoch(before.state, moment) };
-  const table = routingTable(rated, attempt, { reason: "sampling_rates", gateEventId: rated.lastEventId, atMs });
+  const table = routingTable(rated, attempt, { reason, gateEventId: rated.lastEventId, atMs });
   const state = { ...rated, sampling: samplingOf(rated, attempt, atMs) };
   return { state, decisions: [...before.decisions, { kind: "routing", table }] };
 }

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { aggregates, brakes, commands, fleet, rolloutState, rollouts } from "../../../topics/index.ts";
 import { parseConfig } from "../../config/parse-config.ts";
 import { version } from "../../config/version.ts";
+import { TABLE_LOST } from "../../domain/rollout/step.ts";
 import type { LogClient, TaskRole } from "../../runtime/port.ts";
 import type { Program, ProgramContext, RunningProgram } from "../../runtime/program.ts";
 import { exposureFields } from "./fleet-exposure.ts";
@@ -73,7 +74,11 @@ async function start(context: ProgramContext): Promise<RunningProgram> {
     cap: states === null || mostPercent === undefined ? null : { mostPpm: Math.round(mostPercent * 10_000), states },
     deps: { sha256, codeVersion: version },
     onDecision: (decision) => {
-      if (decision.kind !== "gate-event") return;
+      if (decision.kind === "routing") {
+        const { route, epoch, reason } = decision.table;
+        if (reason === TABLE_LOST) context.log.warn({ route, epoch }, "the topic `routing` had lost the route's table: it is published again");
+        return;
+      }
       const { route, rollout, attempt, action, toPhase, toStep, reasons, message, epoch } = decision.event;
       decisions.inc({ action });
       context.log.info({ route, rollout, attempt, action, phase: toPhase, step: toStep, reasons, epoch }, message);

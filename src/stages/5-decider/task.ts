@@ -131,6 +131,10 @@ export class DeciderTask implements Task {
       const gateways = next?.needs === "turn" && !isRunning(state.current) ? { gateways: liveGateways(this.#reports(), nowMs) } : {};
       give(route, { kind: "tick", atMs: nowMs, ...gateways } as const);
     }
+    for (const [route, { epoch }] of [...this.#states]) {
+      // Who starts now would serve what its own file says, and a finished rollout would be undone there.
+      if ((this.#epochs.get(route) ?? 0) < epoch) give(route, { kind: "tick", atMs: nowMs, isTableLost: true } as const);
+    }
     for (const route of touched) {
       const state = this.#states.get(route);
       if (state !== undefined) outputs.push(stateRecord(state, this.#context.partition));

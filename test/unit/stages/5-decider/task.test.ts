@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { ReducerInput } from "../../../../src/domain/rollout/input.ts";
 import { reduce } from "../../../../src/domain/rollout/reduce.ts";
 import { initialState, type RouteState } from "../../../../src/domain/rollout/state.ts";
 import { type DeciderParts, DeciderTask } from "../../../../src/stages/5-decider/task.ts";
-import { type Brake, type GateEvent, gateEvents } from "../../../../topics/index.ts";
+import { type Brake, type EvidenceEntry, evidence, type GateEvent, gateEvents, type RoutingTable, routing } from "../../../../topics/index.ts";
 import { deps, route, spec, specInput, startMs, World } from "../../../fixtures/rollout-world.ts";
 
 const running = (): RouteState => reduce(initialState(route), specInput(spec({ shadow: { share: 0 } }), startMs), deps).state;
@@ -30,23 +31,42 @@ function table<V>(values: Map<string, V>) {
   };
 }
 
-/** A task over a restored state and a table of brakes, with the events of each flush. */
-async function task(state: RouteState, brakes: Map<string, Brake>, over: Partial<DeciderParts> = {}) {
-  const made = new DeciderTask(
+/** A task over a restored state and a table of brakes. */
+async function made(state: RouteState, brakes: Map<string, Brake>, over: Partial<DeciderParts> = {}) {
+  const task = new DeciderTask(
     { partition: 0, wake: () => undefined, partitionsOf: () => 1, now: () => startMs },
     {
       brakes: table(brakes),
       fleet: table(new Map()),
       cap: null,
-      restore: async () => ({ states: new Map([[route, state]]), epochs: new Map() }),
+      restore: async () => ({ states: new Map([[route, state]]), epochs: new Map([[route, state.epoch]]) }),
       partitionFor: () => 0,
       deps,
       onDecision: () => undefined,
       ...over,
     },
   );
-  await made.start();
-  return (nowMs: number) => (made.flush(nowMs)?.outputs ?? []).filter(({ topic }) => topic === gateEvents).map(({ value }) => (value as GateEvent).action);
+  await task.start();
+  return task;
+}
+
+/** The events of each flush of such a task. */
+async function task(...parts: Parameters<typeof made>) {
+  const started = await made(...parts);
+  return (nowMs: number) => (started.flush(nowMs)?.outputs ?? []).filter(({ topic }) => topic === gateEvents).map(({ value }) => (value as GateEvent).action);
+}
+
+/** All that each flush writes, by what the topic `routing` still holds. */
+async function outputsOf(state: RouteState, epochs: Map<string, number>) {
+  const started = await made(state, new Map(), { restore: async () => ({ states: new Map([[route, state]]), epochs }) });
+  return (nowMs: number) => started.flush(nowMs)?.outputs ?? [];
+}
+
+function rolledBack(state: RouteState): RouteState {
+  const world = new World();
+  world.state = state;
+  world.command("rollback");
+  return world.state;
 }
 
 const second = spec({
@@ -100,4 +120,31 @@ describe("the decider's task", () => {
     heads.set("search", { candidatePpm: 10_000, callsPerMinute: 1_000 });
     assert.deepEqual(flush(startMs + 2_000), ["started"]);
   });
+
+  for (const [what, end] of [
+    ["of a running rollout", (state: RouteState) => state],
+    ["of a route whose rollout is over", rolledBack],
+  ] as const) {
+    it(`publishes the table ${what} again when the topic has lost it, once, and what is recorded gives the same table`, async () => {
+      const state = end(running());
+      const lost = await outputsOf(state, new Map());
+      const [first, second] = [lost(startMs + 5_000), lost(startMs + 6_000)];
+      const [again] = first.flatMap(({ topic, value }) => (topic === routing ? [value as RoutingTable] : []));
+      assert.ok(again);
+      assert.ok(again.epoch > state.epoch);
+      assert.deepEqual([again.route, again.phase, again.reason], [route, state.current?.phase, "table_lost"]);
+      const entry = first.find(({ topic }) => topic === evidence)?.value as EvidenceEntry;
+      const replayed = reduce(state, JSON.parse(entry.input) as ReducerInput, deps).decisions;
+      assert.deepEqual(replayed, [{ kind: "routing", table: again }]);
+      assert.deepEqual(
+        second.filter(({ topic }) => topic === routing),
+        [],
+      );
+      const kept = await outputsOf(state, new Map([[route, state.epoch]]));
+      assert.deepEqual(
+        kept(startMs + 5_000).filter(({ topic }) => topic === routing),
+        [],
+      );
+    });
+  }
 });

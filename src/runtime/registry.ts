@@ -6,7 +6,7 @@ import { KnownError } from "../errors/known-error.ts";
 export class RegistryUnreachableError extends KnownError {
   constructor(url: string, cause: unknown, problem = "did not answer") {
     super("REGISTRY_UNREACHABLE", `the schema registry at ${url} ${problem}: ${messageOf(cause).slice(0, 300)}`, {
-      fix: "start it, or correct SCHEMA_REGISTRY_URL; whoever waits for it goes on by itself",
+      fix: "see that it runs and answers, or correct SCHEMA_REGISTRY_URL; what runs waits for it and goes on by itself, what has ended is to be started again",
       cause,
     });
   }
@@ -130,7 +130,7 @@ export class Registry {
       });
       text = await response.text();
     } catch (error) {
-      throw new RegistryUnreachableError(this.url, error instanceof Error && error.cause !== undefined ? error.cause : error);
+      throw new RegistryUnreachableError(this.url, isTimeout(error) ? silence() : error instanceof Error && error.cause !== undefined ? error.cause : error);
     }
     const data = parseObject(text);
     if (response.status === 404 && hasErrorCode(data)) return null;
@@ -162,6 +162,9 @@ function checkId(id: unknown): number {
   if (typeof id !== "number" || !Number.isInteger(id) || id < 0) throw new Error("the answer holds no schema id");
   return id;
 }
+
+const isTimeout = (error: unknown): boolean => error instanceof Error && error.name === "TimeoutError";
+const silence = (): Error => new Error(`no answer within ${timeoutMs / 1_000} s`);
 
 /** Confluent's API puts a number such as 40403 into every error; a proxy's own page has none. */
 function hasErrorCode(answer: Answer): boolean {
@@ -204,7 +207,7 @@ function messageOf(error: unknown): string {
 async function withDeadline<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    timer = setTimeout(() => reject(silence()), timeoutMs);
   });
   try {
     return await Promise.race([work, deadline]);

@@ -4,6 +4,7 @@ import type { z } from "zod";
 import { type AvroRecord, avroOf, projected } from "../../topics/avro.ts";
 import type { Topic, ValueOf } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
+import { pause } from "./deps.ts";
 import { notLoaded, Registry } from "./registry.ts";
 import { steadyNowMs } from "./steady-clock.ts";
 
@@ -32,12 +33,14 @@ const headerBytes = 5;
 const scratchBytes = 1024 * 1024;
 
 /**
- * So long it is not believed that an id above our own newest does not exist, ms. A registry loads schemas in the order in which they were registered, so that
- * one of a newer release comes after ours. In a topic that anybody may write to, the id may as well be noise, for which a task may not wait for long,
+ * So long it is not believed that an id above our own newest does not exist, or that a schema of ours does not which is not known yet, ms. A registry loads
+ * schemas in the order in which they were registered, so that one of a newer release, or of what was applied last, comes after those that it has. In a topic that anybody may write to, the id may as well be noise, for which a task may not wait for long,
  * and not at all where it is farther away than what others can have registered in between.
  */
 const DOUBT_MS = 10_000;
 const DOUBT_IDS = 10_000;
+/** How often a registry is asked again meanwhile, ms. */
+const ASK_AGAIN_MS = 500;
 
 /** How records of one topic are read that were written with one schema. */
 interface Reader {
@@ -62,6 +65,8 @@ export class Serde {
   readonly #nowMs: () => number;
   /** When the registry first denied an id that may be of a newer release, as far as it has not been seen away since. */
   #deniedSinceMs: number | null = null;
+  /** Since when, and when last, the registry said that it does not have a schema of ours. */
+  #missing: { readonly sinceMs: number; lastMs: number } | null = null;
   #scratch = Buffer.allocUnsafe(64 * 1024);
 
   private constructor(registry: Registry, prefix: string, nowMs: () => number) {
@@ -79,15 +84,21 @@ export class Serde {
   }
 
   /**
-   * Looks up the ids of our own schemas of these topics; needed before `encode`. Ids that are known are not asked for again.
+   * Looks up the ids of our own schemas of these topics; needed before `encode`. Ids that are known are not asked for again. One that is missing while
+   * others of ours are there is asked for again for ten seconds: the registry may be loading.
    * @throws {KnownError} TOPIC_MISSING when a schema was never registered under this prefix; REGISTRY_UNREACHABLE, also while it denies
    * a schema that is known from before
    */
   async prepare(topics: readonly Topic[]): Promise<void> {
+    await this.#prepare(topics, false);
+  }
+
+  /** @param isWritten there are records of these topics, so that one version or another of their schemas was applied */
+  async #prepare(topics: readonly Topic[], isWritten: boolean): Promise<void> {
     await Promise.all(
       topics.map(async (topic) => {
         if (this.#own.has(topic.name)) return;
-        const id = await this.#idOf(topic);
+        const id = await this.#idOf(topic, isWritten);
         const type = avroType(avroOf(topic));
         this.#writers.set(id, type);
         this.#own.set(topic.name, { id, type });
@@ -95,19 +106,42 @@ export class Serde {
     );
   }
 
-  async #idOf(topic: Topic): Promise<number> {
+  async #idOf(topic: Topic, isWritten: boolean): Promise<number> {
     const subject = subjectOf(this.#prefix, topic);
-    const ask = () => this.#registry.idOf(subject, avroOf(topic));
-    let id = await ask();
-    if (id === null) {
-      await this.#mustHaveLoaded();
-      // It may have been loading when it was asked.
-      id = await ask();
-    }
-    if (id !== null) return id;
+    do {
+      let id = await this.#idIn(subject, topic);
+      if (id === null) {
+        await this.#mustHaveLoaded();
+        // It may have been loading when it was asked.
+        id = await this.#idIn(subject, topic);
+      }
+      if (id !== null) return id;
+    } while (await this.#mayBeLoading(isWritten));
     throw new KnownError("TOPIC_MISSING", `the schema registry does not have this version's schema of ${this.#prefix}${topic.name} (subject ${subject})`, {
       fix: "run `headgate topics apply` with this version of headgate and this prefix",
     });
+  }
+
+  async #idIn(subject: string, topic: Topic): Promise<number | null> {
+    try {
+      const id = await this.#registry.idOf(subject, avroOf(topic));
+      if (id !== null) this.#missing = null;
+      return id;
+    } catch (error) {
+      this.#missing = null;
+      throw error;
+    }
+  }
+
+  /** Whether a schema of ours that it denies may be one that it has not loaded yet, after a pause then. Where it has none of ours nothing was applied. */
+  async #mayBeLoading(isWritten: boolean): Promise<boolean> {
+    if (!isWritten && this.#newestOwn === 0) return false;
+    const nowMs = this.#nowMs();
+    if (this.#missing === null || nowMs - this.#missing.lastMs > DOUBT_MS) this.#missing = { sinceMs: nowMs, lastMs: nowMs };
+    this.#missing.lastMs = nowMs;
+    if (nowMs - this.#missing.sinceMs >= DOUBT_MS) return false;
+    await pause(ASK_AGAIN_MS);
+    return true;
   }
 
   /**
@@ -118,7 +152,7 @@ export class Serde {
   async prepareWritten(topic: Topic): Promise<void> {
     const subject = subjectOf(this.#prefix, topic);
     if (!(await this.#registry.hasSubject(subject))) throw notLoaded(this.#registry.url, subject);
-    await this.prepare([topic]);
+    await this.#prepare([topic], true);
   }
 
   /** @throws {KnownError} RECORD_INVALID naming topic and field, never the value */
@@ -216,6 +250,7 @@ export class Serde {
     const newest = this.#newestOwn;
     if (newest === 0 || (await this.#schemaOf(newest)) !== null) return;
     this.#deniedSinceMs = null;
+    this.#missing = null;
     throw notLoaded(this.#registry.url, newest);
   }
 

@@ -15,6 +15,8 @@ const outages: Partial<Record<Mood, [status: number, data: object | string]>> = 
 export interface RegistryStub {
   readonly url: string;
   mood: Mood;
+  /** How many of its schemas it has loaded, in the order in which they were registered; what came later it denies. */
+  loaded: number;
   /** Requests that were answered, by `METHOD path`. */
   readonly asked: string[];
   /** Registers a schema under its own id, as another system would. */
@@ -48,12 +50,12 @@ export async function registryStub(t: TestContext): Promise<RegistryStub> {
       const outage = outages[stub.mood];
       if (outage !== undefined) return answer(...outage);
       if (request.method === "GET") {
-        const found = schemas[Number(/^\/schemas\/ids\/(\d+)$/.exec(path)?.[1] ?? 0) - 1];
+        const found = schemas.slice(0, stub.loaded)[Number(/^\/schemas\/ids\/(\d+)$/.exec(path)?.[1] ?? 0) - 1];
         return found === undefined ? answer(404, { error_code: 40403, message: "Schema not found" }) : answer(200, found);
       }
       const { schema } = JSON.parse(body);
       if (path.endsWith("/versions")) return answer(200, { id: put(schema) });
-      const known = schemas.findIndex((entry) => entry.schema === schema);
+      const known = schemas.slice(0, stub.loaded).findIndex((entry) => entry.schema === schema);
       return known < 0 ? answer(404, { error_code: 40403, message: "Schema not found" }) : answer(200, { id: known + 1 });
     });
   });
@@ -63,6 +65,13 @@ export async function registryStub(t: TestContext): Promise<RegistryStub> {
   };
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(close);
-  const stub: RegistryStub = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, mood: "registry", asked: [], put, close };
+  const stub: RegistryStub = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    mood: "registry",
+    loaded: Number.POSITIVE_INFINITY,
+    asked: [],
+    put,
+    close,
+  };
   return stub;
 }

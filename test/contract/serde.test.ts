@@ -5,7 +5,8 @@ import { KnownError } from "../../src/errors/known-error.ts";
 import { RegistryUnreachableError } from "../../src/runtime/registry.ts";
 import { BadRecordError, Serde } from "../../src/runtime/serde.ts";
 import { avroOf } from "../../topics/avro.ts";
-import { allTopics, type Outcome, outcomes, partials, type Request, requests, type Topic } from "../../topics/index.ts";
+import { allTopics, type Outcome, outcomes, partials, type Request, requests, scores, type Topic } from "../../topics/index.ts";
+import { until } from "../fixtures/until.ts";
 import { valuesOf } from "./arbitraries.ts";
 import { type RegistryStub, registryStub } from "./registry-stub.ts";
 
@@ -172,13 +173,56 @@ describe("Serde", () => {
   it("does not take a registry that is loading for one where nothing was applied, once it knows a schema of its own", async (t) => {
     const stub = await registryStub(t);
     const serde = await writer(stub, [outcomes]);
-    await assert.rejects(serde.prepare([requests]), isKnown("TOPIC_MISSING"));
     stub.put(avroOf(requests));
     stub.mood = "loading";
     await assert.rejects(serde.prepare([requests]), isKnown("REGISTRY_UNREACHABLE"));
     stub.mood = "registry";
     await serde.prepare([requests]);
     assert.ok(serde.encode(requests, request()).length > 0);
+  });
+
+  it("says of a registry that hangs, or is not there, what is true for a process that starts and for one that runs", async (t) => {
+    const stub = await registryStub(t);
+    const serde = await writer(stub, [outcomes]);
+    const bytes = serde.encode(outcomes, outcome);
+    const told = (problem: RegExp) => (error: unknown) =>
+      isKnown("REGISTRY_UNREACHABLE")(error) &&
+      problem.test((error as KnownError).message) &&
+      /see that it runs and answers, or correct SCHEMA_REGISTRY_URL; .*what has ended is to be started again$/.test((error as KnownError).fix);
+    t.mock.method(AbortSignal, "timeout", () => AbortSignal.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError")));
+    await assert.rejects(async () => (await Serde.connect(stub.url, "p.")).decode(outcomes, bytes), told(/did not answer: no answer within 10 s$/));
+    t.mock.restoreAll();
+    stub.close();
+    await assert.rejects(serde.prepare([requests]), told(/did not answer: /));
+  });
+
+  it("waits for a schema that a registry may not have loaded yet, which has ours of before; what is said for ten seconds is believed, of any", async (t) => {
+    const stub = await registryStub(t);
+    let now = 0;
+    const serde = await writer(stub, [outcomes], () => now);
+    stub.put(avroOf(requests));
+    stub.loaded = 1;
+    const prepared = serde.prepare([requests]);
+    await until("it has been asked again", () => stub.asked.filter((asked) => asked.startsWith("POST /subjects/p.requests-value")).length > 3);
+    now += 9_999;
+    stub.loaded = 2;
+    await prepared;
+    assert.ok(serde.encode(requests, request()).length > 0);
+
+    const missing = serde.prepare([partials]);
+    await until("it has been asked again", () => stub.asked.filter((asked) => asked.startsWith("POST /subjects/p.partials-value")).length > 3);
+    now += 10_000;
+    await assert.rejects(missing, isKnown("TOPIC_MISSING"));
+    await assert.rejects(serde.prepare([scores]), isKnown("TOPIC_MISSING"));
+    stub.mood = "503";
+    await assert.rejects(serde.prepare([scores]), isKnown("REGISTRY_UNREACHABLE"));
+    stub.mood = "registry";
+    stub.put(avroOf(scores));
+    stub.loaded = 2;
+    const again = serde.prepare([scores]);
+    await until("it has been asked again", () => stub.asked.filter((asked) => asked.startsWith("POST /subjects/p.scores-value")).length > 5);
+    stub.loaded = 3;
+    await again;
   });
 
   it("keeps an outage apart from a bad record: no registry, a proxy's page, a registry that starts", async (t) => {

@@ -12,10 +12,11 @@ export interface ProgramContext {
   /** Unique per process start; goes into logs, `fleet` and requests. */
   readonly instance: string;
   /**
-   * Connects to Kafka and the registry as the environment says, once per program; rejects with KAFKA_UNREACHABLE,
-   * REGISTRY_UNREACHABLE, TOPIC_MISSING or LAYOUT_MISMATCH. May be called again after a rejection.
+   * Connects to Kafka and the registry as the environment says, once per program; waits for them as long as they do not answer, unless it
+   * is told not to be patient: then it rejects with KAFKA_UNREACHABLE or REGISTRY_UNREACHABLE. Rejects with TOPIC_MISSING or
+   * LAYOUT_MISMATCH, and with KAFKA_UNREACHABLE when the credentials are refused. May be called again after a rejection.
    */
-  connect(): Promise<LogClient>;
+  connect(options?: { readonly isPatient: boolean }): Promise<LogClient>;
   /** Adds a condition to `/readyz` of the process. */
   readiness(name: string, isReady: () => boolean): void;
   /** The first process when this is one of its workers; absent: it works alone. */

@@ -9,6 +9,7 @@ import { pause } from "./deps.ts";
 import { isOfKilledClient } from "./kafka/client.ts";
 import { securityOf } from "./kafka/security.ts";
 import { connectLog } from "./log-client.ts";
+import { connectPatiently } from "./patient-connect.ts";
 import type { LogClient } from "./port.ts";
 import { firstProcess } from "./process/crew.ts";
 import { Readiness, serveHealth } from "./process/health-server.ts";
@@ -58,6 +59,9 @@ class Host {
   readonly #clients = new Set<LogClient>();
   readonly #running: RunningProgram[] = [];
   readonly #stopAsked = Promise.withResolvers<void>();
+  /** Rejects with what the first program that cannot go on has failed of. */
+  readonly #failed = Promise.withResolvers<never>();
+  readonly #stopping = new AbortController();
   #env: Env = {};
   #config: ConnectionConfig | null = null;
   #log: Logger = processLogger("info");
@@ -68,6 +72,7 @@ class Host {
 
   constructor(programs: readonly Program[]) {
     this.#programs = programs;
+    this.#failed.promise.catch(() => undefined); // looked at in `run`, unless the process stops before
   }
 
   /** @throws {KnownError} CONFIG_INVALID with every wrong variable of every program */
@@ -102,14 +107,15 @@ class Host {
       this.#readiness.set("started", () => this.#isStarted);
       this.#readiness.set("not stopping", () => !this.#isStopping);
       closeServer = await this.#serve();
-      await Promise.race([this.#startAll(), this.#stopAsked.promise]);
+      await Promise.race([this.#startAll(), this.#stopAsked.promise, this.#failed.promise]);
       this.#isStarted = true;
-      await Promise.race([...this.#running.map(({ finished }) => finished), this.#stopAsked.promise]);
+      await Promise.race([...this.#running.map(({ finished }) => finished), this.#stopAsked.promise, this.#failed.promise]);
     } catch (error) {
       code = exitCodeOf(error);
       this.#report(error);
     }
     this.#isStopping = true;
+    this.#stopping.abort();
     const stopMs = Math.max(USUAL_STOP_MS, ...this.#programs.map((program) => program.stopMs?.(this.#env) ?? 0));
     const stopped = new AbortController(); // or the timer would keep the process for the rest of its time
     const isDone = await Promise.race([this.#stopAll().then(() => true), pause(stopMs, stopped.signal).then(() => false)]);
@@ -133,18 +139,24 @@ class Host {
         log,
         metrics: this.#metrics,
         instance,
-        connect: () => this.#connect(program.name, instance, log),
+        connect: (options) => this.#connect(program.name, instance, log, options?.isPatient ?? true),
         readiness: (name, isReady) => this.#readiness.set(this.#programs.length === 1 ? name : `${program.name}: ${name}`, isReady),
         first: firstProcess(),
       });
-      running.finished.catch(() => undefined); // looked at in `run`
+      running.finished.catch((error: unknown) => this.#failed.reject(error)); // also while others wait for Kafka
       this.#running.push(running);
       if (this.#isStopping) await running.stop();
       log.info("started");
     }
   }
 
-  async #connect(role: string, instance: string, log: Logger): Promise<LogClient> {
+  async #connect(role: string, instance: string, log: Logger, isPatient: boolean): Promise<LogClient> {
+    const connect = () => this.#connectOnce(role, instance, log);
+    const client = isPatient ? await connectPatiently(connect, log, this.#stopping.signal) : await connect();
+    return client ?? new Promise<never>(() => undefined); // the process stops
+  }
+
+  async #connectOnce(role: string, instance: string, log: Logger): Promise<LogClient> {
     const config = this.#settings;
     const client = await connectLog({
       brokers: config.KAFKA_BROKERS.split(","),

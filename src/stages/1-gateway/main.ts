@@ -56,7 +56,7 @@ export const program: Program = {
       drain: { lameDuckMs: env.HEADGATE_GATEWAY_LAME_DUCK_MS, finishMs: env.HEADGATE_GATEWAY_DRAIN_MS },
       log: context.log,
       metrics: context.metrics,
-      connect: () => context.connect(),
+      connect: () => context.connect({ isPatient: false }),
       first: context.first ?? null,
     });
     context.readiness("routing", () => gateway.isReady());

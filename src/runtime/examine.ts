@@ -20,6 +20,10 @@ export interface RoleGroup {
 /** What a cluster is like now, as far as the topics of one prefix and those who read them go. */
 export interface Examination {
   readonly brokers: number;
+  /** Its id, which tells clusters apart; not the controller: since KRaft brokers name any of them. */
+  readonly clusterId: string;
+  /** What the brokers advertise (`host:port`): every process of headgate has to reach each of these. */
+  readonly addresses: readonly string[];
   /** Partitions (`topic-partition`) that nobody leads: they take and give no records. */
   readonly leaderless: readonly string[];
   /** Partitions with fewer replicas in step than they have. */
@@ -30,7 +34,7 @@ export interface Examination {
 /** Asks a cluster how it is; writes nothing. @throws {KnownError} KAFKA_UNREACHABLE */
 export async function examine(where: Pick<TopicsOptions, "brokers" | "registryUrl" | "prefix" | "security" | "log" | "answerMs">): Promise<Examination> {
   return withSession(where, async ({ admin }) => {
-    const [{ brokers }, existing, { groups }] = await Promise.all([admin.describeCluster(), admin.listTopics(), admin.listGroups()]);
+    const [{ brokers, clusterId }, existing, { groups }] = await Promise.all([admin.describeCluster(), admin.listTopics(), admin.listGroups()]);
     const own = new Set(allTopics.map(({ name }) => where.prefix + name));
     const names = existing.filter((name) => own.has(name));
     const { topics } = names.length === 0 ? { topics: [] } : await admin.fetchTopicMetadata({ topics: names });
@@ -38,6 +42,8 @@ export async function examine(where: Pick<TopicsOptions, "brokers" | "registryUr
     const ids = groups.map(({ groupId }) => groupId);
     return {
       brokers: brokers.length,
+      clusterId,
+      addresses: brokers.map(({ host, port }) => `${host}:${port}`).sort(),
       leaderless: partitions.filter(({ leader }) => leader < 0).map(({ name }) => name),
       behind: partitions.filter(({ isr, replicas }) => isr.length < replicas.length).map(({ name }) => name),
       groups: await Promise.all(groupRoles.map((role) => groupOf(admin, role, groupsOf(ids, where.prefix, role)))),

@@ -81,7 +81,7 @@ describe("headgate doctor on a real Kafka", () => {
     const well = await doctor(connection);
     assert.match(
       well.head,
-      /1 broker; sampler \(1, \d+ behind\), aggregator-fold \(1, \d+ behind\), aggregator-window \(1, \d+ behind\), decider \(1, \d+ behind\)$/,
+      /^\S+ {2}1 broker \(127\.0\.0\.1:\d+\) of cluster [\w-]{22}; sampler \(1, \d+ behind\), aggregator-fold \(1, \d+ behind\), aggregator-window \(1, \d+ behind\), decider \(1, \d+ behind\)$/,
     );
     assert.deepEqual(well.remarks, ["warning role_missing: no judge works: its group has no member; specs with a judge get no scores"]);
 

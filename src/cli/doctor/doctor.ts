@@ -110,9 +110,16 @@ function lines(remarks: readonly Shown[]): string[] {
 
 function shownInstallation({ prefix, examination, remarks }: Installation): string {
   const roles = examination?.groups.filter(({ members }) => members > 0).map(({ role, members, lag }) => `${role} (${members}, ${lag ?? 0} behind)`) ?? [];
-  const head =
-    examination === null ? "Kafka NOT reached" : `${examination.brokers} broker${examination.brokers === 1 ? "" : "s"}; ${roles.join(", ") || "no roles"}`;
+  const head = examination === null ? "Kafka NOT reached" : `${clusterOf(examination)}; ${roles.join(", ") || "no roles"}`;
   return [`${plain(prefix)}  ${head}`, ...lines(remarks)].join("\n");
+}
+
+const MOST_ADDRESSES = 6;
+
+/** What a support engineer asks first. */
+function clusterOf({ brokers, addresses, clusterId }: Examination): string {
+  const more = addresses.length > MOST_ADDRESSES ? ", …" : "";
+  return plain(`${brokers} broker${brokers === 1 ? "" : "s"} (${addresses.slice(0, MOST_ADDRESSES).join(", ")}${more}) of cluster ${clusterId}`);
 }
 
 function shown(status: GatewayStatus): string {

@@ -22,9 +22,11 @@ const report = (changes: Partial<FleetReport> = {}): FleetReport => ({
 });
 const tables = new Map([["support-answer", tableWith({ epoch: 7 })]]);
 
+const cluster = { brokers: 1, clusterId: "c", addresses: ["kafka-1:9092"] };
+
 it("of brokers: partitions without a leader are an error, replicas behind a warning; names are cut short", () => {
   const leaderless = Array.from({ length: 7 }, (_, i) => `routing-${i}`);
-  const remarks = clusterRemarks({ brokers: 3, leaderless, behind: ["routing-0"], groups: [] });
+  const remarks = clusterRemarks({ ...cluster, brokers: 3, leaderless, behind: ["routing-0"], groups: [] });
   assert.deepEqual(codes(remarks), ["error no_leader", "warning replicas_behind"]);
   assert.match(remarks[0]?.message ?? "", /routing-4 and 2 more/);
 });
@@ -32,8 +34,8 @@ it("of brokers: partitions without a leader are an error, replicas behind a warn
 it("of roles: one that nobody runs is an error, much lag a warning, but not of the half that commits late", () => {
   const group = (role: "sampler" | "aggregator-window" | "judge", members: number, lag: number | null) => ({ role, members, lag });
   const groups = [group("sampler", 2, 10_001), group("aggregator-window", 1, 1_000_000), group("judge", 0, null)];
-  assert.deepEqual(codes(clusterRemarks({ brokers: 1, leaderless: [], behind: [], groups })), ["warning role_behind", "warning role_missing"]);
-  assert.deepEqual(codes(clusterRemarks({ brokers: 1, leaderless: [], behind: [], groups: [group("sampler", 0, null)] })), ["error role_missing"]);
+  assert.deepEqual(codes(clusterRemarks({ ...cluster, leaderless: [], behind: [], groups })), ["warning role_behind", "warning role_missing"]);
+  assert.deepEqual(codes(clusterRemarks({ ...cluster, leaderless: [], behind: [], groups: [group("sampler", 0, null)] })), ["error role_missing"]);
 });
 
 it("of gateways: who is silent or stops is none, who is behind disobeys, whose clock is ahead is told", () => {

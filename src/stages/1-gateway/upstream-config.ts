@@ -1,4 +1,6 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import type { GatewayFile } from "./gateway-file.ts";
 
 export interface Timeouts {
@@ -92,17 +94,46 @@ export function secretOf(
   return "text" in read ? { secret: read.text } : { secret: null, problem: `${where}File: ${read.problem}` };
 }
 
+/** What the files of TLS hold; null: there is no such file. */
+export interface TlsTexts {
+  readonly ca: string | null;
+  readonly cert: string | null;
+  readonly key: string | null;
+}
+
+/** Why no connection can be made with this; null: one can. Node takes a text without a certificate for no authority at all. */
+export function unusableTls({ ca, cert, key }: TlsTexts): string | null {
+  try {
+    if (ca !== null) new X509Certificate(ca);
+  } catch {
+    return "caFile holds no certificate (PEM)";
+  }
+  if (cert === null || key === null) return null;
+  try {
+    createSecureContext({ cert, key });
+    return null;
+  } catch (error) {
+    const { code = "unknown" } = error as NodeJS.ErrnoException;
+    return code === "ERR_OSSL_X509_KEY_VALUES_MISMATCH" ? "keyFile is not the key of certFile" : `certFile and keyFile cannot be used (${code})`;
+  }
+}
+
 function tlsProblems(where: string, given: Given): string[] {
   const { tls, baseUrl } = given;
   if (tls === undefined) return [];
   const problems = [];
   if (!baseUrl.startsWith("https:")) problems.push(`${where}.tls: is only for an https address`);
   if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) problems.push(`${where}.tls: certFile and keyFile belong together`);
+  const texts: (string | null)[] = [];
   for (const field of ["caFile", "certFile", "keyFile"] as const) {
     const path = tls[field];
     const read = path === undefined ? null : readSecret(path);
     if (read !== null && "problem" in read) problems.push(`${where}.tls.${field}: ${read.problem}`);
+    texts.push(read !== null && "text" in read ? read.text : null);
   }
+  const [ca = null, cert = null, key = null] = texts;
+  const unusable = unusableTls({ ca, cert, key });
+  if (unusable !== null) problems.push(`${where}.tls: ${unusable}`);
   return problems;
 }
 

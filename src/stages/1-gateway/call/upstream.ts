@@ -1,6 +1,6 @@
 import type { ConnectionOptions } from "node:tls";
 import { type buildConnector, type Dispatcher, Pool } from "undici";
-import { readKey, readSecret, type TlsConfig, type UpstreamConfig } from "../upstream-config.ts";
+import { readKey, readSecret, type TlsConfig, type TlsTexts, type UpstreamConfig, unusableTls } from "../upstream-config.ts";
 import type { AnswerMemory } from "./answer-memory.ts";
 import type { ToUpstream } from "./exchange.ts";
 import { RetryBudget } from "./retry-budget.ts";
@@ -15,11 +15,8 @@ const MOST_BUDGETS = 1_000;
 const MOST_HEADER_BYTES = 64 * 1024;
 
 /** What an upstream's files hold: its key, and what TLS needs. */
-interface Secrets {
+interface Secrets extends TlsTexts {
   readonly apiKey: string | null;
-  readonly ca: string | null;
-  readonly cert: string | null;
-  readonly key: string | null;
 }
 
 /** Why a file could not be read again, and what stays in use. */
@@ -61,14 +58,17 @@ export class Upstream {
 
   /**
    * Reads key and certificates again: they are rotated while the gateway runs. New calls use the new ones; a file that cannot be read, or is being
-   * written, leaves the old ones in use.
+   * written, or a certificate whose key is not there yet, leaves the old ones in use.
    */
   refresh(): Unreadable | "changed" | "same" {
     const read = readSecrets(this.config);
     if ("problem" in read) return { upstream: this.config.name, problem: read.problem };
     const old = this.#secrets;
+    const isOtherTls = old.ca !== read.ca || old.cert !== read.cert || old.key !== read.key;
+    const unusable = isOtherTls ? unusableTls(read) : null;
+    if (unusable !== null) return { upstream: this.config.name, problem: `tls: ${unusable}` };
     this.#secrets = read;
-    if (old.ca !== read.ca || old.cert !== read.cert || old.key !== read.key) {
+    if (isOtherTls) {
       const retired = this.#pool;
       this.#pool = this.#openPool();
       this.#retired.add(retired);

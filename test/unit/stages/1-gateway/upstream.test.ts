@@ -71,10 +71,37 @@ describe("an upstream behind TLS", () => {
       ["{ insecure: true }", /tls\.insecure/],
       ["{ caFile: /not/there }", /tls\.caFile: \/not\/there cannot be read \(ENOENT\)/],
       [`{ certFile: ${pem("client")} }`, /certFile and keyFile belong together/],
+      [`{ certFile: ${pem("client")}, keyFile: ${pem("server-key")} }`, /one\.tls: keyFile is not the key of certFile/],
+      [`{ certFile: ${pem("client-key")}, keyFile: ${pem("client-key")} }`, /one\.tls: certFile and keyFile cannot be used \(ERR_OSSL_PEM_NO_START_LINE\)/],
+      [`{ caFile: ${pem("client-key")} }`, /one\.tls: caFile holds no certificate \(PEM\)/],
     ] as const) {
       assert.throws(() => parseGatewayFile("gw.yaml", fileOf("https://x", tls), {}), problem);
     }
     assert.throws(() => parseGatewayFile("gw.yaml", fileOf("http://x", "{}"), {}), /only for an https address/);
+  });
+});
+
+describe("an upstream's certificate", () => {
+  it("stays in use as long as its renewed file is not complete, or its renewed key is not there yet", async (t) => {
+    const [url, directory] = [await tlsUpstream(t, true), folder(t)];
+    const files = { ca: join(directory, "ca.pem"), cert: join(directory, "cert.pem"), key: join(directory, "key.pem") };
+    const write = (file: keyof typeof files, of: string) => writeFileSync(files[file], readFileSync(pem(of)));
+    write("ca", "ca");
+    write("cert", "client");
+    write("key", "client-key");
+    const tls = `{ caFile: ${files.ca}, serverName: upstream.test, certFile: ${files.cert}, keyFile: ${files.key} }`;
+    const config = parseGatewayFile("gw.yaml", fileOf(url, tls), {}).upstreams.get("one");
+    assert.ok(config !== undefined);
+    const upstream = new Upstream(config, new AnswerMemory(1_000_000));
+    t.after(() => upstream.close());
+    write("cert", "server");
+    assert.deepEqual(upstream.refresh(), { upstream: "one", problem: "tls: keyFile is not the key of certFile" });
+    const inUse = upstream.connecting as { cert: string; key: string };
+    assert.equal(inUse.cert, readFileSync(pem("client"), "utf8").trim());
+    write("key", "server-key");
+    assert.equal(upstream.refresh(), "changed");
+    writeFileSync(files.ca, "-----BEGIN CERTIFICATE-----\n");
+    assert.deepEqual(upstream.refresh(), { upstream: "one", problem: "tls: caFile holds no certificate (PEM)" });
   });
 });
 

@@ -10,9 +10,9 @@ import type { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import { steadyNowMs, wallOf } from "../../runtime/steady-clock.ts";
 import { watchCallers } from "./access/watch-callers.ts";
 import type { AdminConfig } from "./admin/admin-config.ts";
+import { askedRemarks } from "./admin/asked-remarks.ts";
 import { BrakeDesk } from "./admin/brake-desk.ts";
 import { joinCrew } from "./admin/join-crew.ts";
-import { upstreamRemarks } from "./admin/probe-upstreams.ts";
 import { type Condition, remarksOf } from "./admin/remarks.ts";
 import { type Admin, startAdmin } from "./admin/start-admin.ts";
 import { AnswerMemory } from "./call/answer-memory.ts";
@@ -174,10 +174,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     onRejected: (code) => metrics.rejected.inc({ code }),
   });
   let url = "";
-  // Only a person who asks has upstreams probed: `/readyz` is asked all the time.
   const statusForAdmin = async () => {
     const now = status();
-    return { instance, url, ...now, remarks: [...now.remarks, ...(await upstreamRemarks(upstreams.values(), Date.now()))] };
+    return { instance, url, ...now, remarks: [...now.remarks, ...(await askedRemarks(upstreams.values(), { config, spooledBytes: now.log.spooledBytes }))] };
   };
   const admin = await openAdmin(options, parts, statusForAdmin);
   if (options.first) await shareConversations(parts.conversations, options.first, { ...config.conversations, log });

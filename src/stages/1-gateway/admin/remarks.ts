@@ -23,6 +23,8 @@ export interface Remark {
     | "upstream_tls"
     | "upstream_certificate_ends"
     | "upstream_unverified"
+    | "upstream_unencrypted"
+    | "spool_room"
     | "workers_missing";
   readonly message: string;
   readonly fix: string;

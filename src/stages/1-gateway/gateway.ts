@@ -13,7 +13,7 @@ import type { AdminConfig } from "./admin/admin-config.ts";
 import { askedRemarks } from "./admin/asked-remarks.ts";
 import { BrakeDesk } from "./admin/brake-desk.ts";
 import { joinCrew } from "./admin/join-crew.ts";
-import { type Condition, remarksOf } from "./admin/remarks.ts";
+import { type Condition, type Remark, remarksOf } from "./admin/remarks.ts";
 import { type Admin, startAdmin } from "./admin/start-admin.ts";
 import { AnswerMemory } from "./call/answer-memory.ts";
 import { Conversations } from "./call/conversations.ts";
@@ -47,6 +47,8 @@ export interface GatewayOptions {
   /** null: no admin port. */
   readonly admin: AdminConfig | null;
   readonly subjectKey: string;
+  /** What whoever asks is told of the environment that it was started with. */
+  readonly remarks?: readonly Remark[];
   /** null: answers carry no outcome tokens. */
   readonly tokens: SealedTokens | null;
   readonly instance: string;
@@ -176,7 +178,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let url = "";
   const statusForAdmin = async () => {
     const now = status();
-    return { instance, url, ...now, remarks: [...now.remarks, ...(await askedRemarks(upstreams.values(), { config, spooledBytes: now.log.spooledBytes }))] };
+    const asked = await askedRemarks(upstreams.values(), { ...options, spooledBytes: now.log.spooledBytes });
+    return { instance, url, ...now, remarks: [...now.remarks, ...asked] };
   };
   const admin = await openAdmin(options, parts, statusForAdmin);
   if (options.first) await shareConversations(parts.conversations, options.first, { ...config.conversations, log });

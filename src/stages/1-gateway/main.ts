@@ -4,13 +4,12 @@ import { parseConfig } from "../../config/parse-config.ts";
 import type { Program } from "../../runtime/program.ts";
 import { SealedTokens } from "../../runtime/sealed-tokens.ts";
 import { adminConfigOf } from "./admin/admin-config.ts";
+import { keyRemarks } from "./admin/key-remarks.ts";
 import { leadCrew } from "./admin/lead-crew.ts";
 import { startAdmin } from "./admin/start-admin.ts";
 import { leadConversations } from "./call/share-conversations.ts";
 import { configuration, readGatewayFile } from "./config.ts";
 import { AFTER_DRAIN_MS, startGateway } from "./gateway.ts";
-
-const SAFE_KEY_LENGTH = 16;
 
 /** The gateway: an OpenAI-compatible proxy that obeys `routing` and logs each call to `requests`. */
 export const program: Program = {
@@ -24,22 +23,21 @@ export const program: Program = {
     const env = parseConfig("gateway", configuration, given);
     const file = readGatewayFile(env.HEADGATE_GATEWAY_CONFIG, given);
     leadConversations(crew, file.conversations);
+    // Workers are given one that was drawn here.
+    const remarks = keyRemarks(env.HEADGATE_SUBJECT_KEY);
+    for (const { message, fix } of remarks) log.warn({ fix }, message);
     const config = adminConfigOf(env, file.admin, given);
     if (config === null) return () => undefined;
     const name = `gateway-${randomBytes(6).toString("hex")}`;
-    const admin = await startAdmin(config, leadCrew(crew, { name, log }), log.child({ instance: name }));
+    const admin = await startAdmin(config, leadCrew(crew, { name, log, remarks }), log.child({ instance: name }));
     return () => admin.close();
   },
   async start(context) {
     const env = parseConfig("gateway", configuration, context.env);
     const file = readGatewayFile(env.HEADGATE_GATEWAY_CONFIG, context.env);
     const config = { ...file, data: env.HEADGATE_GATEWAY_DATA ?? file.data };
-    if (env.HEADGATE_SUBJECT_KEY === undefined) {
-      context.log.warn("HEADGATE_SUBJECT_KEY is not set: subjects are hashed with a random key and will not be the same after a restart or on another gateway");
-    }
-    if ((env.HEADGATE_SUBJECT_KEY?.length ?? SAFE_KEY_LENGTH) < SAFE_KEY_LENGTH) {
-      context.log.warn(`HEADGATE_SUBJECT_KEY has fewer than ${SAFE_KEY_LENGTH} characters: whoever reads the log could guess it, and with it the subjects`);
-    }
+    const remarks = keyRemarks(env.HEADGATE_SUBJECT_KEY);
+    for (const { message, fix } of remarks) context.log.warn({ fix }, message);
     if (env.HEADGATE_TOKEN_KEY === undefined) {
       context.log.warn("HEADGATE_TOKEN_KEY is not set: answers carry no outcome token, so that nobody can tell later what became of a call");
     }
@@ -47,6 +45,7 @@ export const program: Program = {
       config,
       admin: adminConfigOf(env, file.admin, context.env),
       subjectKey: env.HEADGATE_SUBJECT_KEY ?? randomBytes(32).toString("hex"),
+      remarks,
       tokens: env.HEADGATE_TOKEN_KEY === undefined ? null : new SealedTokens(env.HEADGATE_TOKEN_KEY),
       instance: context.instance,
       prefix: parseConfig("gateway", connectionConfiguration.pick({ HEADGATE_PREFIX: true }), context.env).HEADGATE_PREFIX,

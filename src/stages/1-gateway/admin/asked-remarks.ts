@@ -6,14 +6,22 @@ import type { UpstreamConfig } from "../upstream-config.ts";
 import { upstreamRemarks } from "./probe-upstreams.ts";
 import type { Remark } from "./remarks.ts";
 
-/** What a person who asks is told beside the state of the gateway itself; it costs connections and looks at the disk, so that `/readyz` leaves it out. */
+/**
+ * What a person who asks is told beside the state of the gateway itself; it costs connections and looks at the disk, so that `/readyz` leaves it out.
+ *
+ * @param about `remarks`: what there is to say of how it was started
+ */
 export async function askedRemarks(
   upstreams: Iterable<Upstream>,
-  { config, spooledBytes }: { readonly config: Pick<GatewayConfig, "data" | "log">; readonly spooledBytes: number },
+  {
+    config,
+    spooledBytes,
+    remarks = [],
+  }: { readonly config: Pick<GatewayConfig, "data" | "log">; readonly spooledBytes: number; readonly remarks?: readonly Remark[] },
 ): Promise<Remark[]> {
   const all = [...upstreams];
   const [ofUpstreams, ofRoom] = await Promise.all([upstreamRemarks(all, Date.now()), roomRemarks(config, spooledBytes)]);
-  return [...ofUpstreams, ...all.flatMap(({ config: its }) => clearTextRemarks(its)), ...ofRoom];
+  return [...remarks, ...ofUpstreams, ...all.flatMap(({ config: its }) => clearTextRemarks(its)), ...ofRoom];
 }
 
 /** Whether the disk has the room that the spool may take. */

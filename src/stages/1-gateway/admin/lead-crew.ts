@@ -21,9 +21,9 @@ const answered = <T>(answers: readonly CrewAnswer[]): T[] => answers.flatMap((an
 /**
  * What the admin port of a gateway of several processes does: it asks all of them. It keeps the brakes that were taken, for workers that start later.
  *
- * @param name what answers call this gateway
+ * @param about `name`: what answers call this gateway; `remarks`: what there is to say of the first process
  */
-export function leadCrew(crew: Crew, { name, log, waits = {} }: { readonly name: string; readonly log: Logger; readonly waits?: Partial<Waits> }): CrewLeading {
+export function leadCrew(crew: Crew, { name, log, remarks = [], waits = {} }: Lead): CrewLeading {
   const { brakeMs, keepMs, startMs } = { brakeMs: BRAKE_MS, keepMs: KEEP_MS, startMs: START_MS, ...waits };
   /** By route and attempt, so that a repeated brake takes no room. */
   const standing = new Map<string, Brake>();
@@ -67,11 +67,20 @@ export function leadCrew(crew: Crew, { name, log, waits = {} }: { readonly name:
     return { ...youngest, gateway: name, workers: keepers.length, obeyed: true, kept: keepers.length > 0 && keepers.every(({ kept }) => kept) };
   };
 
-  const status = async (): Promise<object> => statusOf(name, crew.size, await ask({ kind: "status" }, keepMs));
+  const status = async (): Promise<object> => {
+    const { remarks: ofWorkers, ...rest } = statusOf(name, crew.size, await ask({ kind: "status" }, keepMs));
+    return { ...rest, remarks: distinct([...ofWorkers, ...remarks]) };
+  };
   return { brake, status };
 }
 
 export type CrewLeading = Pick<AdminDeps, "brake" | "status">;
+interface Lead {
+  readonly name: string;
+  readonly log: Logger;
+  readonly remarks?: readonly Remark[];
+  readonly waits?: Partial<Waits>;
+}
 interface Waits {
   readonly brakeMs: number;
   readonly keepMs: number;

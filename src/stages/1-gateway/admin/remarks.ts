@@ -25,6 +25,8 @@ export interface Remark {
     | "upstream_unverified"
     | "upstream_unencrypted"
     | "spool_room"
+    | "random_subject_key"
+    | "short_subject_key"
     | "workers_missing";
   readonly message: string;
   readonly fix: string;

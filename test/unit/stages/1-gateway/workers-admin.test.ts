@@ -57,6 +57,8 @@ describe("the admin port of a gateway of several processes, without Kafka", () =
     const { start, forget, onCandidate } = await world(t);
     const gateway = await start();
     const { body: shown } = await admin(gateway, "/v1/status");
+    const told = (shown.remarks as { level: string; code: string }[]).map(({ level, code }) => `${level} ${code}`);
+    assert.ok(told.includes("warning random_subject_key"), "each worker has the one that was drawn for all");
     const workers = shown.workers as { instance: string; routes: { epoch: number }[] }[];
     assert.equal(new Set(workers.map(({ instance }) => instance)).size, 2);
     assert.deepEqual([(shown.routes as unknown[]).length, workers[0]?.routes[0]?.epoch, shown.connected], [1, 7, false]);

@@ -237,7 +237,9 @@ export class Serde {
       this.#deniedSinceMs ??= this.#nowMs();
       if (this.#nowMs() - this.#deniedSinceMs < DOUBT_MS) return notLoaded(this.#registry.url, id);
     }
-    return new UnknownSchemaError(topic.name, id);
+    // A topic has records before its subject only where somebody removed it: then none of them is bad.
+    const subject = subjectOf(this.#prefix, topic);
+    return (await this.#registry.hasSubject(subject)) ? new UnknownSchemaError(topic.name, id) : notLoaded(this.#registry.url, subject);
   }
 
   /** 0: none is known. */

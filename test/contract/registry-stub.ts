@@ -25,6 +25,16 @@ export interface RegistryStub {
   close(): void;
 }
 
+/** Whether a subject is there: each is until it is deleted, and again once a schema is registered under it, which the caller does. */
+function aboutSubject(method = "", path: string, removed: Set<string>): [status: number, data: object] | undefined {
+  const subject = /^\/subjects\/([^/]+)/.exec(path)?.[1];
+  if (subject === undefined) return undefined;
+  if (method === "DELETE") removed.add(subject);
+  if (method === "POST" && path.endsWith("/versions")) removed.delete(subject);
+  if (method === "POST") return undefined;
+  return removed.has(subject) && method === "GET" ? [404, { error_code: 40401, message: "Subject not found" }] : [200, [1]];
+}
+
 /** A registry in memory, with Confluent's answers; for tests of outages that a real one cannot be talked into. */
 export async function registryStub(t: TestContext): Promise<RegistryStub> {
   const schemas: { schema: string; schemaType?: string }[] = [];
@@ -34,6 +44,7 @@ export async function registryStub(t: TestContext): Promise<RegistryStub> {
     if (known >= 0) return known + 1;
     return schemas.push(schemaType === undefined ? { schema: text } : { schema: text, schemaType });
   };
+  const removed = new Set<string>();
   const server = createServer((request, response) => {
     let body = "";
     request.on("data", (chunk) => {
@@ -47,8 +58,8 @@ export async function registryStub(t: TestContext): Promise<RegistryStub> {
       };
       const path = request.url ?? "";
       stub.asked.push(`${request.method} ${path}`);
-      const outage = outages[stub.mood];
-      if (outage !== undefined) return answer(...outage);
+      const told = outages[stub.mood] ?? aboutSubject(request.method, path, removed);
+      if (told !== undefined) return answer(...told);
       if (request.method === "GET") {
         const found = schemas.slice(0, stub.loaded)[Number(/^\/schemas\/ids\/(\d+)$/.exec(path)?.[1] ?? 0) - 1];
         return found === undefined ? answer(404, { error_code: 40403, message: "Schema not found" }) : answer(200, found);

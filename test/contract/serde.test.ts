@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { KnownError } from "../../src/errors/known-error.ts";
-import { RegistryUnreachableError } from "../../src/runtime/registry.ts";
-import { BadRecordError, Serde } from "../../src/runtime/serde.ts";
+import { Registry, RegistryUnreachableError } from "../../src/runtime/registry.ts";
+import { BadRecordError, Serde, subjectOf } from "../../src/runtime/serde.ts";
 import { avroOf } from "../../topics/avro.ts";
 import { allTopics, type Outcome, outcomes, partials, type Request, requests, scores, type Topic } from "../../topics/index.ts";
 import { until } from "../fixtures/until.ts";
@@ -250,6 +250,17 @@ describe("Serde", () => {
     await assert.rejects(async () => reader.decode(requests, unseen), RegistryUnreachableError);
     stub.mood = "registry";
     assert.deepStrictEqual(await reader.decode(requests, unseen), request());
+  });
+
+  it("takes no record for bad while the registry has no schema at all of its topic: somebody removed the subject", async (t) => {
+    const stub = await registryStub(t);
+    const reader = await writer(stub, [outcomes]);
+    const bytes = reader.encode(outcomes, outcome);
+    bytes.writeUInt32BE(0, 1);
+    await new Registry(stub.url).deleteSubject(subjectOf("p.", outcomes));
+    await assert.rejects(async () => reader.decode(outcomes, bytes), RegistryUnreachableError);
+    await fetch(`${stub.url}/subjects/p.outcomes-value/versions`, { method: "POST", body: JSON.stringify({ schema: JSON.stringify(avroOf(outcomes)) }) });
+    await assert.rejects(async () => reader.decode(outcomes, bytes), /does not know schema 0/);
   });
 
   it("believes at once that an id below its own or far above does not exist, but of the next ones, which may not be loaded yet, only what is said for ten seconds", async (t) => {

@@ -1,6 +1,7 @@
 import type { Brake, GateEvent, RoutingTable, SignalEvidence, StateEntry, WindowView } from "../../../topics/index.ts";
 import type { Explanation } from "../../domain/replay/explanation.ts";
 import { DEFAULT_LADDER } from "../../domain/rollout/spec/normalise.ts";
+import { wallOf } from "../../runtime/steady-clock.ts";
 import { bindingBrake, candidateSharePct, liveGateways, type Obedience, obedience } from "./obedience.ts";
 import { headOf, type Views } from "./views.ts";
 
@@ -66,6 +67,9 @@ export interface RouteView extends Omit<RouteSummary, "gateways"> {
   readonly explanation?: Explanation | null;
 }
 
+/** A view is fetched several times a second; after so long without an answer it is old, ms. */
+const OUTAGE_MS = 30_000;
+
 /** Phases in which an attempt is under way. */
 export const runningPhases: ReadonlySet<string> = new Set(["pending", "shadow", "canary", "observing"]);
 
@@ -113,7 +117,7 @@ export function routeView(views: Views, route: string, nowMs: number): RouteView
     epoch: table?.epoch ?? 0,
     braked: brake !== undefined,
     reasons: entry?.reasons ?? [],
-    message: messageOf(entry, declared),
+    message: datedMessage(messageOf(entry, declared), wallOf(views.routing.freshAtMs()), Date.now()),
     changedAtMs: all[0]?.atMs ?? 0,
     declared: declared ?? null,
     state: entry === undefined ? null : headOf(entry),
@@ -170,6 +174,15 @@ function parsedOrText(text: string): unknown {
   } catch {
     return text;
   }
+}
+
+/**
+ * A message with the time that it is of when Kafka has not been heard since: in an outage everything else in the view looks as if it were of now.
+ * @param freshAtMs last fetch that was answered, epoch ms; 0: none yet
+ */
+export function datedMessage(message: string, freshAtMs: number, nowMs: number): string {
+  if (freshAtMs === 0 || nowMs - freshAtMs < OUTAGE_MS) return message;
+  return `control has not heard Kafka since ${new Date(freshAtMs).toISOString()}, all of this is of then: ${message}`;
 }
 
 function messageOf(entry: StateEntry | undefined, declared: Declared | undefined): string {

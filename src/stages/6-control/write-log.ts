@@ -22,7 +22,7 @@ export function openWriteLog(log: LogClient): WriteLog {
     } catch (error) {
       if (error instanceof KnownError && (error.code === "RECORD_INVALID" || error.code === "RECORD_TOO_LARGE")) throw error;
       throw new KnownError("KAFKA_UNREACHABLE", "Kafka did not acknowledge the record; whether it was written is unknown", {
-        fix: "repeat the request: it is idempotent by its id or digest",
+        fix: "repeat the request: it is idempotent by its id or digest; to stop a candidate at once, without Kafka: `headgate brake ROUTE --gateway URL` (docs/gateway.md)",
         cause: error,
       });
     }

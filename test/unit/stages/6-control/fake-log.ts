@@ -1,4 +1,5 @@
 import type { Follower, Incoming, LogClient, Outgoing, Table } from "../../../../src/runtime/port.ts";
+import { steadyNowMs } from "../../../../src/runtime/steady-clock.ts";
 import type { Topic, ValueOf } from "../../../../topics/index.ts";
 
 /**
@@ -10,6 +11,8 @@ export class FakeLog implements LogClient {
   readonly appended: Outgoing[] = [];
   /** Set to make the next appends fail. */
   failure: Error | undefined;
+  /** How long ago its tables were fetched last, ms. */
+  silentMs = 0;
   readonly #partitions = 4;
   readonly #listeners = new Map<string, Set<(record: Incoming) => void>>();
   #offset = 0;
@@ -48,7 +51,7 @@ export class FakeLog implements LogClient {
         return values.size;
       },
       onChange: (listener) => void listeners.push(listener),
-      freshAtMs: () => 1,
+      freshAtMs: () => steadyNowMs() - this.silentMs,
       ready: Promise.resolve(),
       close: async () => end(),
     };

@@ -41,6 +41,19 @@ describe("the control API", () => {
     assert.deepEqual(list.json.rollouts[0].gateways, { obeyed: 1, live: 2 });
   });
 
+  it("says of when a view is that Kafka was not heard for since, and to whoever writes then how a candidate is stopped without it", async () => {
+    const { log, call } = await control();
+    log.put(rolloutState, route, state({ message: "min_dwell: stays" }));
+    const message = async () => (await call("GET", `/v1/routes/${route}`)).json.message as string;
+    assert.equal(await message(), "min_dwell: stays");
+    log.silentMs = 100_000;
+    assert.match(await message(), /^control has not heard Kafka since \d{4}-\d\d-\d\dT[\d:.]+Z, all of this is of then: min_dwell: stays$/);
+    log.failure = new Error("no acknowledgement");
+    const refused = await call("POST", `/v1/routes/${route}/brake`, { reason: "bad" });
+    assert.deepEqual([refused.status, refused.json.code], [503, "KAFKA_UNREACHABLE"]);
+    assert.match(refused.json.fix, /headgate brake ROUTE --gateway URL/);
+  });
+
   it("counts a gateway as obeying a brake only when it says that it is braked, or exposes nobody anyway", async () => {
     const { call, log } = await control();
     log.put(rolloutState, route, state());

@@ -269,6 +269,12 @@ export class TaskLifecycle {
         offset = Math.min(Math.max(offset, low), high);
         metadata = "";
       }
+      if (offset === null && high > low) {
+        log.warn(
+          { role: this.#role.name, topic: name, partition: this.#partition, records: high - low },
+          "nothing is committed: all records are read, which is right at a first start; a role that has run here before lost its offsets and counts them twice (docs/topics.md)",
+        );
+      }
       read.set(name, { topic, offset, metadata, low, high });
     }
     return read;

@@ -19,6 +19,9 @@ interface ProblemAnswer {
   readonly errors?: readonly Problem[];
 }
 
+/** Longest wait for an answer, ms. Control itself waits for the decider, and for Kafka, for less. */
+const ANSWER_MS = 30_000;
+
 /** The control API as the command line calls it; every failure is a KnownError with the API's own code and fix. */
 export class ControlApi {
   readonly #options: ControlApiOptions;
@@ -47,8 +50,8 @@ export class ControlApi {
 
   async #call(method: string, path: string, body: unknown): Promise<unknown> {
     const payload = body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
-    const response = await this.#request(method, path, payload);
-    const text = await response.text();
+    const response = await this.#request(method, path, { ...payload, signal: AbortSignal.timeout(ANSWER_MS) });
+    const text = await response.text().catch((cause: unknown) => Promise.reject(this.#silent(method, cause)));
     try {
       return JSON.parse(text);
     } catch (cause) {
@@ -66,11 +69,20 @@ export class ControlApi {
     try {
       response = await fetch(new URL(path, url), { ...init, method, headers });
     } catch (cause) {
+      if (cause instanceof Error && cause.name === "TimeoutError") throw this.#silent(method, cause);
       if (init.signal?.aborted === true) throw cause;
       throw new KnownError("CONTROL_UNREACHABLE", `no control API answers at ${url}`, { fix: startIt, cause });
     }
     if (!response.ok) throw await refusal(response, url);
     return response;
+  }
+
+  #silent(method: string, cause: unknown): KnownError {
+    const written = method === "GET" ? "" : "; it may have been written all the same";
+    return new KnownError("CONTROL_UNREACHABLE", `no answer from ${this.#options.url} within ${ANSWER_MS / 1_000} s${written}`, {
+      fix: "look at control (/readyz) and at what stands between; without it `headgate brake ROUTE --gateway URL` stops a candidate",
+      cause,
+    });
   }
 }
 

@@ -7,6 +7,22 @@ import { run } from "../../../src/cli/run.ts";
 import { muteBroker } from "../../fixtures/mute-broker.ts";
 import { fakeCli } from "./fake-cli.ts";
 
+it("a command whose control takes the connection and never says a word ends, and says how to stop a candidate without it", async (t) => {
+  const { broker } = await muteBroker(t);
+  const made = AbortSignal.timeout.bind(AbortSignal);
+  const asked: number[] = [];
+  t.mock.method(AbortSignal, "timeout", (ms: number) => {
+    asked.push(ms);
+    return made(50);
+  });
+  const cli = { ...fakeCli({ env: { HEADGATE_CONTROL_URL: `http://${broker}` } }), fetch };
+  const code = await run(["rollout", "rollback", "support-answer", "--reason", "it swears"], cli);
+  assert.deepEqual([code, cli.lines.out, asked[0]], [1, [], 30_000]);
+  const err = cli.lines.err.join("\n");
+  assert.match(err, /CONTROL_UNREACHABLE.*no answer from http:\/\/127\.0\.0\.1:\d+\/? within 30 s/);
+  assert.match(err, /fix: .*headgate brake ROUTE --gateway URL/);
+});
+
 /** A registry that answers as one that knows nothing. */
 async function emptyRegistry(t: TestContext): Promise<string> {
   const server = createServer((_, response) => {

@@ -31,7 +31,7 @@ export interface LeadContext {
 }
 
 export interface RunningProgram {
-  /** Rejects when the program cannot go on; the process then exits with 3. */
+  /** Rejects when the program cannot go on; the process then exits with 3, or starts it again when it runs others too. */
   readonly finished: Promise<void>;
   /** Graceful: within 10 s, or what the program's `stopMs` says. */
   stop(): Promise<void>;

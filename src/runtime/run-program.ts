@@ -5,7 +5,7 @@ import { type ConnectionConfig, connectionConfiguration, connectionProblems } fr
 import { parseConfig } from "../config/parse-config.ts";
 import type { ErrorCode } from "../errors/catalogue.ts";
 import { KnownError } from "../errors/known-error.ts";
-import { pause } from "./deps.ts";
+import { backoffMs, pause } from "./deps.ts";
 import { isOfKilledClient } from "./kafka/client.ts";
 import { securityOf } from "./kafka/security.ts";
 import { connectLog } from "./log-client.ts";
@@ -14,6 +14,7 @@ import type { LogClient } from "./port.ts";
 import { firstProcess } from "./process/crew.ts";
 import { Readiness, serveHealth } from "./process/health-server.ts";
 import { processLogger } from "./process/logger.ts";
+import { programMetrics } from "./process/program-metrics.ts";
 import { readSecretFiles } from "./process/secret-files.ts";
 import { isWorker, leaveWorkers, onAbandoned } from "./process/workers.ts";
 import { shareMetrics } from "./process/workers-metrics.ts";
@@ -27,6 +28,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** Budget of a graceful stop, if no program asks for more; after it the process ends as it is, which costs nothing but repeated work. */
 export const USUAL_STOP_MS = 10_000;
 const SAME_WISH_MS = 1_000;
+/** A program that has run for so long is started again as if it had never failed. */
+const STEADY_MS = 60_000;
 /** Each asks to stop; the last one comes when the terminal is closed, and Node would end at once. */
 export const stopSignals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 const lasting: ReadonlySet<ErrorCode> = new Set(["CONFIG_INVALID", "SPEC_INVALID", "RUBRIC_INVALID", "TOPIC_MISSING", "LAYOUT_MISMATCH", "LAYOUT_UNKNOWN"]);
@@ -37,8 +40,9 @@ export function runProgram(program: Program, env: Env): Promise<ExitCode> {
 }
 
 /**
- * Runs programs in this process until SIGTERM, SIGINT or SIGHUP, or until one of them ends: configuration, logger, metrics,
- * health server, graceful stop. The first that fails stops all. The caller ends the process with the exit code.
+ * Runs programs in this process until SIGTERM, SIGINT or SIGHUP, or until one of them ends by itself: configuration, logger, metrics,
+ * health server, graceful stop. One that fails alone in its process stops it; beside others it is started again, unless what it was
+ * given is wrong from the beginning. The caller ends the process with the exit code.
  * Takes over the process: signals, and errors that nobody handles, which end it at once with 3.
  */
 export async function runPrograms(programs: readonly Program[], env: Env): Promise<ExitCode> {
@@ -52,15 +56,32 @@ export async function runPrograms(programs: readonly Program[], env: Env): Promi
   return host.run();
 }
 
+/** One run of a program, with what it holds of the process. */
+class Attempt {
+  readonly program: Program;
+  readonly metrics: Registry;
+  readonly withdraw: () => void;
+  readonly clients = new Set<LogClient>();
+  running: RunningProgram | null = null;
+  hasEnded = false;
+
+  constructor(program: Program, metrics: Registry) {
+    this.program = program;
+    ({ metrics: this.metrics, withdraw: this.withdraw } = programMetrics(metrics));
+  }
+
+  get isRunning(): boolean {
+    return this.running !== null && !this.hasEnded;
+  }
+}
+
 class Host {
   readonly #programs: readonly Program[];
   readonly #metrics = new Registry();
   readonly #readiness = new Readiness();
-  readonly #clients = new Set<LogClient>();
-  readonly #running: RunningProgram[] = [];
+  /** The newest of each program. */
+  readonly #attempts = new Map<string, Attempt>();
   readonly #stopAsked = Promise.withResolvers<void>();
-  /** Rejects with what the first program that cannot go on has failed of. */
-  readonly #failed = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
   #env: Env = {};
   #config: ConnectionConfig | null = null;
@@ -72,7 +93,6 @@ class Host {
 
   constructor(programs: readonly Program[]) {
     this.#programs = programs;
-    this.#failed.promise.catch(() => undefined); // looked at in `run`, unless the process stops before
   }
 
   /** @throws {KnownError} CONFIG_INVALID with every wrong variable of every program */
@@ -107,9 +127,7 @@ class Host {
       this.#readiness.set("started", () => this.#isStarted);
       this.#readiness.set("not stopping", () => !this.#isStopping);
       closeServer = await this.#serve();
-      await Promise.race([this.#startAll(), this.#stopAsked.promise, this.#failed.promise]);
-      this.#isStarted = true;
-      await Promise.race([...this.#running.map(({ finished }) => finished), this.#stopAsked.promise, this.#failed.promise]);
+      await Promise.race([this.#runAll(), this.#stopAsked.promise]);
     } catch (error) {
       code = exitCodeOf(error);
       this.#report(error);
@@ -129,25 +147,76 @@ class Host {
     return code;
   }
 
-  async #startAll(): Promise<void> {
+  /** Starts the programs in order, and resolves when one of them has ended by itself. @throws what a program failed with that may not be started again */
+  async #runAll(): Promise<void> {
+    const ends: Promise<void>[] = [];
     for (const program of this.#programs) {
+      const isTried = Promise.withResolvers<void>();
+      ends.push(this.#keep(program, isTried.resolve));
+      await Promise.race([isTried.promise, ...ends]);
       if (this.#isStopping) return;
-      const instance = `${program.name}-${randomBytes(6).toString("hex")}`;
-      const log = this.#log.child({ role: program.name, instance });
-      const running = await program.start({
-        env: this.#env,
-        log,
-        metrics: this.#metrics,
-        instance,
-        connect: (options) => this.#connect(program.name, instance, log, options?.isPatient ?? true),
-        readiness: (name, isReady) => this.#readiness.set(this.#programs.length === 1 ? name : `${program.name}: ${name}`, isReady),
-        first: firstProcess(),
-      });
-      running.finished.catch((error: unknown) => this.#failed.reject(error)); // also while others wait for Kafka
-      this.#running.push(running);
-      if (this.#isStopping) await running.stop();
-      log.info("started");
     }
+    this.#isStarted = true;
+    await Promise.race(ends);
+  }
+
+  /**
+   * Runs a program until it ends. Alone in its process it fails with it, and whoever watches the process starts it again; beside others it is started again here,
+   * for they have done nothing: a judge that Kafka has thrown out must not take the gateway with it. Only what was wrong from the beginning ends all.
+   */
+  async #keep(program: Program, isTried: () => void): Promise<void> {
+    for (let failures = 0, hasRun = false; ; failures++) {
+      const attempt = new Attempt(program, this.#metrics);
+      const startedAtMs = performance.now();
+      try {
+        await this.#start(attempt);
+        hasRun = true;
+        isTried();
+        return await attempt.running?.finished;
+      } catch (error) {
+        if (this.#isStopping || this.#programs.length === 1 || (!hasRun && exitCodeOf(error) === 2)) throw error;
+        if (performance.now() - startedAtMs > STEADY_MS) failures = 0;
+        this.#log.error({ role: program.name, err: error }, "a program cannot go on: it is started again, the others are not touched");
+      }
+      attempt.hasEnded = true;
+      isTried();
+      const { promise: stopAsked } = this.#stopAsked;
+      await Promise.race([this.#end(attempt), pause(USUAL_STOP_MS), stopAsked]);
+      attempt.withdraw();
+      await Promise.race([pause(backoffMs(failures, 1_000, 30_000)), stopAsked]);
+      if (this.#isStopping) return;
+    }
+  }
+
+  async #start(attempt: Attempt): Promise<void> {
+    const { program, clients } = attempt;
+    const { name } = program;
+    const instance = `${name}-${randomBytes(6).toString("hex")}`;
+    const log = this.#log.child({ role: name, instance });
+    this.#attempts.set(name, attempt);
+    if (this.#programs.length > 1) this.#readiness.set(`${name} runs`, () => attempt.isRunning);
+    const running = await program.start({
+      env: this.#env,
+      log,
+      metrics: attempt.metrics,
+      instance,
+      connect: async (options) => {
+        const client = await this.#connect(name, instance, log, options?.isPatient ?? true);
+        clients.add(client);
+        return client;
+      },
+      readiness: (condition, isReady) => this.#readiness.set(this.#programs.length === 1 ? condition : `${name}: ${condition}`, isReady),
+      first: firstProcess(),
+    });
+    attempt.running = running;
+    running.finished.catch(() => undefined); // looked at in `#keep`
+    if (this.#isStopping) await running.stop();
+    log.info("started");
+  }
+
+  async #end(attempt: Attempt): Promise<void> {
+    await attempt.running?.stop().catch((error: unknown) => this.#log.error({ role: attempt.program.name, err: error }, "a program failed to stop"));
+    await Promise.allSettled([...attempt.clients].map((client) => client.close()));
   }
 
   async #connect(role: string, instance: string, log: Logger, isPatient: boolean): Promise<LogClient> {
@@ -158,7 +227,7 @@ class Host {
 
   async #connectOnce(role: string, instance: string, log: Logger): Promise<LogClient> {
     const config = this.#settings;
-    const client = await connectLog({
+    return connectLog({
       brokers: config.KAFKA_BROKERS.split(","),
       registryUrl: config.SCHEMA_REGISTRY_URL,
       prefix: config.HEADGATE_PREFIX,
@@ -169,8 +238,6 @@ class Host {
       sessionTimeoutMs: config.HEADGATE_SESSION_TIMEOUT_MS,
       acceptGap: config.HEADGATE_ACCEPT_GAP === "true",
     });
-    this.#clients.add(client);
-    return client;
   }
 
   async #serve(): Promise<() => Promise<void>> {
@@ -183,10 +250,7 @@ class Host {
   }
 
   async #stopAll(): Promise<void> {
-    for (const ended of await Promise.allSettled(this.#running.map((running) => running.stop()))) {
-      if (ended.status === "rejected") this.#log.error({ err: ended.reason }, "a program failed to stop");
-    }
-    await Promise.allSettled([...this.#clients].map((client) => client.close()));
+    await Promise.all([...this.#attempts.values()].map((attempt) => this.#end(attempt)));
   }
 
   #report(error: unknown): void {

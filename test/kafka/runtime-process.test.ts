@@ -47,6 +47,18 @@ describe("a role's process", () => {
     assert.doesNotMatch(worker.output() + metrics, new RegExp(`${canary}|a secret text`));
   });
 
+  it("starts a program again that fails beside others, which are not touched", async () => {
+    const worker = start({ PROGRAMS: "one,two", FAILURES_OF_TWO: "3" });
+    const url = await urlOf(worker);
+    const begun = (name: string) => worker.output().split(`${name} begins\n`).length - 1;
+    await until("the second runs at last", async () => begun("two") === 4 && (await statusOf(`${url}/readyz`)) === 200);
+    assert.equal(begun("one"), 1);
+    assert.match(worker.output(), /a program cannot go on/);
+    assert.match(await (await fetch(`${url}/metrics`)).text(), /^run_of_one 3$.*^run_of_two 0$/ms);
+    worker.child.kill("SIGTERM");
+    assert.equal(await worker.ended, "0", worker.output());
+  });
+
   it("ends with 2 and names every wrong variable when it is configured wrongly", async () => {
     const worker = start({ KAFKA_BROKERS: "nowhere", WORKER_SIZE: "many", KAFKA_SSL: "perhaps" });
     assert.equal(await worker.ended, "2");

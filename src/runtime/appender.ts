@@ -1,13 +1,15 @@
 import type { Topic } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
-import type { RuntimeDeps } from "./deps.ts";
-import { isType, reasonOf } from "./kafka/errors.ts";
+import { pause, type RuntimeDeps } from "./deps.ts";
+import { isType, isUnsure, reasonOf } from "./kafka/errors.ts";
 import { IdempotentProducer } from "./kafka/producer.ts";
 import { sizeOf, type WireRecord } from "./kafka/wire.ts";
 import { encodeOutgoing } from "./outgoing.ts";
 import type { Appender, Outgoing } from "./port.ts";
 
 const defaultRetryBudgetMs = 15_000;
+/** Before records are sent again whose leader has moved, ms. */
+const movedWaitMs = 50;
 /** Most bytes of one micro-batch; more waits for the next. */
 const maxBatchBytes = 4 * 1024 * 1024;
 const maxBatchRecords = 5_000;
@@ -22,7 +24,8 @@ interface Waiting {
 /**
  * Appends without a transaction. Whatever is appended while a send is under way goes out together with the next one, so
  * that one send in flight (rule 1) costs no throughput. kafkajs repeats a send by itself, with the same sequence
- * numbers, until the budget is used up; then the producer is dead and a new one is made for the next batch.
+ * numbers, until the budget is used up; then the producer is dead and a new one is made for the next batch. Only what a moving leader left unsure (`SendUnsureError`)
+ * is repeated here.
  */
 export class LogAppender implements Appender {
   readonly #deps: RuntimeDeps;
@@ -107,7 +110,19 @@ export class LogAppender implements Appender {
 
   async #send(records: readonly WireRecord[]): Promise<void> {
     const deadline = Promise.withResolvers<never>();
+    deadline.promise.catch(() => undefined); // it may come when nobody waits for it any more
     const timer = setTimeout(() => deadline.reject(new Error(`no acknowledgement within ${this.#budgetMs} ms`)), this.#budgetMs);
+    try {
+      // A leader that moved is found at once by a new producer; what some brokers have is then in the log twice, as after any append that is tried again.
+      while (!(await this.#sendOnce(records, deadline.promise))) await Promise.race([pause(movedWaitMs), deadline.promise]);
+      for (const [topic, count] of countByTopic(records)) this.#deps.metrics.appended.inc({ topic: topic.slice(this.#deps.prefix.length) }, count);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** @returns false when a leader moved meanwhile, so that all has to be sent again */
+  async #sendOnce(records: readonly WireRecord[], deadline: Promise<never>): Promise<boolean> {
     let producer = this.#producer;
     let isOver = false;
     try {
@@ -115,20 +130,20 @@ export class LogAppender implements Appender {
         const opening = this.#open();
         // Whoever comes after the deadline is not needed any more.
         opening.then((late) => isOver && late.kill()).catch(() => undefined);
-        producer = await Promise.race([opening, deadline.promise]);
+        producer = await Promise.race([opening, deadline]);
         this.#producer = producer;
       }
       const sending = producer.send(records);
       sending.catch(() => undefined);
-      await Promise.race([sending, deadline.promise]);
-      for (const [topic, count] of countByTopic(records)) this.#deps.metrics.appended.inc({ topic: topic.slice(this.#deps.prefix.length) }, count);
+      await Promise.race([sending, deadline]);
+      return true;
     } catch (error) {
       isOver = true;
       producer?.kill();
       this.#producer = null;
-      throw error;
-    } finally {
-      clearTimeout(timer);
+      if (!isUnsure(error)) throw error;
+      this.#deps.log.info({ error: reasonOf(error), records: records.length }, "a leader moved while records were sent: they are sent again");
+      return false;
     }
   }
 

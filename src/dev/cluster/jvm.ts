@@ -1,19 +1,15 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { KnownError } from "../../errors/known-error.ts";
 import type { Cluster, ClusterOptions } from "./cluster.ts";
 import { cacheDir, type Jars, resolveJars } from "./jars.ts";
 import { kafkaSettings, properties } from "./kafka-settings.ts";
-import type { KeeperOrder, KeeperReport } from "./keeper.ts";
+import { Keeper } from "./keeper-handle.ts";
 import { freePorts } from "./ports.ts";
 import { isBrokerReady, isRegistryReady, waitUntil } from "./probe.ts";
 
-const keeperFile = fileURLToPath(new URL("keeper.ts", import.meta.url));
 const clusterId = "aGVhZGdhdGUtdGVzdC0wMQ";
 const startTimeoutMs = 120_000;
 const keptLogDirs = 10;
@@ -76,8 +72,12 @@ async function startOnce(jars: Jars, { env, say }: Required<ClusterOptions>): Pr
   return { brokers: [broker], registryUrl, kind: "jvm", logDir, stop: () => keeper.stop() };
 }
 
-/** Writes the configuration, formats the storage (1-3 s: a JVM of its own), and returns the arguments of the broker. */
-function formatted(jars: Jars, dataDir: string, settings: Readonly<Record<string, string>>): string[] {
+/**
+ * Writes the configuration of one node into a directory, formats its storage (1-3 s: a JVM of its own), and returns the arguments of the broker.
+ *
+ * @throws {KnownError} CLUSTER_UNAVAILABLE; the directory is removed then
+ */
+export function formatted(jars: Jars, dataDir: string, settings: Readonly<Record<string, string>>): string[] {
   const file = join(dataDir, "server.properties");
   writeFileSync(file, properties(settings));
   const classes = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", join(jars.kafka, "*")];
@@ -107,59 +107,5 @@ function tail(file: string): string {
     return readFileSync(file, "utf8").trimEnd().split("\n").slice(-30).join("\n");
   } catch (error) {
     return `(not readable: ${(error as Error).message})`;
-  }
-}
-
-/** The other end of `keeper.ts`. */
-class Keeper {
-  /** Set when one of the processes, or the keeper, ended without being asked to. */
-  ended: string | undefined;
-  onEnd: (what: string) => void = () => undefined;
-  readonly #child: ChildProcess;
-  readonly #exited: Promise<unknown>;
-  readonly #dataDir: string;
-  readonly #pids = new Set<number>();
-  #isStopping = false;
-
-  constructor(order: KeeperOrder) {
-    this.#dataDir = order.dataDir;
-    this.#child = spawn(process.execPath, ["--no-warnings", keeperFile], { detached: true, stdio: ["pipe", "pipe", "inherit"] });
-    this.#exited = once(this.#child, "close");
-    this.#child.once("exit", () => this.#end("its keeper ended"));
-    this.#child.stdin?.on("error", () => undefined); // EPIPE: the keeper is gone, which `exit` reports
-    this.#child.stdin?.write(`${JSON.stringify(order)}\n`);
-    if (this.#child.stdout !== null) createInterface({ input: this.#child.stdout }).on("line", (line) => this.#read(JSON.parse(line) as KeeperReport));
-    // The cluster alone must not keep its owner's event loop alive.
-    this.#child.unref();
-    for (const stream of [this.#child.stdin, this.#child.stdout]) (stream as unknown as { unref(): void } | null)?.unref();
-  }
-
-  #read(report: KeeperReport): void {
-    if (report.kind === "started") this.#pids.add(report.pid);
-    else this.#end(`${report.name} ended (${report.how})`);
-  }
-
-  #end(what: string): void {
-    if (this.#isStopping || this.ended !== undefined) return;
-    this.ended = what;
-    this.onEnd(what);
-  }
-
-  /** Resolves when the processes and the data are gone. */
-  async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#child.ref();
-    this.#child.stdin?.end();
-    await this.#exited;
-    // Only when the keeper itself was killed is there anything left to do.
-    if (this.#child.exitCode === 0) return;
-    for (const pid of this.#pids) {
-      try {
-        process.kill(-pid, "SIGKILL");
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-      }
-    }
-    rmSync(this.#dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -59,6 +59,7 @@ const deadlineS = 900;
 
 const options = parse();
 const directory = options.logs ?? mkdtempSync(join(tmpdir(), "headgate-demo-"));
+mkdirSync(directory, { recursive: true });
 try {
   const stories = options.data === undefined ? builtInStories(options.seed, options.swap === "good") : await dataStories(options.data, options.seed);
   const calls = stories.flatMap((story) => story.calls);

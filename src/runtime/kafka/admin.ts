@@ -57,12 +57,15 @@ export class LogAdmin {
     }
   }
 
-  /** Addresses (`host:port`) of the brokers that lead a partition of the topics. */
+  /**
+   * Addresses (`host:port`) of the brokers that lead a partition of the topics. A leader that no broker of the cluster is, as one that has just died, is in it
+   * by its number: no answer will ever come from it, and all partitions are not led until it is another.
+   */
   async leadersOf(topics: readonly string[]): Promise<Set<string>> {
     return this.#ask(async (admin) => {
       const [{ topics: described }, { brokers }] = await Promise.all([admin.fetchTopicMetadata({ topics: [...topics] }), admin.describeCluster()]);
       const addresses = new Map(brokers.map((broker) => [broker.nodeId, `${broker.host}:${broker.port}`]));
-      return new Set(described.flatMap((topic) => topic.partitions.flatMap(({ leader }) => addresses.get(leader) ?? [])));
+      return new Set(described.flatMap((topic) => topic.partitions.map(({ leader }) => addresses.get(leader) ?? `broker ${leader}`)));
     });
   }
 

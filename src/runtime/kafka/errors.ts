@@ -1,3 +1,5 @@
+import { SendUnsureError } from "./sent-once.ts";
+
 /** kafkajs wraps errors several deep and mixes names, types and codes; these read them without guessing. */
 
 interface KafkaError extends Error {
@@ -31,7 +33,15 @@ const PLAIN_OUTAGE = /^Broker not connected$/;
 
 /** True when the error came from kafkajs or the network: an outage to wait out, not a bug of ours. */
 export function isKafka(error: unknown): boolean {
-  return causesOf(error).some((e) => e.name.startsWith("KafkaJS") || PLAIN_OUTAGE.test(e.message) || (typeof e.code === "string" && /^E[A-Z]+$/.test(e.code)));
+  return causesOf(error).some(
+    (e) =>
+      e.name.startsWith("KafkaJS") || e instanceof SendUnsureError || PLAIN_OUTAGE.test(e.message) || (typeof e.code === "string" && /^E[A-Z]+$/.test(e.code)),
+  );
+}
+
+/** True when a leader moved under a send, so that it is not known which records are in the log: they may be sent again, by another producer. */
+export function isUnsure(error: unknown): boolean {
+  return causesOf(error).some((e) => e instanceof SendUnsureError);
 }
 
 /** True when waiting will not help: wrong credentials, or no permission. */

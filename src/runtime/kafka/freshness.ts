@@ -1,6 +1,12 @@
 import type { LogAdmin } from "./admin.ts";
 
 /**
+ * After how long without an answer a leader is asked for again, ms. Leaderships move one by one while a broker is restarted, and kafkajs follows without a new
+ * generation of its group where the old leader is gone already: what was learned in between would name a broker that is never fetched from again.
+ */
+const doubtMs = 2_000;
+
+/**
  * When all partitions of some topics were last fetched with an answer. kafkajs's FETCH event also fires after a fetch
  * that failed, so answers to Fetch requests are counted, per broker that leads a partition.
  */
@@ -12,6 +18,7 @@ export class Freshness {
   #leaders: ReadonlySet<string> | null = null;
   #isAsking = false;
   #freshAtMs = 0;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(admin: LogAdmin, topics: readonly string[], now: () => number) {
     this.#admin = admin;
@@ -33,19 +40,23 @@ export class Freshness {
 
   /** A broker (`host:port`) answered a Fetch. */
   answered(broker: string): void {
-    this.#answers.set(broker, this.#now());
+    const nowMs = this.#now();
+    this.#answers.set(broker, nowMs);
     if (this.#leaders === null) {
       this.#learn();
       return;
     }
     let oldest = Number.POSITIVE_INFINITY;
     for (const leader of this.#leaders) oldest = Math.min(oldest, this.#answers.get(leader) ?? 0);
-    if (oldest !== Number.POSITIVE_INFINITY) this.#freshAtMs = Math.max(this.#freshAtMs, oldest);
+    if (oldest === Number.POSITIVE_INFINITY) return;
+    this.#freshAtMs = Math.max(this.#freshAtMs, oldest);
+    if (nowMs - oldest > doubtMs && nowMs - this.#askedAtMs > doubtMs) this.#learn();
   }
 
   #learn(): void {
     if (this.#isAsking) return;
     this.#isAsking = true;
+    this.#askedAtMs = this.#now();
     this.#admin
       .leadersOf(this.#topics)
       .then((leaders) => {

@@ -1,6 +1,7 @@
 import { CompressionTypes, Partitioners, type Producer, type RetryOptions, type Transaction } from "kafkajs";
 import { type Client, type Connection, openClient } from "./client.ts";
 import { isType } from "./errors.ts";
+import { requireAcknowledged } from "./sent-once.ts";
 import { requestsOf, topicMessages, type WireRecord } from "./wire.ts";
 
 /** Offsets of a task's inputs: full topic name to next offset and metadata, all of one partition. */
@@ -81,7 +82,7 @@ export class IdempotentProducer extends MortalProducer {
   async send(records: readonly WireRecord[]): Promise<void> {
     await this.exclusively(async () => {
       for (const request of requestsOf(records)) {
-        await this.producer.sendBatch({ acks: -1, compression: CompressionTypes.ZSTD, topicMessages: topicMessages(request) });
+        requireAcknowledged(request, await this.producer.sendBatch({ acks: -1, compression: CompressionTypes.ZSTD, topicMessages: topicMessages(request) }));
       }
     });
   }
@@ -129,7 +130,7 @@ export class TransactionalProducer extends MortalProducer {
       const transaction = await this.producer.transaction();
       await at("before-send");
       for (const request of requestsOf(records)) {
-        await transaction.sendBatch({ acks: -1, compression: CompressionTypes.ZSTD, topicMessages: topicMessages(request) });
+        requireAcknowledged(request, await transaction.sendBatch({ acks: -1, compression: CompressionTypes.ZSTD, topicMessages: topicMessages(request) }));
       }
       await at("after-send");
       await sendOffsets(transaction, offsets);

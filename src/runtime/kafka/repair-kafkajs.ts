@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { type FetchedPartition, markAborted } from "./aborted-records.ts";
+import { sendOnce } from "./sent-once.ts";
 
 /**
  * The position that a consumer wanted to read from is not in the log. Not to be retried: kafkajs would commit a reset for
@@ -42,9 +43,11 @@ export function repairKafkajs(): void {
   if (isRepaired) return;
   isRepaired = true;
   repairFetch();
+  repairProduce();
   repairIdleQueues();
   repairHeartbeats();
   repairMuteConnections();
+  repairBootstrap();
 }
 
 /**
@@ -85,6 +88,28 @@ function repairMuteConnections(): void {
   };
 }
 
+/**
+ * A broker that closes a connection before it has said a word, or says none, counts as one that cannot be reached: another of the list is asked then. kafkajs does
+ * that only where the connection is refused; behind a balancer, which takes connections for brokers that are gone, it asked the first of the list until it gave up.
+ */
+function repairBootstrap(): void {
+  type Connect = (this: { disconnect(): Promise<void> }) => Promise<void>;
+  const Broker = kafkajs("kafkajs/src/broker") as { prototype: { connect?: Connect } };
+  const { KafkaJSConnectionError } = kafkajs("kafkajs/src/errors") as { KafkaJSConnectionError?: new (message: string, about: object) => Error };
+  const connect = Broker.prototype.connect;
+  if (typeof connect !== "function" || KafkaJSConnectionError === undefined) throw new Error("kafkajs has changed inside: its start cannot be repaired");
+  Broker.prototype.connect = async function () {
+    try {
+      await connect.call(this);
+    } catch (error) {
+      if (!(error instanceof Error) || !["KafkaJSConnectionClosedError", "KafkaJSRequestTimeoutError"].includes(error.name)) throw error;
+      await this.disconnect().catch(() => undefined);
+      const { broker } = error as Error & { readonly broker?: string };
+      throw Object.assign(new KafkaJSConnectionError(error.message, { broker }), { cause: error });
+    }
+  };
+}
+
 /** A member of a group, as far as it decides whether a heartbeat is due. */
 interface Member {
   /** When the coordinator was asked last, by the wall clock, epoch ms. */
@@ -121,6 +146,17 @@ function repairFetch(): void {
     });
     for (const { partitions } of answer.responses) for (const partition of partitions) leaveOutAborted(partition);
     return answer;
+  };
+}
+
+/** Nothing is sent twice where a leader moves (see `sendOnce`). */
+function repairProduce(): void {
+  type Produce = (this: unknown, about: { readonly topicData: Parameters<typeof sendOnce>[0] }) => Promise<unknown>;
+  const Broker = kafkajs("kafkajs/src/broker") as { prototype: { produce?: Produce } };
+  const produce = Broker.prototype.produce;
+  if (typeof produce !== "function") throw new Error("kafkajs has changed inside: its sending cannot be repaired");
+  Broker.prototype.produce = function (about) {
+    return sendOnce(about.topicData, () => produce.call(this, about));
   };
 }
 

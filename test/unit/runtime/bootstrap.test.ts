@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import net from "node:net";
+import { it, type TestContext } from "node:test";
+import { Kafka, logLevel } from "kafkajs";
+import { prepareKafkajs } from "../../../src/runtime/codec.ts";
+import { muteBroker } from "../../fixtures/mute-broker.ts";
+import { unrepaired } from "../../fixtures/unrepaired-kafkajs.ts";
+
+/** Takes connections and closes them, as a balancer does whose broker is gone. */
+async function closes(t: TestContext) {
+  let opened = 0;
+  const server = net.createServer((socket) => {
+    opened++;
+    socket.on("error", () => undefined);
+    socket.end();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  return { broker: `127.0.0.1:${(server.address() as net.AddressInfo).port}`, opened: () => opened };
+}
+
+/** How often the second of a list is asked when the first is like this. */
+async function asked(t: TestContext, first: string, Client: typeof Kafka): Promise<number> {
+  const second = await closes(t);
+  const kafka = new Client({
+    brokers: [first, second.broker],
+    requestTimeout: 200,
+    retry: { retries: 2, initialRetryTime: 10, maxRetryTime: 10 },
+    logLevel: logLevel.NOTHING,
+  });
+  const admin = kafka.admin();
+  await admin.connect().catch(() => undefined); // alone it believes to be connected to one that has said nothing
+  await admin.disconnect().catch(() => undefined);
+  return second.opened();
+}
+
+it("asks the next broker of the list when one closes connections or is silent, which kafkajs alone does not", async (t) => {
+  const alone = unrepaired<{ Kafka: typeof Kafka }>("kafkajs").Kafka;
+  assert.equal(await asked(t, (await closes(t)).broker, alone), 0, "kafkajs itself has been mended: our repair can go");
+  assert.equal(await asked(t, (await muteBroker(t)).broker, alone), 0, "kafkajs itself has been mended: our repair can go");
+  prepareKafkajs();
+  assert.ok((await asked(t, (await closes(t)).broker, Kafka)) > 0);
+  assert.ok((await asked(t, (await muteBroker(t)).broker, Kafka)) > 0);
+});

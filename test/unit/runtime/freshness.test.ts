@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { LogAdmin } from "../../../src/runtime/kafka/admin.ts";
+import { Freshness } from "../../../src/runtime/kafka/freshness.ts";
+
+/** Leaders as the cluster tells them at the moment, and a clock. */
+function world(leaders: readonly string[]) {
+  const state = { leaders: new Set(leaders), nowMs: 1_000, asked: 0, isDown: false };
+  const admin = {
+    leadersOf: async () => {
+      state.asked++;
+      if (state.isDown) throw new Error("no broker answers");
+      return new Set(state.leaders);
+    },
+  } as unknown as LogAdmin;
+  const freshness = new Freshness(admin, ["routing"], () => state.nowMs);
+  /** Brokers answer, and what was asked meanwhile is told. */
+  const answers = async (...brokers: string[]) => {
+    for (const broker of brokers) freshness.answered(broker);
+    await new Promise(setImmediate);
+  };
+  return { state, freshness, answers };
+}
+
+describe("freshness", () => {
+  it("is the oldest of the newest answers of all leaders", async () => {
+    const { state, freshness, answers } = world(["a", "b"]);
+    freshness.joined();
+    await answers();
+    await answers("a");
+    assert.equal(freshness.freshAtMs, 0, "b has not answered");
+    state.nowMs = 1_100;
+    await answers("b", "c");
+    assert.equal(freshness.freshAtMs, 1_000);
+    state.nowMs = 1_200;
+    await answers("a");
+    assert.equal(freshness.freshAtMs, 1_100);
+  });
+
+  it("goes on when a leadership has moved without a new generation of the group", async () => {
+    const { state, freshness, answers } = world(["a", "b"]);
+    freshness.joined();
+    await answers();
+    await answers("a", "b");
+    state.leaders = new Set(["b", "c"]);
+    for (let i = 0; i < 10; i++) {
+      state.nowMs += 500;
+      await answers("b", "c");
+    }
+    assert.equal(freshness.freshAtMs, state.nowMs);
+    assert.ok(state.asked <= 3, `asked ${state.asked} times`);
+  });
+
+  it("is not claimed while a leader is silent, and the cluster is not asked at each answer", async () => {
+    const { state, freshness, answers } = world(["a", "b"]);
+    freshness.joined();
+    await answers();
+    await answers("a", "b");
+    for (let i = 0; i < 100; i++) {
+      state.nowMs += 100;
+      state.isDown = i % 2 === 0;
+      await answers("a");
+    }
+    assert.equal(freshness.freshAtMs, 1_000);
+    assert.ok(state.asked <= 6, `asked ${state.asked} times in 10 s`);
+  });
+});

@@ -19,6 +19,7 @@ interface Service {
   readonly container_name?: string;
   readonly read_only?: boolean;
   readonly entrypoint?: readonly string[];
+  readonly volumes?: readonly (string | { readonly type: string; readonly target: string; readonly read_only?: boolean })[];
 }
 const { services } = parse(readFileSync("docker-compose.yml", "utf8"), { merge: true }) as { services: Record<string, Service> };
 const roles = roleNames.map((role) => ({ role, service: services[role] as Service }));
@@ -58,6 +59,18 @@ describe("the installation", () => {
     const { kafka, registry } = pomVersions();
     assert.equal(defaults(services.kafka?.image ?? ""), `apache/kafka:${kafka}`);
     assert.equal(defaults(services.registry?.image ?? ""), `apicurio/apicurio-registry:${registry}`);
+  });
+
+  it("tells of a gateway file that is not there, instead of making a directory of its name", () => {
+    const { volumes = [] } = services.gateway as Service;
+    const [file] = volumes.filter((volume) => typeof volume === "object");
+    assert.deepEqual([file?.type, file?.target, file?.read_only], ["bind", "/etc/headgate/gateway.yaml", true]);
+    // What is written in the short form and has a path is made when it is not there: only named volumes may be.
+    const short = Object.values(services).flatMap(({ volumes: all = [] }) => all.filter((volume) => typeof volume === "string"));
+    assert.deepEqual(
+      short.filter((volume) => !/^[a-z]+:/.test(volume)),
+      [],
+    );
   });
 
   it("starts with a gateway file that fits, and shows none that does not", () => {

@@ -4,11 +4,12 @@ import { pause, type RuntimeDeps } from "./deps.ts";
 import { unreachable } from "./kafka/admin.ts";
 import { copartitioned } from "./kafka/assigner.ts";
 import { type Client, openClient } from "./kafka/client.ts";
-import { causesOf, isKafka, reasonOf } from "./kafka/errors.ts";
+import { causesOf, isKafka, isType, reasonOf } from "./kafka/errors.ts";
 import { PositionLostError } from "./kafka/repair-kafkajs.ts";
 import type { Running, TaskRole } from "./port.ts";
 import { groupIdOf } from "./tasks/group-id.ts";
 import { gapError, type TaskHost, TaskLifecycle } from "./tasks/lifecycle.ts";
+import { StallWatch } from "./tasks/stall-watch.ts";
 
 const fetchWaitMs = 150;
 const heartbeatMs = 1_000;
@@ -16,6 +17,7 @@ const heartbeatMs = 1_000;
 const proofHeartbeats = 2;
 const watchEveryMs = 1_000;
 const leaveMs = 5_000;
+const tellAgainMs = 60_000;
 
 /**
  * Runs a role in this process: one consumer for all its inputs, one task for each partition that the group gives us.
@@ -53,7 +55,8 @@ class RoleRunner implements Running, TaskHost {
   #settle: { resolve: () => void; reject: (error: Error) => void };
   #isStopping = false;
   #ending: Promise<void> | null = null;
-  #lastSignAt = 0;
+  readonly #stall: StallWatch;
+  #told = { reason: "", atMs: 0 };
   #watch: NodeJS.Timeout | null = null;
 
   constructor(deps: RuntimeDeps, role: TaskRole, partitions: number) {
@@ -64,6 +67,11 @@ class RoleRunner implements Running, TaskHost {
     promise.catch(() => undefined); // whoever started the role looks at it, maybe later
     this.#settle = { resolve, reject };
     const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 };
+    this.#stall = new StallWatch(
+      Math.max(3 * deps.sessionTimeoutMs, 30_000),
+      () => deps.admin.reach(),
+      () => performance.now(),
+    );
     this.#client = openClient(deps.connection, retry);
     this.#consumer = this.#client.kafka.consumer({
       groupId: groupIdOf(deps.prefix, role),
@@ -85,7 +93,7 @@ class RoleRunner implements Running, TaskHost {
     try {
       await this.#consumer.connect();
       await this.#consumer.subscribe({ topics: this.#role.inputs.map(({ name }) => this.#deps.prefix + name), fromBeginning: true });
-      this.#sign();
+      this.#stall.sign();
       this.#watch = setInterval(() => void this.#look(), watchEveryMs);
       await this.#consumer.run({
         autoCommit: false,
@@ -131,19 +139,31 @@ class RoleRunner implements Running, TaskHost {
       for (const task of this.#tasks.values()) task.hurry();
     });
     this.#consumer.on(events.HEARTBEAT, () => {
-      this.#sign();
+      this.#stall.sign();
       for (const proof of [...this.#proofs]) proof();
     });
-    this.#consumer.on(events.FETCH, () => this.#sign());
+    this.#consumer.on(events.FETCH, () => this.#stall.sign());
     this.#consumer.on(events.END_BATCH_PROCESS, ({ payload }) => {
       // Batches of transaction markers or aborted records only never reach eachBatch.
       if (payload.batchSize === 0) this.#passed(payload.topic, payload.partition, Number(payload.lastOffset) + 1, Number(payload.highWatermark));
     });
     this.#consumer.on(events.CRASH, ({ payload }) => {
-      this.#sign();
-      this.#deps.log.warn({ role: this.#role.name, error: reasonOf(payload.error), restart: payload.restart }, "the consumer crashed");
+      this.#stall.sign();
+      this.#tellCrash(payload.error, payload.restart);
       if (!payload.restart) void this.#crashed(payload.error);
     });
+  }
+
+  /** kafkajs restarts several times a second for as long as an input is missing: the same is told once a minute. */
+  #tellCrash(error: Error, restart: boolean): void {
+    const reason = reasonOf(error);
+    const isNews = !restart || reason !== this.#told.reason || performance.now() - this.#told.atMs > tellAgainMs;
+    if (isNews) this.#told = { reason, atMs: performance.now() };
+    const inputs = this.#role.inputs.map(({ name }) => this.#deps.prefix + name);
+    const fix = isType(error, "UNKNOWN_TOPIC_OR_PARTITION")
+      ? { inputs, fix: "one of the inputs does not exist: run `headgate topics apply` with this prefix" }
+      : {};
+    this.#deps.log[isNews ? "warn" : "debug"]({ role: this.#role.name, error: reason, restart, ...fix }, "the consumer crashed");
   }
 
   async #crashed(error: Error): Promise<void> {
@@ -160,7 +180,7 @@ class RoleRunner implements Running, TaskHost {
 
   /** A new generation of the group: start what is new, stop what is gone, go on with the rest. */
   #reconcile(partitions: readonly number[]): void {
-    this.#sign();
+    this.#stall.sign();
     if (this.#isStopping) return;
     this.#assigned = new Set(partitions);
     this.#deps.log.info({ role: this.#role.name, partitions: [...partitions] }, "partitions assigned");
@@ -274,26 +294,11 @@ class RoleRunner implements Running, TaskHost {
 
   // Watching over kafkajs
 
-  #sign(): void {
-    this.#lastSignAt = performance.now();
-  }
-
-  /** kafkajs has been seen to stop fetching without an error; brokers that answer while it does not prove that. */
   async #look(): Promise<void> {
     this.#measure();
-    const silentMs = performance.now() - this.#lastSignAt;
-    if (this.#isStopping || silentMs < Math.max(3 * this.#deps.sessionTimeoutMs, 30_000)) return;
-    this.#sign();
-    const isUp = await this.#deps.admin.reach().then(
-      () => true,
-      () => false,
-    );
-    if (isUp && !this.#isStopping) this.#suspects++;
-    else this.#suspects = 0;
-    if (this.#suspects >= 2) this.crash(new Error(`the consumer of ${this.#role.name} has stopped fetching although Kafka answers`));
+    const hasStopped = await this.#stall.look();
+    if (hasStopped && !this.#isStopping) this.crash(new Error(`the consumer of ${this.#role.name} has stopped fetching although Kafka answers`));
   }
-
-  #suspects = 0;
 
   #measure(): void {
     const { metrics } = this.#deps;

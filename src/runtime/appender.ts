@@ -1,4 +1,4 @@
-import type { Topic } from "../../topics/index.ts";
+import { allTopics, type Topic } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
 import { pause, type RuntimeDeps } from "./deps.ts";
 import { isType, isUnsure, reasonOf } from "./kafka/errors.ts";
@@ -8,6 +8,8 @@ import { encodeOutgoing } from "./outgoing.ts";
 import type { Appender, Outgoing } from "./port.ts";
 
 const defaultRetryBudgetMs = 15_000;
+/** Longest wait for the answer to whether a topic is there, ms. */
+const askMs = 2_000;
 /** Before records are sent again whose leader has moved, ms. */
 const movedWaitMs = 50;
 /** Most bytes of one micro-batch; more waits for the next. */
@@ -82,13 +84,24 @@ export class LogAppender implements Appender {
       } catch (error) {
         this.#deps.metrics.appendFailures.inc();
         const records = batch.reduce((sum, waiting) => sum + waiting.records.length, 0);
-        this.#deps.log.warn({ error: reasonOf(error), appends: batch.length, records }, "an append failed or its outcome is unknown");
+        const known = isRefusedRecord(error) ? knownOf(error) : ((await this.#missingOf(batch)) ?? knownOf(error));
+        this.#deps.log.warn({ error: reasonOf(known), appends: batch.length, records }, "an append failed or its outcome is unknown");
         // Who refuses one record refuses the request that it is in, with the records of other callers.
         if (batch.length > 1 && isRefusedRecord(error)) await this.#sendApart(batch);
-        else for (const { reject } of batch) reject(knownOf(error));
+        else for (const { reject } of batch) reject(known);
       }
     }
     this.#running = null; // in the same turn as the last look at the queue, or what is appended in between is forgotten
+  }
+
+  /** TOPIC_MISSING where Kafka, which takes no records, still says soon enough that a topic of them is gone: kafkajs asks for its leader until the time is over. */
+  async #missingOf(batch: readonly Waiting[]): Promise<KnownError | undefined> {
+    const names = new Set(batch.flatMap(({ records }) => records.map(({ topic }) => topic.slice(this.#deps.prefix.length))));
+    const asked = this.#deps.verify(allTopics.filter(({ name }) => names.has(name))).then(
+      () => undefined,
+      (error: unknown) => (error instanceof KnownError && error.code === "TOPIC_MISSING" ? error : undefined),
+    );
+    return Promise.race([asked, pause(askMs).then(() => undefined)]);
   }
 
   async #sendApart(batch: readonly Waiting[]): Promise<void> {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import kafkajs, { Kafka, logLevel } from "kafkajs";
+import { applyTopics } from "../../src/runtime/topic-admin.ts";
 import type { CallRecord } from "../../src/stages/1-gateway/call/record.ts";
 import { EventClock } from "../../src/stages/1-gateway/log/event-clock.ts";
 import { markRecord } from "../../src/stages/1-gateway/log/mark-record.ts";
@@ -80,5 +81,27 @@ describe("a topic that takes less than its contract says", () => {
     assert.deepEqual(drops, { refused: 4 });
     const numbers = [...new Set(seen.filter(({ partition }) => partition === 0).map(({ seq }) => seq))];
     assert.equal(Math.max(...numbers) - numbers.length, 4);
+  });
+});
+
+describe("a topic that is deleted while it is written", () => {
+  it("is named as missing, and written again when it is there", async (t) => {
+    const harness = await Harness.start();
+    t.after(() => harness.close());
+    const appender = harness.client.openAppender({ retryBudgetMs: 3_000 });
+    await appender.append([outgoing("a", 10)]);
+    const admin = new Kafka({ brokers: [...harness.connection.brokers], logLevel: logLevel.NOTHING }).admin();
+    await admin.connect();
+    await admin.deleteTopics({ topics: [`${harness.connection.prefix}${requests.name}`] });
+    await admin.disconnect();
+    await assert.rejects(appender.append([outgoing("b", 10)]), { code: "TOPIC_MISSING", message: /requests does not exist/, fix: /topics apply/ });
+    await applyTopics({ ...harness.connection, partitions: "small", log: silentLog });
+    await until("it is written again", () =>
+      appender.append([outgoing("c", 10)]).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await appender.close();
   });
 });

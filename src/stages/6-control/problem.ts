@@ -19,6 +19,7 @@ const statusOf: Readonly<Partial<Record<ErrorCode, number>>> = {
   SPEC_INVALID: 422,
   RUBRIC_INVALID: 422,
   RECORD_INVALID: 422,
+  TOPIC_MISSING: 503,
   REQUEST_INVALID: 400,
   FORBIDDEN: 403,
   NOT_FOUND: 404,

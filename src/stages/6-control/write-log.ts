@@ -20,7 +20,7 @@ export function openWriteLog(log: LogClient): WriteLog {
     try {
       await appender.append(records);
     } catch (error) {
-      if (error instanceof KnownError && (error.code === "RECORD_INVALID" || error.code === "RECORD_TOO_LARGE")) throw error;
+      if (error instanceof KnownError && (error.code === "RECORD_INVALID" || error.code === "RECORD_TOO_LARGE" || error.code === "TOPIC_MISSING")) throw error;
       throw new KnownError("KAFKA_UNREACHABLE", "Kafka did not acknowledge the record; whether it was written is unknown", {
         fix: "repeat the request: it is idempotent by its id or digest; to stop a candidate at once, without Kafka: `headgate brake ROUTE --gateway URL` (docs/gateway.md)",
         cause: error,

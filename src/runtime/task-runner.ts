@@ -7,9 +7,9 @@ import { type Client, openClient } from "./kafka/client.ts";
 import { causesOf, isKafka, isType, reasonOf } from "./kafka/errors.ts";
 import { PositionLostError } from "./kafka/repair-kafkajs.ts";
 import type { Running, TaskRole } from "./port.ts";
+import { StallWatch } from "./stall-watch.ts";
 import { groupIdOf } from "./tasks/group-id.ts";
 import { gapError, type TaskHost, TaskLifecycle } from "./tasks/lifecycle.ts";
-import { StallWatch } from "./tasks/stall-watch.ts";
 
 const fetchWaitMs = 150;
 const heartbeatMs = 1_000;

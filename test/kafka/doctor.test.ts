@@ -54,7 +54,7 @@ describe("headgate doctor on a real Kafka", () => {
     const empty = await doctor(where);
     assert.equal(empty.code, 1);
     assert.ok(
-      empty.remarks.includes(`error topic_missing: the topic ${where.prefix}routing does not exist (6 partitions, 1 replicas)`),
+      empty.remarks.some((remark) => remark.startsWith(`error topic_missing: the topic ${where.prefix}routing does not exist (6 partitions, `)),
       empty.remarks.join("\n"),
     );
     assert.ok(empty.remarks.includes(`error schema_missing: the registry does not have the schema of ${where.prefix}requests`));
@@ -81,7 +81,7 @@ describe("headgate doctor on a real Kafka", () => {
     const well = await doctor(connection);
     assert.match(
       well.head,
-      /^\S+ {2}1 broker \(127\.0\.0\.1:\d+\) of cluster [\w-]{22}; sampler \(1, \d+ behind\), aggregator-fold \(1, \d+ behind\), aggregator-window \(1, \d+ behind\), decider \(1, \d+ behind\)$/,
+      /^\S+ {2}\d brokers? \([\d.:, ]+\) of cluster [\w-]{22}; sampler \(1, \d+ behind\), aggregator-fold \(1, \d+ behind\), aggregator-window \(1, \d+ behind\), decider \(1, \d+ behind\)$/,
     );
     assert.deepEqual(well.remarks, ["warning role_missing: no judge works: its group has no member; specs with a judge get no scores"]);
 

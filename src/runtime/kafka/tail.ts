@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Consumer, EachBatchPayload, KafkaMessage } from "kafkajs";
 import { backoffMs, pause, type RuntimeDeps } from "../deps.ts";
+import { StallWatch } from "../stall-watch.ts";
 import { steadyNowMs } from "../steady-clock.ts";
 import { copartitioned } from "./assigner.ts";
 import { type Client, openClient } from "./client.ts";
@@ -24,6 +25,8 @@ export interface TailOptions {
 
 const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 };
 const leaveMs = 5_000;
+const silenceMs = 30_000;
+const watchEveryMs = 1_000;
 
 /**
  * Reads topics without a group's memory: from the beginning or the end, read committed, on and on, through outages.
@@ -125,11 +128,20 @@ export class Tail {
     const crashed = Promise.withResolvers<never>();
     crashed.promise.catch(() => undefined);
     const closed = new Promise<void>((resolve) => this.#closing.signal.addEventListener("abort", () => resolve(), { once: true }));
-    this.#listen(consumer, crashed.reject);
+    const stall = new StallWatch(
+      silenceMs,
+      () => this.#deps.admin.reach(),
+      () => performance.now(),
+    );
+    this.#listen(consumer, stall, crashed.reject);
+    const watch = setInterval(async () => {
+      if (await stall.look()) crashed.reject(new Error("nothing is fetched any more although Kafka answers"));
+    }, watchEveryMs);
     try {
       await Promise.race([this.#begin(consumer, topics), crashed.promise, closed]);
       if (!this.#closing.signal.aborted) await Promise.race([crashed.promise, closed]);
     } finally {
+      clearInterval(watch);
       await Promise.race([consumer.disconnect().catch(() => undefined), pause(leaveMs)]);
       client.kill();
       this.#consumer = null;
@@ -148,14 +160,18 @@ export class Tail {
     });
   }
 
-  #listen(consumer: Consumer, crashed: (error: Error) => void): void {
+  /** A heartbeat is no sign: what counts here is that something is read. */
+  #listen(consumer: Consumer, stall: StallWatch, crashed: (error: Error) => void): void {
     const { events } = consumer;
     consumer.on(events.GROUP_JOIN, () => {
+      stall.sign();
       this.#freshness.joined();
       for (const [place, offset] of this.#positions) this.#seek(consumer, place, offset);
     });
     consumer.on(events.REQUEST, ({ payload }) => {
-      if (payload.apiName === "Fetch") this.#freshness.answered(payload.broker);
+      if (payload.apiName !== "Fetch") return;
+      stall.sign();
+      this.#freshness.answered(payload.broker);
     });
     // The only event that also tells of batches with nothing but transaction markers or aborted records.
     consumer.on(events.END_BATCH_PROCESS, ({ payload }) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { StallWatch } from "../../../src/runtime/tasks/stall-watch.ts";
+import { StallWatch } from "../../../src/runtime/stall-watch.ts";
 
 /** A Kafka that answers when it is told to, and a clock. */
 function world() {

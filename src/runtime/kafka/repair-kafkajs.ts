@@ -48,6 +48,7 @@ export function repairKafkajs(): void {
   repairHeartbeats();
   repairMuteConnections();
   repairBootstrap();
+  repairCoordinators();
 }
 
 /**
@@ -106,6 +107,22 @@ function repairBootstrap(): void {
       await this.disconnect().catch(() => undefined);
       const { broker } = error as Error & { readonly broker?: string };
       throw Object.assign(new KafkaJSConnectionError(error.message, { broker }), { cause: error });
+    }
+  };
+}
+
+/** That no broker knows a group's coordinator at the moment, since it moves or all are busy, passes. kafkajs takes it for final, and its consumer does not start again. */
+function repairCoordinators(): void {
+  type Find = (this: unknown, about: object) => Promise<unknown>;
+  const Cluster = kafkajs("kafkajs/src/cluster") as { prototype: { findGroupCoordinatorMetadata?: Find } };
+  const find = Cluster.prototype.findGroupCoordinatorMetadata;
+  if (typeof find !== "function") throw new Error("kafkajs has changed inside: its search for coordinators cannot be repaired");
+  Cluster.prototype.findGroupCoordinatorMetadata = async function (about) {
+    try {
+      return await find.call(this, about);
+    } catch (error) {
+      if (error instanceof Error && error.name === "KafkaJSGroupCoordinatorNotFound") Object.assign(error, { retriable: true });
+      throw error;
     }
   };
 }

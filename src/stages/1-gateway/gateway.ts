@@ -88,6 +88,8 @@ const SILENCE_MS = 15_000;
 export const AFTER_DRAIN_MS = 2_000;
 /** Of that, for the records. */
 const FLUSH_MS = 1_500;
+/** Of that, for the records of a gateway that was connected no sooner. */
+const CONNECTED_FLUSH_MS = 1_000;
 const USUAL_DRAIN = { lameDuckMs: 0, finishMs: 8_000 };
 
 interface Links {
@@ -387,6 +389,8 @@ async function settle(
     return Promise.race([work, late]).finally(() => clearTimeout(timer));
   };
   const ended = connection.stop();
+  // A gateway that has just started may be connecting at this moment. What waits for that in memory alone would be lost.
+  if (!records.isConnected && records.queuedRecords > 0 && disk.spool === null) await within(ended, -CONNECTED_FLUSH_MS);
   const diskEnded = disk.stop();
   await records.stop(deadlineMs);
   await within(Promise.allSettled([diskEnded, intake.stop()]), 100);

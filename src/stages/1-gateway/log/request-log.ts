@@ -130,12 +130,12 @@ export class RequestLog {
     return this.#destination !== null;
   }
 
-  /** Records that wait in memory. */
   /** Why the spool took nothing when it was last written; null: it did, or there is none. */
   get spoolProblem(): string | null {
     return this.#overflow?.problem ?? null;
   }
 
+  /** Records that wait in memory. */
   get queuedRecords(): number {
     return this.#queue.records;
   }

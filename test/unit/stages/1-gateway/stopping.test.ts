@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { answerJson, ask, completion, fileFor, testGateway, testUpstream, until } from "./harness.ts";
+import { answerJson, ask, completion, fileFor, MemoryLog, testGateway, testUpstream, until } from "./harness.ts";
 
 describe("a gateway that is asked to stop", () => {
   it("a stopping gateway finishes what runs, records it, and reports that it stops", async (t) => {
@@ -20,6 +20,28 @@ describe("a gateway that is asked to stop", () => {
     await stopped;
     assert.equal(gateway.log.calls().length, 1);
     assert.equal(gateway.log.requests().at(-1)?.kind, "mark");
+  });
+
+  it("a gateway that is stopped while it connects writes what it has recorded, as soon as it is connected", async (t) => {
+    const memory = new MemoryLog();
+    const connecting = Promise.withResolvers<void>();
+    const connect = async () => {
+      await connecting.promise;
+      return memory.client();
+    };
+    const gateway = await testGateway(t, fileFor(await testUpstream(t)), { connect });
+    assert.equal((await gateway.chat(ask())).status, 200);
+    const stopped = gateway.stop();
+    setTimeout(connecting.resolve, 300);
+    await stopped;
+    assert.equal(memory.calls().length, 1);
+  });
+
+  it("a gateway that is stopped while Kafka is away does not wait for it beyond the attempt under way", async (t) => {
+    const gateway = await testGateway(t, fileFor(await testUpstream(t)), { connect: () => Promise.reject(new Error("away")) });
+    assert.equal((await gateway.chat(ask())).status, 200);
+    await gateway.stop();
+    assert.match(await gateway.registry.metrics(), /headgate_gateway_dropped_records_total\{reason="shutdown"\} 1/);
   });
 
   it("a leaving gateway is not ready and serves on, until load balancers have turned away", async (t) => {

@@ -21,7 +21,7 @@ export interface Seen {
 
 export const observedTopics: readonly Topic[] = [gateEvents, rolloutState, requests, scores];
 export const observedFields = {
-  requests: ["kind", "route", "version", "arm", "exposure", "epoch", "subject", "startedAtMs", "endedAtMs", "status", "slices"],
+  requests: ["instance", "seq", "kind", "route", "version", "arm", "exposure", "epoch", "subject", "startedAtMs", "endedAtMs", "status", "slices"],
   "rollout-state": ["route", "phase", "condition", "step", "reasons", "message", "epoch", "atMs", "rollout", "attempt", "watch"],
   scores: ["route", "endedAtMs"],
 } as const;
@@ -32,6 +32,8 @@ const isOver = (event: GateEvent) => event.action === "rolled_back" || event.act
 /** Reads the story of each route from the topics, in whatever order their records arrive. */
 export class Observer {
   readonly seen: ReadonlyMap<string, Seen>;
+  /** The highest number so far, per instance and partition. */
+  readonly #last = new Map<string, number>();
   readonly #onEvent: (seen: Seen, event: GateEvent) => void;
   readonly #onAge: (topic: string, ageMs: number) => void;
 
@@ -47,7 +49,7 @@ export class Observer {
 
   take(record: Incoming): void {
     if (record.value === null) return;
-    if (record.topic === requests.name) this.#request(record.value as Request);
+    if (record.topic === requests.name && !this.#isRepeat(record.partition, record.value as Request)) this.#request(record.value as Request);
     if (record.topic === scores.name) this.#onAge(record.topic, Date.now() - (record.value as Score).endedAtMs);
     if (record.topic === rolloutState.name) {
       const entry = record.value as StateEntry;
@@ -61,6 +63,14 @@ export class Observer {
       seen.events.push(event);
       this.#onEvent(seen, event);
     }
+  }
+
+  /** A gateway writes again what it does not know to be written, with the same numbers. */
+  #isRepeat(partition: number, { instance, seq }: Request): boolean {
+    const stream = `${instance}/${partition}`;
+    if (seq <= (this.#last.get(stream) ?? 0)) return true;
+    this.#last.set(stream, seq);
+    return false;
   }
 
   /** Calls that users saw, so far. */

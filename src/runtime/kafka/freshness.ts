@@ -5,6 +5,8 @@ import type { LogAdmin } from "./admin.ts";
  * generation of its group where the old leader is gone already: what was learned in between would name a broker that is never fetched from again.
  */
 const doubtMs = 2_000;
+/** How long it is believed who leads while all of them answer, ms: a leadership that went to a broker which says nothing would never be noticed. */
+const beliefMs = 10_000;
 
 /**
  * When all partitions of some topics were last fetched with an answer. kafkajs's FETCH event also fires after a fetch
@@ -50,7 +52,7 @@ export class Freshness {
     for (const leader of this.#leaders) oldest = Math.min(oldest, this.#answers.get(leader) ?? 0);
     if (oldest === Number.POSITIVE_INFINITY) return;
     this.#freshAtMs = Math.max(this.#freshAtMs, oldest);
-    if (nowMs - oldest > doubtMs && nowMs - this.#askedAtMs > doubtMs) this.#learn();
+    if (nowMs - this.#askedAtMs > (nowMs - oldest > doubtMs ? doubtMs : beliefMs)) this.#learn();
   }
 
   #learn(): void {

@@ -64,4 +64,31 @@ describe("freshness", () => {
     assert.equal(freshness.freshAtMs, 1_000);
     assert.ok(state.asked <= 6, `asked ${state.asked} times in 10 s`);
   });
+
+  it("is not claimed for long when a leadership has gone to a broker that is silent, though all leaders of before go on answering", async () => {
+    const { state, freshness, answers } = world(["a"]);
+    freshness.joined();
+    await answers();
+    await answers("a");
+    state.leaders = new Set(["a", "b"]);
+    const movedAtMs = state.nowMs;
+    for (let i = 0; i < 60; i++) {
+      state.nowMs += 500;
+      await answers("a");
+    }
+    assert.ok(freshness.freshAtMs <= movedAtMs + 11_000, `fresh ${freshness.freshAtMs - movedAtMs} ms after it went to b, which has never answered`);
+    await answers("b");
+    assert.equal(freshness.freshAtMs, state.nowMs);
+  });
+
+  it("asks who leads now and then only, while all is well", async () => {
+    const { state, freshness, answers } = world(["a"]);
+    freshness.joined();
+    for (let i = 0; i < 600; i++) {
+      state.nowMs += 100;
+      await answers("a");
+    }
+    assert.equal(freshness.freshAtMs, state.nowMs);
+    assert.ok(state.asked <= 7, `asked ${state.asked} times in a minute`);
+  });
 });

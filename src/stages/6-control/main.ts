@@ -31,6 +31,7 @@ async function start(context: ProgramContext): Promise<RunningControl> {
 
   const log = await context.connect();
   const failed = Promise.withResolvers<void>();
+  failed.promise.catch(() => undefined); // whoever runs it looks at it when it listens
   const views = openViews(log, failed.reject);
   views.ready.catch(failed.reject);
   const write = openWriteLog(log);

@@ -1,7 +1,7 @@
 import { allTopics, type Topic } from "../../topics/index.ts";
 import { KnownError } from "../errors/known-error.ts";
 import { pause, type RuntimeDeps } from "./deps.ts";
-import { isType, isUnsure, reasonOf } from "./kafka/errors.ts";
+import { isKafka, isRefused, isType, isUnsure, reasonOf } from "./kafka/errors.ts";
 import { IdempotentProducer } from "./kafka/producer.ts";
 import { sizeOf, type WireRecord } from "./kafka/wire.ts";
 import { encodeOutgoing } from "./outgoing.ts";
@@ -127,17 +127,23 @@ export class LogAppender implements Appender {
     const timer = setTimeout(() => deadline.reject(new Error(`no acknowledgement within ${this.#budgetMs} ms`)), this.#budgetMs);
     try {
       // A leader that moved is found at once by a new producer; what some brokers have is then in the log twice, as after any append that is tried again.
-      while (!(await this.#sendOnce(records, deadline.promise))) await Promise.race([pause(movedWaitMs), deadline.promise]);
+      for (let isAgain = false; !(await this.#sendOnce(records, deadline.promise, isAgain)); isAgain = true) {
+        await Promise.race([pause(movedWaitMs), deadline.promise]);
+      }
       for (const [topic, count] of countByTopic(records)) this.#deps.metrics.appended.inc({ topic: topic.slice(this.#deps.prefix.length) }, count);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** @returns false when a leader moved meanwhile, so that all has to be sent again */
-  async #sendOnce(records: readonly WireRecord[], deadline: Promise<never>): Promise<boolean> {
+  /**
+   * @param isAgain a leader moved: the broker that it left may be going, and kafkajs asks one of the list, once, for the number of a new producer
+   * @returns false when a leader moved meanwhile, so that all has to be sent again
+   */
+  async #sendOnce(records: readonly WireRecord[], deadline: Promise<never>, isAgain: boolean): Promise<boolean> {
     let producer = this.#producer;
     let isOver = false;
+    let isOpen = false;
     try {
       if (producer === null || producer.isDead) {
         const opening = this.#open();
@@ -146,6 +152,7 @@ export class LogAppender implements Appender {
         producer = await Promise.race([opening, deadline]);
         this.#producer = producer;
       }
+      isOpen = true;
       const sending = producer.send(records);
       sending.catch(() => undefined);
       await Promise.race([sending, deadline]);
@@ -154,7 +161,8 @@ export class LogAppender implements Appender {
       isOver = true;
       producer?.kill();
       this.#producer = null;
-      if (!isUnsure(error)) throw error;
+      const isNotOpened = !isOpen && isKafka(error) && !isRefused(error);
+      if (!isUnsure(error) && !(isAgain && isNotOpened)) throw error;
       this.#deps.log.info({ error: reasonOf(error), records: records.length }, "a leader moved while records were sent: they are sent again");
       return false;
     }

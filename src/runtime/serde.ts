@@ -39,6 +39,9 @@ const scratchBytes = 1024 * 1024;
  */
 const DOUBT_MS = 10_000;
 const DOUBT_IDS = 10_000;
+/** So long a registry is not asked again for an id of a topic that it does not know, ms: records of one foreign writer come by the thousand. */
+const BELIEVE_MS = 1_000;
+const MOST_UNKNOWN = 1_000;
 /** How often a registry is asked again meanwhile, ms. */
 const ASK_AGAIN_MS = 500;
 
@@ -67,6 +70,8 @@ export class Serde {
   #deniedSinceMs: number | null = null;
   /** Since when, and when last, the registry said that it does not have a schema of ours. */
   #missing: { readonly sinceMs: number; lastMs: number } | null = null;
+  /** By topic and id, until when it is believed that there is no such schema. */
+  readonly #unknown = new Map<string, number>();
   #scratch = Buffer.allocUnsafe(64 * 1024);
 
   private constructor(registry: Registry, prefix: string, nowMs: () => number) {
@@ -216,9 +221,20 @@ export class Serde {
   }
 
   async #fetchNow(topic: Topic, id: number): Promise<void> {
+    const place = `${topic.name}/${id}`;
+    if ((this.#unknown.get(place) ?? Number.NEGATIVE_INFINITY) > this.#nowMs()) throw new UnknownSchemaError(topic.name, id);
     const schema = await this.#schemaOf(id);
-    if (schema === null) throw await this.#denied(topic, id);
+    if (schema === null) {
+      const denied = await this.#denied(topic, id);
+      if (denied instanceof UnknownSchemaError) this.#believe(place);
+      throw denied;
+    }
     this.#writers.set(id, typeof schema === "string" ? schema : usableType(schema));
+  }
+
+  #believe(place: string): void {
+    if (this.#unknown.size >= MOST_UNKNOWN) this.#unknown.clear();
+    this.#unknown.set(place, this.#nowMs() + BELIEVE_MS);
   }
 
   async #schemaOf(id: number): Promise<object | string | null> {

@@ -282,12 +282,28 @@ describe("Serde", () => {
     for (const id of [4711, 4712]) await assert.rejects(asked(id), new RegExp(`does not know schema ${id}`), "said for ten seconds, of any");
     for (const mood of ["loading", "503"] as const) {
       stub.mood = mood;
+      now += 1_000;
       await assert.rejects(asked(4711), RegistryUnreachableError);
       stub.mood = "registry";
       await assert.rejects(asked(4711), RegistryUnreachableError, "it was away");
       now += 10_000;
       await assert.rejects(asked(4711), /does not know schema 4711/);
     }
+  });
+
+  it("asks once a second for an id that is not known: records of a foreign writer come by the thousand", async (t) => {
+    const stub = await registryStub(t);
+    let now = 0;
+    const reader = await writer(stub, [outcomes], () => now);
+    const bytes = reader.encode(outcomes, outcome);
+    bytes.writeUInt32BE(20_000, 1);
+    const before = stub.asked.length;
+    for (let i = 0; i < 100; i++) await assert.rejects(async () => reader.decode(outcomes, bytes), /does not know schema 20000/);
+    const once = stub.asked.length - before;
+    assert.ok(once <= 3, `${once} requests for a hundred records`);
+    now += 1_000;
+    await assert.rejects(async () => reader.decode(outcomes, bytes), /does not know schema 20000/);
+    assert.equal(stub.asked.length - before, 2 * once);
   });
 
   it("goes on during an outage with what it knows, and with the rest after it", async (t) => {

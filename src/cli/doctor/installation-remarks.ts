@@ -23,12 +23,15 @@ const MOST_SKEW_MS = 5_000;
 const MUCH_LAG = 10_000;
 const MOST_NAMES = 5;
 
+/** A schema that is registered anew gets another id, which only roles that start later write with. */
+const applySchemas = "headgate topics apply; where roles ran already, then restart all of them (docs/topics.md, `schema_missing`)";
+
 /** What contracts ask for and the cluster or the registry does not have. */
 export function differenceRemarks(differences: readonly Difference[]): InstallationRemark[] {
   return differences.map(({ topic, setting, wanted, actual, remedy }) => {
     const what = `${topic}: ${setting} is ${actual || "empty"}, not ${wanted}`;
     if (setting === "topic") return error("topic_missing", `the topic ${topic} does not exist (${wanted})`, "headgate topics apply");
-    if (setting === "schema") return error("schema_missing", `the registry does not have the schema of ${topic}`, "headgate topics apply");
+    if (setting === "schema") return error("schema_missing", `the registry does not have the schema of ${topic}`, applySchemas);
     if (setting === "compatibility") return warning("compatibility", `the subject of ${what}`, "headgate topics apply");
     if (remedy === "refuse") return error("layout_mismatch", what, "docs/errors.md, LAYOUT_MISMATCH: counts of a prefix are never changed");
     if (setting === "cleanup.policy") return error("topic_setting", what, fixOf(remedy, topic));

@@ -217,7 +217,8 @@ class RoleRunner implements Running, TaskHost {
     const task = this.#tasks.get(partition);
     if (task === undefined || isStale() || !isRunning() || !task.accept(topic, Number(batch.highWatermark))) return;
     if (!this.#isInOrder(topic, partition, Number((batch as unknown as { fetchedOffset: string }).fetchedOffset), Number(batch.highWatermark))) return;
-    const end = Number(batch.lastOffset()) + 1;
+    // A batch of a broker that no longer leads can come after newer ones: what has been queued stays so, or the next would seem to leave a gap.
+    const end = Math.max(Number(batch.lastOffset()) + 1, this.#expected.get(`${topic}\n${partition}`) ?? 0);
     for (const message of batch.messages) task.queue.push({ topic, message, offset: Number(message.offset) });
     task.queue.push({ topic, message: null, offset: end });
     this.#expected.set(`${topic}\n${partition}`, end);

@@ -9,7 +9,7 @@ import type { Appender, Outgoing } from "./port.ts";
 
 const defaultRetryBudgetMs = 15_000;
 /** Longest wait for the answer to whether a topic is there, ms. */
-const askMs = 2_000;
+const askMs = 500;
 /** Before records are sent again whose leader has moved, ms. */
 const movedWaitMs = 50;
 /** Most bytes of one micro-batch; more waits for the next. */

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import { KnownError } from "../errors/known-error.ts";
 import { backoffMs, pause } from "./deps.ts";
 import { isKafka, isRefused, reasonOf } from "./kafka/errors.ts";
+import { RegistryUnreachableError } from "./registry.ts";
 
 const firstWaitMs = 500;
 const mostWaitMs = 5_000;
@@ -36,6 +37,6 @@ export async function connectPatiently<T>(connect: () => Promise<T>, log: Logger
 }
 
 function isOutage(error: unknown): boolean {
-  if (isRefused(error)) return false;
+  if (isRefused(error) || (error instanceof RegistryUnreachableError && error.isRefused)) return false;
   return isKafka(error) || (error instanceof KnownError && (error.code === "KAFKA_UNREACHABLE" || error.code === "REGISTRY_UNREACHABLE"));
 }

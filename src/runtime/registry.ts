@@ -4,11 +4,22 @@ import { KnownError } from "../errors/known-error.ts";
 
 /** The registry did not answer, or not as a registry does: an outage, during which nothing is judged bad (rule 7). */
 export class RegistryUnreachableError extends KnownError {
-  constructor(url: string, cause: unknown, problem = "did not answer") {
-    super("REGISTRY_UNREACHABLE", `the schema registry at ${url} ${problem}: ${messageOf(cause).slice(0, 300)}`, {
-      fix: "see that it runs and answers, or correct SCHEMA_REGISTRY_URL; what runs waits for it and goes on by itself, what has ended is to be started again",
-      cause,
-    });
+  /** It answered that these credentials are wrong, or may not do this: waiting helps nobody who only starts. */
+  readonly isRefused: boolean;
+
+  constructor(url: string, cause: unknown, problem?: string) {
+    const isRefused = [401, 403].includes((cause as { readonly status?: number } | null)?.status ?? 0);
+    super(
+      "REGISTRY_UNREACHABLE",
+      `the schema registry at ${url} ${problem ?? (isRefused ? "refused us" : "did not answer")}: ${messageOf(cause).slice(0, 300)}`,
+      {
+        fix: isRefused
+          ? "correct user and password in SCHEMA_REGISTRY_URL, or give this user read access to the subjects of the prefix"
+          : "see that it runs and answers, or correct SCHEMA_REGISTRY_URL; what runs waits for it and goes on by itself, what has ended is to be started again",
+        cause,
+      },
+    );
+    this.isRefused = isRefused;
   }
 }
 
@@ -134,7 +145,10 @@ export class Registry {
     }
     const data = parseObject(text);
     if (response.status === 404 && hasErrorCode(data)) return null;
-    if (!response.ok) throw new RegistryUnreachableError(this.url, new Error(`${method} ${path} answered ${response.status} ${String(data.message ?? "")}`));
+    if (!response.ok) {
+      const problem = new Error(`${method} ${path} answered ${response.status} ${String(data.message ?? "")}`);
+      throw new RegistryUnreachableError(this.url, Object.assign(problem, { status: response.status }));
+    }
     return data;
   }
 }

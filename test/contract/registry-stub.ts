@@ -3,12 +3,13 @@ import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 
 /** How the stub answers: as a registry does, or as an outage looks like. */
-type Mood = "registry" | "loading" | "proxy 404" | "proxy 200" | "503";
+type Mood = "registry" | "loading" | "proxy 404" | "proxy 200" | "503" | "401";
 
 const outages: Partial<Record<Mood, [status: number, data: object | string]>> = {
   loading: [404, { error_code: 40403, message: "Schema not found" }],
   "proxy 404": [404, "<html>no such backend</html>"],
   "proxy 200": [200, "<html>please log in</html>"],
+  "401": [401, { error_code: 401, message: "Unauthorized" }],
   "503": [503, { error_code: 50301, message: "starting" }],
 };
 

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { pino } from "pino";
 import { KnownError } from "../../src/errors/known-error.ts";
+import { connectPatiently } from "../../src/runtime/patient-connect.ts";
 import { Registry, RegistryUnreachableError } from "../../src/runtime/registry.ts";
 import { BadRecordError, Serde, subjectOf } from "../../src/runtime/serde.ts";
 import { avroOf } from "../../topics/avro.ts";
@@ -240,6 +242,18 @@ describe("Serde", () => {
     stub.close();
     await assert.rejects(async () => reader.decode(outcomes, good), RegistryUnreachableError);
     await assert.rejects(reader.prepare([outcomes]), isKnown("REGISTRY_UNREACHABLE"));
+  });
+
+  it("tells refused credentials from an outage, for whoever only starts: waiting helps nobody there", async (t) => {
+    const stub = await registryStub(t);
+    const log = pino({ level: "silent" });
+    const serde = await Serde.connect(stub.url, "test.");
+    stub.mood = "401";
+    const refused = { code: "REGISTRY_UNREACHABLE", isRefused: true, message: /refused us/, fix: /user and password/ };
+    await assert.rejects(serde.prepare([outcomes]), refused);
+    await assert.rejects(serde.prepareWritten(outcomes), refused);
+    const connecting = connectPatiently(() => serde.prepare([outcomes]), log, AbortSignal.timeout(5_000));
+    await assert.rejects(connecting, refused);
   });
 
   it("does not believe a registry that has forgotten our own schemas: it is still loading them", async (t) => {

@@ -89,25 +89,44 @@ function repairMuteConnections(): void {
   };
 }
 
+/** What kafkajs knows of a broker. */
+interface Broker {
+  /** What it said it can do; null: not asked yet. */
+  versions: object | null;
+  isConnected(): boolean;
+  disconnect(): Promise<void>;
+}
+
 /**
  * A broker that closes a connection before it has said a word, or says none, counts as one that cannot be reached: another of the list is asked then. kafkajs does
  * that only where the connection is refused; behind a balancer, which takes connections for brokers that are gone, it asked the first of the list until it gave up.
+ * So each new connection begins with the question what the broker can do. kafkajs asks it on the first one only: to a broker that had died since, every further
+ * connection counted as made, and a consumer began with it again and again, ten times a second, until the broker was back.
  */
 function repairBootstrap(): void {
-  type Connect = (this: { disconnect(): Promise<void> }) => Promise<void>;
-  const Broker = kafkajs("kafkajs/src/broker") as { prototype: { connect?: Connect } };
+  type Connect = (this: Broker) => Promise<void>;
+  const { prototype } = kafkajs("kafkajs/src/broker") as { prototype: { connect?: Connect } };
   const { KafkaJSConnectionError } = kafkajs("kafkajs/src/errors") as { KafkaJSConnectionError?: new (message: string, about: object) => Error };
-  const connect = Broker.prototype.connect;
+  const connect = prototype.connect;
   if (typeof connect !== "function" || KafkaJSConnectionError === undefined) throw new Error("kafkajs has changed inside: its start cannot be repaired");
-  Broker.prototype.connect = async function () {
+  const connecting = new WeakMap<Broker, Promise<void>>();
+  const begin = async (broker: Broker) => {
+    broker.versions = null;
     try {
-      await connect.call(this);
+      await connect.call(broker);
     } catch (error) {
       if (!(error instanceof Error) || !["KafkaJSConnectionClosedError", "KafkaJSRequestTimeoutError"].includes(error.name)) throw error;
-      await this.disconnect().catch(() => undefined);
-      const { broker } = error as Error & { readonly broker?: string };
-      throw Object.assign(new KafkaJSConnectionError(error.message, { broker }), { cause: error });
+      await broker.disconnect().catch(() => undefined);
+      throw Object.assign(new KafkaJSConnectionError(error.message, { broker: (error as Error & { broker?: string }).broker }), { cause: error });
+    } finally {
+      connecting.delete(broker);
     }
+  };
+  prototype.connect = function () {
+    if (this.isConnected()) return Promise.resolve();
+    const under = connecting.get(this) ?? begin(this);
+    connecting.set(this, under);
+    return under;
   };
 }
 

@@ -21,6 +21,30 @@ async function closes(t: TestContext) {
   return { broker: `127.0.0.1:${(server.address() as net.AddressInfo).port}`, opened: () => opened };
 }
 
+/** Says what it can do (no version of anything but Metadata 0), once, and dies: from then on what stands before it closes its connections. */
+async function dies(t: TestContext) {
+  let isDead = false;
+  const server = net.createServer((socket) => {
+    socket.on("error", () => undefined);
+    if (isDead) socket.end();
+    socket.once("data", (request) => {
+      const correlation = request.readInt32BE(8);
+      const answer = Buffer.alloc(24);
+      answer.writeInt32BE(20, 0);
+      answer.writeInt32BE(correlation, 4);
+      answer.writeInt32BE(1, 10);
+      answer.writeInt16BE(3, 14);
+      socket.write(answer);
+      socket.once("data", () => socket.end());
+      isDead = true;
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  return `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+}
+
 /** How often the second of a list is asked when the first is like this. */
 async function asked(t: TestContext, first: string, Client: typeof Kafka): Promise<number> {
   const second = await closes(t);
@@ -32,6 +56,7 @@ async function asked(t: TestContext, first: string, Client: typeof Kafka): Promi
   });
   const admin = kafka.admin();
   await admin.connect().catch(() => undefined); // alone it believes to be connected to one that has said nothing
+  for (let i = 0; i < 2; i++) await admin.listTopics().catch(() => undefined);
   await admin.disconnect().catch(() => undefined);
   return second.opened();
 }
@@ -43,4 +68,11 @@ it("asks the next broker of the list when one closes connections or is silent, w
   prepareKafkajs();
   assert.ok((await asked(t, (await closes(t)).broker, Kafka)) > 0);
   assert.ok((await asked(t, (await muteBroker(t)).broker, Kafka)) > 0);
+});
+
+it("asks the next broker of the list when one has died that it had talked to and something still takes connections for it, which kafkajs alone does not", async (t) => {
+  const alone = unrepaired<{ Kafka: typeof Kafka }>("kafkajs").Kafka;
+  assert.equal(await asked(t, await dies(t), alone), 0, "kafkajs itself has been mended: our repair can go");
+  prepareKafkajs();
+  assert.ok((await asked(t, await dies(t), Kafka)) > 0);
 });

@@ -40,19 +40,21 @@ export class Freshness {
     this.#learn();
   }
 
-  /** A broker (`host:port`) answered a Fetch. */
-  answered(broker: string): void {
+  /** A broker (`host:port`) answered a Fetch. @returns whether all partitions are known to be read up to a later time than before */
+  answered(broker: string): boolean {
     const nowMs = this.#now();
     this.#answers.set(broker, nowMs);
     if (this.#leaders === null) {
       this.#learn();
-      return;
+      return false;
     }
     let oldest = Number.POSITIVE_INFINITY;
     for (const leader of this.#leaders) oldest = Math.min(oldest, this.#answers.get(leader) ?? 0);
-    if (oldest === Number.POSITIVE_INFINITY) return;
+    if (oldest === Number.POSITIVE_INFINITY) return false;
+    const hasAdvanced = oldest > this.#freshAtMs;
     this.#freshAtMs = Math.max(this.#freshAtMs, oldest);
     if (nowMs - this.#askedAtMs > (nowMs - oldest > doubtMs ? doubtMs : beliefMs)) this.#learn();
+    return hasAdvanced;
   }
 
   #learn(): void {

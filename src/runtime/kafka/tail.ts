@@ -5,8 +5,9 @@ import { StallWatch } from "../stall-watch.ts";
 import { steadyNowMs } from "../steady-clock.ts";
 import { copartitioned } from "./assigner.ts";
 import { type Client, openClient } from "./client.ts";
-import { reasonOf } from "./errors.ts";
+import { causesOf, reasonOf } from "./errors.ts";
 import { Freshness } from "./freshness.ts";
+import { PositionLostError } from "./repair-kafkajs.ts";
 
 /** What a tail reads and whom it tells. */
 export interface TailOptions {
@@ -25,20 +26,24 @@ export interface TailOptions {
 
 const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 };
 const leaveMs = 5_000;
-const silenceMs = 30_000;
+/** Tables are watched closely: calls go to the baseline when one has not been fresh for its route's limit, a minute by default. */
+const silenceMs = 12_000;
 const watchEveryMs = 1_000;
+/** The same is told again after so long, ms. */
+const tellAgainMs = 60_000;
 
 /**
  * Reads topics without a group's memory: from the beginning or the end, read committed, on and on, through outages.
  * kafkajs has no manual assignment, so this is a group of one with a name of its own and its own assigner; it never commits.
- * Positions are kept here, because kafkajs starts over with each generation of the group.
+ * Positions are kept here, because kafkajs starts over with each generation of the group. Whatever interrupts the reading, it goes on with a new
+ * client and a new group: nothing has to be waited for that only the old one needs, its coordinator, which may be the broker that has died,
+ * or the end of the session of a member that could not leave.
  */
 export class Tail {
   /** Resolves when everything has been delivered that was in the topics at start (from the end: when the end is known). */
   readonly caughtUp: Promise<void>;
   readonly #deps: RuntimeDeps;
   readonly #options: TailOptions;
-  readonly #groupId: string;
   readonly #freshness: Freshness;
   readonly #closing = new AbortController();
   readonly #positions = new Map<string, number>();
@@ -47,13 +52,17 @@ export class Tail {
   #settle: { resolve: () => void; reject: (error: Error) => void };
   #consumer: Consumer | null = null;
   #client: Client | null = null;
+  /** Whether positions have to be compared with what the log holds before they are read from. */
+  #isUnsure = true;
+  /** Interruptions since it was last a member of its group. */
+  #failures = 0;
+  #told = { reason: "", atMs: Number.NEGATIVE_INFINITY };
   readonly #ended: Promise<void>;
 
   /** @param check runs first; when it rejects `caughtUp` rejects with it and nothing is read */
   constructor(deps: RuntimeDeps, options: TailOptions, check: () => Promise<void>) {
     this.#deps = deps;
     this.#options = options;
-    this.#groupId = `${deps.prefix}tail-${randomUUID()}`;
     this.#freshness = new Freshness(deps.admin, options.topics, steadyNowMs);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.caughtUp = promise;
@@ -81,17 +90,23 @@ export class Tail {
       this.#settle.reject(error as Error);
       return;
     }
-    for (let failures = 0; !signal.aborted; failures++) {
+    while (!signal.aborted) {
       try {
-        await this.#findBounds();
+        if (this.#isUnsure) await this.#findBounds();
+        this.#isUnsure = false;
         await this.#read();
-        failures = 0;
       } catch (error) {
-        this.#deps.log.warn({ topics: this.#options.topics, error: reasonOf(error) }, "reading is interrupted");
+        if (causesOf(error).some((cause) => cause instanceof PositionLostError)) this.#isUnsure = true;
+        this.#tell(reasonOf(error));
+        await pause(backoffMs(this.#failures++, 200, 5_000), signal);
       }
-      await pause(backoffMs(failures, 200, 5_000), signal);
     }
-    await this.#deps.admin.forgetGroup(this.#groupId);
+  }
+
+  #tell(error: string): void {
+    const isNews = error !== this.#told.reason || performance.now() - this.#told.atMs > tellAgainMs;
+    if (isNews) this.#told = { reason: error, atMs: performance.now() };
+    this.#deps.log[isNews ? "warn" : "debug"]({ topics: this.#options.topics, error }, "reading is interrupted");
   }
 
   async #findBounds(): Promise<void> {
@@ -109,19 +124,20 @@ export class Tail {
     this.#look();
   }
 
-  /** Reads until closed (resolves) or until kafkajs gives up (rejects). */
+  /** Reads until closed (resolves) or until kafkajs fails (rejects). */
   async #read(): Promise<void> {
     const { topics, partitionsOf, maxWaitMs } = this.#options;
     const client = openClient(this.#deps.connection, retry);
+    const groupId = `${this.#deps.prefix}tail-${randomUUID()}`;
     const consumer = client.kafka.consumer({
-      groupId: this.#groupId,
+      groupId,
       partitionAssigners: [copartitioned(partitionsOf)],
       sessionTimeout: this.#deps.sessionTimeoutMs,
       heartbeatInterval: Math.floor(this.#deps.sessionTimeoutMs / 4),
       maxWaitTimeInMs: maxWaitMs,
       readUncommitted: false,
       allowAutoTopicCreation: false,
-      retry: { ...retry, restartOnFailure: async () => !this.#closing.signal.aborted },
+      retry: { ...retry, restartOnFailure: async () => false },
     });
     this.#client = client;
     this.#consumer = consumer;
@@ -135,7 +151,7 @@ export class Tail {
     );
     this.#listen(consumer, stall, crashed.reject);
     const watch = setInterval(async () => {
-      if (await stall.look()) crashed.reject(new Error("nothing is fetched any more although Kafka answers"));
+      if (await stall.look()) crashed.reject(new Error("not all partitions are read any more although Kafka answers"));
     }, watchEveryMs);
     try {
       await Promise.race([this.#begin(consumer, topics), crashed.promise, closed]);
@@ -147,6 +163,8 @@ export class Tail {
       this.#consumer = null;
       this.#client = null;
     }
+    // Others that are left behind have no members and no offsets: the broker removes them.
+    await this.#deps.admin.forgetGroup(groupId);
   }
 
   async #begin(consumer: Consumer, topics: readonly string[]): Promise<void> {
@@ -160,26 +178,23 @@ export class Tail {
     });
   }
 
-  /** A heartbeat is no sign: what counts here is that something is read. */
+  /** A heartbeat is no sign, nor is an answer of one of several leaders: what counts here is that all partitions are read. */
   #listen(consumer: Consumer, stall: StallWatch, crashed: (error: Error) => void): void {
     const { events } = consumer;
     consumer.on(events.GROUP_JOIN, () => {
       stall.sign();
+      this.#failures = 0;
       this.#freshness.joined();
       for (const [place, offset] of this.#positions) this.#seek(consumer, place, offset);
     });
     consumer.on(events.REQUEST, ({ payload }) => {
-      if (payload.apiName !== "Fetch") return;
-      stall.sign();
-      this.#freshness.answered(payload.broker);
+      if (payload.apiName === "Fetch" && this.#freshness.answered(payload.broker)) stall.sign();
     });
     // The only event that also tells of batches with nothing but transaction markers or aborted records.
     consumer.on(events.END_BATCH_PROCESS, ({ payload }) => {
       if (payload.batchSize === 0) this.#advance(payload.topic, payload.partition, Number(payload.lastOffset) + 1);
     });
-    consumer.on(events.CRASH, ({ payload }) => {
-      if (!payload.restart) crashed(payload.error);
-    });
+    consumer.on(events.CRASH, ({ payload }) => crashed(payload.error));
   }
 
   #seek(consumer: Consumer, place: string, offset: number): void {

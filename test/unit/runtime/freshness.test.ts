@@ -14,10 +14,11 @@ function world(leaders: readonly string[]) {
     },
   } as unknown as LogAdmin;
   const freshness = new Freshness(admin, ["routing"], () => state.nowMs);
-  /** Brokers answer, and what was asked meanwhile is told. */
+  /** Brokers answer, and what was asked meanwhile is told. Whether an answer was progress for all partitions. */
   const answers = async (...brokers: string[]) => {
-    for (const broker of brokers) freshness.answered(broker);
+    const isProgress = brokers.map((broker) => freshness.answered(broker));
     await new Promise(setImmediate);
+    return isProgress;
   };
   return { state, freshness, answers };
 }
@@ -35,6 +36,18 @@ describe("freshness", () => {
     state.nowMs = 1_200;
     await answers("a");
     assert.equal(freshness.freshAtMs, 1_100);
+  });
+
+  it("tells an answer that is progress for all partitions from one that others have to follow, so that nobody takes the reading of some for the reading of all", async () => {
+    const { state, freshness, answers } = world(["a", "b"]);
+    freshness.joined();
+    assert.deepEqual(await answers("a"), [false], "who leads is not known yet");
+    assert.deepEqual(await answers("a", "b"), [false, true]);
+    for (let i = 0; i < 100; i++) {
+      state.nowMs += 500;
+      assert.deepEqual(await answers("a", "c"), [false, false], "b does not answer");
+    }
+    assert.deepEqual(await answers("b"), [true]);
   });
 
   it("goes on when a leadership has moved without a new generation of the group", async () => {

@@ -1,7 +1,8 @@
 import type { Admin } from "kafkajs";
 import { KnownError } from "../../errors/known-error.ts";
+import { pause } from "../deps.ts";
 import { type Client, type Connection, openClient } from "./client.ts";
-import { isRefused, isType, reasonOf } from "./errors.ts";
+import { isLastWord, isRefused, isType, reasonOf, UnansweredError } from "./errors.ts";
 
 /** First offset still in a partition's log, and the offset that the next record will get. */
 export interface Bounds {
@@ -15,37 +16,83 @@ export interface GroupOffset {
   readonly metadata: string;
 }
 
-/** The few questions that the runtime asks a cluster, over one connection that is made anew when it broke. */
+/** Longest that a question may take, with making a connection and asking again, ms: one request of kafkajs may take a third of it, and it tries several brokers. */
+const usualDeadlineMs = 30_000;
+/** Longest wait for the goodbye to a cluster, ms. */
+const goodbyeMs = 2_000;
+
+/** A connection to the cluster, made or being made. */
+interface Open {
+  readonly client: Client;
+  readonly admin: Promise<Admin>;
+  /** Rejects when the connection is given up. */
+  readonly lost: Promise<never>;
+  readonly lose: () => void;
+}
+
+/** A question's connection was given up because of another question. */
+class LostConnectionError extends Error {
+  override readonly name = "LostConnectionError";
+}
+
+/** The few questions that the runtime asks a cluster, over one connection that is made anew when it broke. Each ends: with its answer, or after a deadline. */
 export class LogAdmin {
   readonly #connection: Connection;
-  #open: Promise<{ admin: Admin; client: Client }> | null = null;
+  readonly #deadlineMs: number;
+  #open: Open | null = null;
+  #isClosed = false;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, deadlineMs = usualDeadlineMs) {
     this.#connection = connection;
+    this.#deadlineMs = deadlineMs;
   }
 
   /**
-   * Questions share a connection. When one of them breaks it, kafkajs answers another that is under way with `null`, and then fails on it itself:
+   * Questions share a connection. When one of them breaks it, kafkajs answers another that is under way with `null`, and then fails on it itself, or never answers:
    * that question is asked once more, on a connection of its own time.
+   *
+   * @throws {UnansweredError} no answer in time; whoever else waits on this connection is asked for again, on another
    */
-  async #ask<T>(question: (admin: Admin) => Promise<T>, isAgain = false): Promise<T> {
+  async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+    const deadline = Promise.withResolvers<never>();
+    deadline.promise.catch(() => undefined); // between two tries nobody waits for it
+    const reason = `Kafka at ${this.#connection.brokers.join(", ")}: no answer within ${this.#deadlineMs / 1_000} s`;
+    const timer = setTimeout(() => deadline.reject(new UnansweredError(reason)), this.#deadlineMs);
+    try {
+      return await this.#askOnce(question, deadline.promise);
+    } catch (error) {
+      const isBystander = error instanceof TypeError || error instanceof LostConnectionError;
+      if (!isBystander || this.#isClosed) throw error;
+      return await this.#askOnce(question, deadline.promise);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #askOnce<T>(question: (admin: Admin) => Promise<T>, deadline: Promise<never>): Promise<T> {
     this.#open ??= this.#connect();
     const open = this.#open;
     try {
-      return await question((await open).admin);
+      return await Promise.race([open.admin.then(question), open.lost, deadline]);
     } catch (error) {
-      if (this.#open === open) this.#open = null;
-      void open.then(({ client }) => client.kill()).catch(() => undefined);
-      if (error instanceof TypeError && !isAgain) return this.#ask(question, true);
+      if (!isLastWord(error)) this.#lose(open);
       throw error;
     }
   }
 
-  async #connect(): Promise<{ admin: Admin; client: Client }> {
+  #lose(open: Open): void {
+    if (this.#open === open) this.#open = null;
+    open.lose();
+    open.client.kill();
+  }
+
+  #connect(): Open {
     const client = openClient(this.#connection, { retries: 3, initialRetryTime: 50, maxRetryTime: 500 });
     const admin = client.kafka.admin();
-    await admin.connect();
-    return { admin, client };
+    const connected = admin.connect().then(() => admin);
+    const { promise: lost, reject } = Promise.withResolvers<never>();
+    for (const promise of [connected, lost]) promise.catch(() => undefined); // who asks looks at them
+    return { client, admin: connected, lost, lose: () => reject(new LostConnectionError("the connection was lost")) };
   }
 
   /** @throws {KnownError} KAFKA_UNREACHABLE */
@@ -107,12 +154,14 @@ export class LogAdmin {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     const open = this.#open;
-    this.#open = null;
     if (open === null) return;
-    const { admin, client } = await open.catch(() => ({ admin: null, client: null }));
-    await admin?.disconnect().catch(() => undefined);
-    client?.kill();
+    const isOver = new AbortController(); // or the timer would keep the process for the rest of its time
+    const goodbye = open.admin.then((admin) => admin.disconnect()).catch(() => undefined);
+    await Promise.race([goodbye, open.lost.catch(() => undefined), pause(goodbyeMs, isOver.signal)]);
+    isOver.abort();
+    this.#lose(open);
   }
 }
 

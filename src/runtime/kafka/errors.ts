@@ -8,6 +8,11 @@ interface KafkaError extends Error {
   readonly retriable?: boolean;
 }
 
+/** A question to Kafka that had no answer in time. */
+export class UnansweredError extends Error {
+  override readonly name = "UnansweredError";
+}
+
 /** The error and its causes, outermost first; safe against cycles. */
 export function causesOf(error: unknown): KafkaError[] {
   const seen: KafkaError[] = [];
@@ -35,8 +40,20 @@ const PLAIN_OUTAGE = /^Broker not connected$/;
 export function isKafka(error: unknown): boolean {
   return causesOf(error).some(
     (e) =>
-      e.name.startsWith("KafkaJS") || e instanceof SendUnsureError || PLAIN_OUTAGE.test(e.message) || (typeof e.code === "string" && /^E[A-Z]+$/.test(e.code)),
+      e.name.startsWith("KafkaJS") ||
+      e instanceof SendUnsureError ||
+      e instanceof UnansweredError ||
+      PLAIN_OUTAGE.test(e.message) ||
+      (typeof e.code === "string" && /^E[A-Z]+$/.test(e.code)),
   );
+}
+
+/**
+ * True when a broker has answered and would answer the same again: the connection is sound. What a broker calls passing may come from what the client has learned
+ * before, as who leads; a topic that is not there is passing for Kafka, since it may be made.
+ */
+export function isLastWord(error: unknown): boolean {
+  return causesOf(error).some(({ type, retriable }) => type !== undefined && (retriable === false || type === "UNKNOWN_TOPIC_OR_PARTITION"));
 }
 
 /** True when a leader moved under a send, so that it is not known which records are in the log: they may be sent again, by another producer. */

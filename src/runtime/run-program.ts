@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
-import { collectDefaultMetrics, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Registry } from "prom-client";
 import { type ConnectionConfig, connectionConfiguration, connectionProblems } from "../config/connection.ts";
 import { parseConfig } from "../config/parse-config.ts";
 import type { ErrorCode } from "../errors/catalogue.ts";
@@ -78,6 +78,12 @@ class Attempt {
 class Host {
   readonly #programs: readonly Program[];
   readonly #metrics = new Registry();
+  readonly #restarts = new Counter({
+    name: "headgate_role_restarts_total",
+    help: "Roles that could not go on beside others in their process, and were started again",
+    labelNames: ["role"],
+    registers: [this.#metrics],
+  });
   readonly #readiness = new Readiness();
   /** The newest of each program. */
   readonly #attempts = new Map<string, Attempt>();
@@ -123,6 +129,8 @@ class Host {
     let closeServer: () => Promise<void> = async () => undefined;
     try {
       collectDefaultMetrics({ register: this.#metrics });
+      // Known from the start, or the first restart would be no growth.
+      if (this.#programs.length > 1) for (const { name: role } of this.#programs) this.#restarts.inc({ role }, 0);
       shareMetrics(this.#metrics);
       this.#readiness.set("started", () => this.#isStarted);
       this.#readiness.set("not stopping", () => !this.#isStopping);
@@ -179,6 +187,7 @@ class Host {
         this.#log.error({ role: program.name, err: error }, "a program cannot go on: it is started again, the others are not touched");
       }
       attempt.hasEnded = true;
+      this.#restarts.inc({ role: program.name });
       isTried();
       const { promise: stopAsked } = this.#stopAsked;
       await Promise.race([this.#end(attempt), pause(USUAL_STOP_MS), stopAsked]);

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import type { z } from "zod";
-import type { LogClient } from "./port.ts";
+import type { LogClient, Table } from "./port.ts";
 import type { Crew, FirstProcess } from "./process/crew.ts";
 
 /** What a role's program gets from whoever runs it (`headgate <role>` or `headgate up`). */
@@ -30,7 +30,12 @@ export interface LeadContext {
   readonly crew: Crew;
 }
 
+/** Tables of a role by their topics, as far as their age is concerned. */
+export type FollowedTables = Readonly<Record<string, Pick<Table<unknown>, "freshAtMs">>>;
+
 export interface RunningProgram {
+  /** What the role decides by: `/readyz` tells of those that are not fresh, and is 503 unless the process `servesWithoutKafka`. */
+  readonly tables?: FollowedTables;
   /** Rejects when the program cannot go on; the process then exits with 3, or starts it again when it runs others too. */
   readonly finished: Promise<void>;
   /** Graceful: within 10 s, or what the program's `stopMs` says. */
@@ -42,6 +47,8 @@ export interface Program {
   readonly name: string;
   /** Environment variables of the role, each with a description; the README's table is tested against it. */
   readonly configuration: z.ZodObject;
+  /** What it knows is of use to its callers also while Kafka is away: old tables must not turn them away. */
+  readonly servesWithoutKafka?: true;
   /** Longest time that a graceful stop may take under this environment, ms; absent: 10 s. */
   stopMs?(env: ProgramContext["env"]): number;
   start(context: ProgramContext): Promise<RunningProgram>;

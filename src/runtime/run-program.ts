@@ -84,7 +84,7 @@ class Host {
     labelNames: ["role"],
     registers: [this.#metrics],
   });
-  readonly #readiness = new Readiness();
+  readonly #readiness: Readiness;
   /** The newest of each program. */
   readonly #attempts = new Map<string, Attempt>();
   readonly #stopAsked = Promise.withResolvers<void>();
@@ -99,6 +99,7 @@ class Host {
 
   constructor(programs: readonly Program[]) {
     this.#programs = programs;
+    this.#readiness = new Readiness({ mayBeStale: programs.some(({ servesWithoutKafka }) => servesWithoutKafka) });
   }
 
   /** @throws {KnownError} CONFIG_INVALID with every wrong variable of every program */
@@ -187,6 +188,7 @@ class Host {
         this.#log.error({ role: program.name, err: error }, "a program cannot go on: it is started again, the others are not touched");
       }
       attempt.hasEnded = true;
+      this.#readiness.follow(program.name, {});
       this.#restarts.inc({ role: program.name });
       isTried();
       const { promise: stopAsked } = this.#stopAsked;
@@ -218,6 +220,7 @@ class Host {
       first: firstProcess(),
     });
     attempt.running = running;
+    this.#readiness.follow(name, running.tables ?? {});
     running.finished.catch(() => undefined); // looked at in `#keep`
     if (this.#isStopping) await running.stop();
     log.info("started");

@@ -15,6 +15,7 @@ import { AFTER_DRAIN_MS, startGateway } from "./gateway.ts";
 export const program: Program = {
   name: "gateway",
   configuration,
+  servesWithoutKafka: true,
   stopMs(given) {
     const { HEADGATE_GATEWAY_LAME_DUCK_MS: lameDuckMs, HEADGATE_GATEWAY_DRAIN_MS: drainMs } = parseConfig("gateway", configuration, given);
     return lameDuckMs + drainMs + AFTER_DRAIN_MS;

@@ -30,6 +30,7 @@ export const program: Program = {
     );
     readiness("sampler", () => tables.freshAtMs() > 0);
     return {
+      tables: { [routing.name]: tables },
       finished: running.finished,
       async stop() {
         await running.stop();

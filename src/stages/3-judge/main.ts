@@ -64,6 +64,7 @@ export const program: Program = {
     );
     context.readiness("judge endpoint", () => !gate.isDown);
     return {
+      tables: { [catalog.name]: rubricTable },
       finished: running.finished,
       async stop() {
         await running.stop();

@@ -38,6 +38,7 @@ export const program: Program = {
     const window = await log.runRole(windowHalf({ tableOf, flushEveryMs, refreshEveryMs, metrics: counters }));
     readiness("aggregator", () => tables.freshAtMs() > 0);
     return {
+      tables: { [routing.name]: tables },
       finished: Promise.all([fold.finished, window.finished]).then(() => undefined),
       async stop() {
         await Promise.all([fold.stop(), window.stop()]);

@@ -88,6 +88,7 @@ async function start(context: ProgramContext): Promise<RunningProgram> {
   // A process without a partition is a standby, and ready as such.
   context.readiness("tables", () => isReady);
   return {
+    tables: { [brakes.name]: tables.brakes, [fleet.name]: tables.fleet, ...(states === null ? {} : { [rolloutState.name]: states }) },
     finished: Promise.race([running.finished, failed.promise]),
     stop: async () => {
       await running.stop();

@@ -15,7 +15,7 @@ import { WriteQueue } from "./write-queue.ts";
 const heartbeatMs = 15_000;
 
 /** The control role: HTTP API over what the topics say, and the door through which people and systems write to them. */
-export const program = { name: "control", configuration: controlConfiguration, start } satisfies Program;
+export const program = { name: "control", configuration: controlConfiguration, servesWithoutKafka: true, start } satisfies Program;
 
 /** Control, listening. */
 export interface RunningControl extends RunningProgram {

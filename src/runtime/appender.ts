@@ -169,7 +169,8 @@ export class LogAppender implements Appender {
   }
 
   #open(): Promise<IdempotentProducer> {
-    return IdempotentProducer.open(this.#deps.connection, { initialRetryTime: 50, maxRetryTime: 1_000, retries: 10 + Math.ceil(this.#budgetMs / 500) });
+    const retry = { initialRetryTime: 50, maxRetryTime: 1_000, retries: 10 + Math.ceil(this.#budgetMs / 500) };
+    return IdempotentProducer.open(this.#deps.connection, retry, this.#budgetMs);
   }
 
   /** Sends what is waiting, within the budget, and disconnects. */

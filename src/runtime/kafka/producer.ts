@@ -1,6 +1,8 @@
 import { CompressionTypes, Partitioners, type Producer, type RetryOptions, type Transaction } from "kafkajs";
+import { pause } from "../deps.ts";
+import { steadyNowMs } from "../steady-clock.ts";
 import { type Client, type Connection, openClient } from "./client.ts";
-import { isType } from "./errors.ts";
+import { isLastWord, isRefused, isType } from "./errors.ts";
 import { requireAcknowledged } from "./sent-once.ts";
 import { requestsOf, topicMessages, type WireRecord } from "./wire.ts";
 
@@ -59,24 +61,39 @@ abstract class MortalProducer {
   }
 }
 
+/** Before another broker is asked for the number of a producer, ms. */
+const otherBrokerMs = 50;
+
 /** Appends without transactions, idempotent. */
 export class IdempotentProducer extends MortalProducer {
-  static async open(connection: Connection, retry: RetryOptions): Promise<IdempotentProducer> {
-    const client = openClient(connection, { retries: 3, initialRetryTime: 50, maxRetryTime: 500 });
-    const producer = client.kafka.producer({
-      idempotent: true,
-      maxInFlightRequests: 1,
-      allowAutoTopicCreation: false,
-      createPartitioner: Partitioners.DefaultPartitioner,
-      retry,
-    });
-    try {
-      await producer.connect();
-    } catch (error) {
-      client.kill();
-      throw error;
+  /**
+   * kafkajs asks one broker for the number of a producer, the one that the cluster calls its controller, once. Brokers name one of themselves at random, for some
+   * seconds also one that has just died: the next time another is named.
+   *
+   * @param budgetMs how long brokers are asked, ms, when one that was named does not answer; a Kafka of which none does is given up at once
+   */
+  static async open(connection: Connection, retry: RetryOptions, budgetMs: number): Promise<IdempotentProducer> {
+    for (const deadlineMs = steadyNowMs() + budgetMs; ; await pause(otherBrokerMs)) {
+      const client = openClient(connection, { retries: 3, initialRetryTime: 50, maxRetryTime: 500 });
+      const producer = client.kafka.producer({
+        idempotent: true,
+        maxInFlightRequests: 1,
+        allowAutoTopicCreation: false,
+        createPartitioner: Partitioners.DefaultPartitioner,
+        retry,
+      });
+      let isKafkaThere = false;
+      producer.on(producer.events.CONNECT, () => {
+        isKafkaThere = true;
+      });
+      try {
+        await producer.connect();
+        return new IdempotentProducer(client, producer);
+      } catch (error) {
+        client.kill();
+        if (!isKafkaThere || isRefused(error) || isLastWord(error) || steadyNowMs() >= deadlineMs) throw error;
+      }
     }
-    return new IdempotentProducer(client, producer);
   }
 
   async send(records: readonly WireRecord[]): Promise<void> {

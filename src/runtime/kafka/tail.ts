@@ -133,6 +133,8 @@ export class Tail {
       groupId,
       partitionAssigners: [copartitioned(partitionsOf)],
       sessionTimeout: this.#deps.sessionTimeoutMs,
+      // There is nobody else to wait for: a coordinator that says nothing to who joins is given up after this and 5 s, not after a minute.
+      rebalanceTimeout: this.#deps.sessionTimeoutMs,
       heartbeatInterval: Math.floor(this.#deps.sessionTimeoutMs / 4),
       maxWaitTimeInMs: maxWaitMs,
       readUncommitted: false,

@@ -7,6 +7,8 @@ import type { LogAdmin } from "./admin.ts";
 const doubtMs = 2_000;
 /** How long it is believed who leads while all of them answer, ms: a leadership that went to a broker which says nothing would never be noticed. */
 const beliefMs = 10_000;
+/** After so long a question has been asked in vain, ms: another may find a broker that answers, where the first waits for one that does not. */
+const patienceMs = 4_000;
 
 /**
  * When all partitions of some topics were last fetched with an answer. kafkajs's FETCH event also fires after a fetch
@@ -19,6 +21,8 @@ export class Freshness {
   readonly #answers = new Map<string, number>();
   #leaders: ReadonlySet<string> | null = null;
   #isAsking = false;
+  /** Counts questions: only the answer to the newest is taken. */
+  #question = 0;
   #freshAtMs = 0;
   #askedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -37,6 +41,7 @@ export class Freshness {
   joined(): void {
     this.#answers.clear();
     this.#leaders = null;
+    this.#isAsking = false;
     this.#learn();
   }
 
@@ -58,17 +63,18 @@ export class Freshness {
   }
 
   #learn(): void {
-    if (this.#isAsking) return;
+    if (this.#isAsking && this.#now() - this.#askedAtMs < patienceMs) return;
+    const question = ++this.#question;
     this.#isAsking = true;
     this.#askedAtMs = this.#now();
     this.#admin
       .leadersOf(this.#topics)
       .then((leaders) => {
-        this.#leaders = leaders;
+        if (question === this.#question) this.#leaders = leaders;
       })
       .catch(() => undefined) // the next answer asks again; until then nothing counts as fresh
       .finally(() => {
-        this.#isAsking = false;
+        if (question === this.#question) this.#isAsking = false;
       });
   }
 }

@@ -5,10 +5,11 @@ import { Freshness } from "../../../src/runtime/kafka/freshness.ts";
 
 /** Leaders as the cluster tells them at the moment, and a clock. */
 function world(leaders: readonly string[]) {
-  const state = { leaders: new Set(leaders), nowMs: 1_000, asked: 0, isDown: false };
+  const state = { leaders: new Set(leaders), nowMs: 1_000, asked: 0, isDown: false, isMute: false };
   const admin = {
     leadersOf: async () => {
       state.asked++;
+      if (state.isMute) await new Promise(() => undefined);
       if (state.isDown) throw new Error("no broker answers");
       return new Set(state.leaders);
     },
@@ -62,6 +63,37 @@ describe("freshness", () => {
     }
     assert.equal(freshness.freshAtMs, state.nowMs);
     assert.ok(state.asked <= 3, `asked ${state.asked} times`);
+  });
+
+  it("goes on when a question is never answered, and takes no answer of before a new generation of the group", async () => {
+    const { state, freshness, answers } = world(["a"]);
+    freshness.joined();
+    await answers();
+    state.leaders = new Set(["b"]);
+    state.isMute = true;
+    for (let i = 0; i < 60; i++) {
+      state.nowMs += 200;
+      await answers("b");
+    }
+    assert.equal(freshness.freshAtMs, 0, "nobody says who leads");
+    assert.ok(state.asked >= 3 && state.asked <= 6, `asked ${state.asked} times in 12 s`);
+    state.isMute = false;
+    for (let i = 0; i < 25; i++) {
+      state.nowMs += 200;
+      await answers("b");
+    }
+    assert.equal(freshness.freshAtMs, state.nowMs);
+
+    state.leaders = new Set(["a"]);
+    freshness.joined();
+    state.leaders = new Set(["b"]);
+    freshness.joined();
+    await answers();
+    state.nowMs += 100;
+    await answers("a");
+    assert.ok(freshness.freshAtMs < state.nowMs, "a led before the newest generation");
+    await answers("b");
+    assert.equal(freshness.freshAtMs, state.nowMs);
   });
 
   it("is not claimed while a leader is silent, and the cluster is not asked at each answer", async () => {

@@ -10,11 +10,11 @@ import { echoRole, idOf } from "../fixtures/worker-echo-role.ts";
 import { Harness } from "../fixtures/worker-harness.ts";
 import { tableWith } from "../unit/domain/routing/table-fixture.ts";
 
-/** A gateway on its first table, with everybody on the candidate, and calls that never stop. */
+/** A gateway on its first table, with everybody on the candidate, the usual limit of staleness, and calls that never stop. */
 async function busyGateway(t: TestContext, brokers: readonly string[]) {
   const made = await gatewayWorld(t, "", brokers);
   const ranges = rangesFor({ baseline: "a@1", candidate: "b@2", candidateBuckets: 10_000, holdbackBuckets: 0 });
-  await publish(made.client, tableWith({ epoch: 1, ranges, staleAfterMs: 20_000, atMs: Date.now() }));
+  await publish(made.client, tableWith({ epoch: 1, ranges, staleAfterMs: 60_000, atMs: Date.now() }));
   const seen = collected(t, made.client, requests) as Request[];
   const gateway = await made.start("gateway-1");
   await eventually("the table is obeyed", async () => (await gateway.state()).routes[0]?.epoch === 1);

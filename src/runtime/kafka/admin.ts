@@ -31,9 +31,7 @@ interface Open {
 }
 
 /** A question's connection was given up because of another question. */
-class LostConnectionError extends Error {
-  override readonly name = "LostConnectionError";
-}
+class LostConnectionError extends UnansweredError {}
 
 /** The few questions that the runtime asks a cluster, over one connection that is made anew when it broke. Each ends: with its answer, or after a deadline. */
 export class LogAdmin {
@@ -70,6 +68,8 @@ export class LogAdmin {
   }
 
   async #askOnce<T>(question: (admin: Admin) => Promise<T>, deadline: Promise<never>): Promise<T> {
+    // Nobody would close what is opened now.
+    if (this.#isClosed) throw new LostConnectionError("the connection to Kafka is closed");
     this.#open ??= this.#connect();
     const open = this.#open;
     try {

@@ -74,6 +74,16 @@ describe("questions to a cluster, which share a connection", () => {
     assert.equal(opened(), 2);
   });
 
+  it("end with the client, as an outage, and are not asked after it", async (t) => {
+    const { admin, opened, slowIsAsked } = await cluster(t);
+    const slow = assert.rejects(admin.partitionCounts(["slow"]), isKafka);
+    await slowIsAsked();
+    await admin.close();
+    await slow;
+    await assert.rejects(admin.partitionCounts(["there"]), isKafka);
+    assert.equal(opened(), 1);
+  });
+
   it("end also while the connection is made, with it", async (t) => {
     const mute = await muteBroker(t);
     const admin = new LogAdmin(connectionTo(mute.broker), 200);

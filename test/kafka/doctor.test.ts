@@ -11,7 +11,7 @@ import { applyTopics, deletePrefix } from "../../src/runtime/topic-admin.ts";
 import { program as sampler } from "../../src/stages/2-sampler/main.ts";
 import { program as aggregator } from "../../src/stages/4-aggregator/main.ts";
 import { program as decider } from "../../src/stages/5-decider/main.ts";
-import { fleet } from "../../topics/index.ts";
+import { fleet, rolloutState, type StateEntry } from "../../topics/index.ts";
 import { testCluster, testPrefix } from "../fixtures/cluster.ts";
 import { eventually, gatewayWorld, publish } from "../fixtures/gateway-world.ts";
 import { fakeCli } from "../unit/cli/fake-cli.ts";
@@ -37,9 +37,20 @@ async function doctor({ brokers, registryUrl, prefix }: Where): Promise<{ code: 
 }
 
 async function startRole(t: TestContext, program: Program, where: Where): Promise<void> {
-  const connect = () => connectLog({ ...where, clientId: program.name, log, sessionTimeoutMs: 6_000 });
-  const running = await program.start({ env: {}, log, metrics: new Registry(), instance: `${program.name}-test`, connect, readiness: () => undefined });
-  t.after(() => running.stop());
+  const client = await connectLog({ ...where, clientId: program.name, log, sessionTimeoutMs: 6_000 });
+  const running = await program.start({
+    env: {},
+    log,
+    metrics: new Registry(),
+    instance: `${program.name}-test`,
+    connect: async () => client,
+    readiness: () => undefined,
+  });
+  t.after(async () => {
+    await running.stop();
+    // Whoever runs a program closes its connection, or it would keep this process.
+    await client.close();
+  });
 }
 
 describe("headgate doctor on a real Kafka", () => {
@@ -89,6 +100,23 @@ describe("headgate doctor on a real Kafka", () => {
     await client.openAppender().append([{ topic: fleet, partition: 0, key: slow.instance, value: { ...slow, routes: [] } }]);
     const skewed = (await doctor(connection)).remarks.join("\n");
     assert.match(skewed, /warning clock_skew: the clock of gateway-2 is 360\d s behind the broker's/);
+
+    const head = {
+      route: "lost",
+      seq: 1,
+      atMs: Date.now(),
+      rollout: "r",
+      attempt: 1,
+      phase: "done",
+      condition: "progressing",
+      step: 0,
+      epoch: 5,
+      reasons: [],
+      message: "",
+    };
+    const state = { ...head, waiting: "", candidatePpm: 0, callsPerMinute: 0, watch: null, layout: 1, state: "{}" } as StateEntry;
+    await client.openAppender().append([{ topic: rolloutState, partition: client.partitionFor(rolloutState, "lost"), key: "lost", value: state }]);
+    assert.match((await doctor(connection)).remarks.join("\n"), /error table_lost: routing has lost the newest table of lost: the decider's is of epoch 5/);
 
     const admin = new kafkajs.Kafka({ brokers: connection.brokers, logLevel: kafkajs.logLevel.NOTHING }).admin();
     await admin.connect();

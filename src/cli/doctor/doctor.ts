@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { fleet, type RoutingTable, routing } from "../../../topics/index.ts";
+import { fleet, type RoutingTable, rolloutState, routing } from "../../../topics/index.ts";
 import { KnownError } from "../../errors/known-error.ts";
 import { askRegistry, type Examination, examine } from "../../runtime/examine.ts";
 import { securityOf } from "../../runtime/kafka/security.ts";
@@ -10,7 +10,7 @@ import { type ExitCode, exitCode } from "../exit-code.ts";
 import { collected, GatewayAdmin, type GatewayStatus } from "../gateway-admin.ts";
 import { type AnswerOptions, answerMsOf, answerOption, withLog } from "../kafka-connection.ts";
 import { plain } from "../terminal.ts";
-import { clusterRemarks, differenceRemarks, fleetRemarks, type InstallationRemark } from "./installation-remarks.ts";
+import { clusterRemarks, differenceRemarks, fleetRemarks, type InstallationRemark, routingRemarks } from "./installation-remarks.ts";
 
 interface DoctorOptions extends AnswerOptions {
   readonly gateway?: readonly string[];
@@ -73,7 +73,7 @@ async function lookAt(cli: Cli, options: AnswerOptions): Promise<Installation> {
   const differences = await tried(remarks, () => diffTopics(where));
   remarks.push(...differenceRemarks(differences ?? []), ...clusterRemarks(examination));
   const isReadable = differences?.every(({ setting }) => setting !== "topic" && setting !== "schema") ?? false;
-  if (isReadable) remarks.push(...((await tried(remarks, () => askFleet(cli, options))) ?? []));
+  if (isReadable) remarks.push(...((await tried(remarks, () => askTables(cli, options))) ?? []));
   return { prefix, examination, remarks: remarks.toSorted((a, b) => (a.level < b.level ? -1 : Number(a.level > b.level))) };
 }
 
@@ -89,15 +89,17 @@ async function tried<T>(remarks: InstallationRemark[], ask: () => Promise<T>): P
   }
 }
 
-async function askFleet(cli: Cli, options: AnswerOptions): Promise<InstallationRemark[]> {
+async function askTables(cli: Cli, options: AnswerOptions): Promise<InstallationRemark[]> {
   return withLog(cli, { command: "doctor", options }, async (log) => {
-    const [reports, tables] = [log.openTable(fleet), log.openTable(routing)];
-    await Promise.all([reports.ready, tables.ready]);
-    return fleetRemarks(
-      [...reports.entries()].map(([, report]) => report),
-      new Map<string, RoutingTable>(tables.entries()),
-      Date.now(),
-    );
+    const [reports, heads] = [log.openTable(fleet), log.openTable(rolloutState, { fields: ["route", "epoch"] })];
+    await Promise.all([reports.ready, heads.ready]);
+    const states = new Map(heads.entries());
+    // Read after the states, or a table that comes meanwhile would seem lost.
+    const routes = log.openTable(routing);
+    await routes.ready;
+    const tables = new Map<string, RoutingTable>(routes.entries());
+    const gateways = [...reports.entries()].map(([, report]) => report);
+    return [...routingRemarks(states, tables), ...fleetRemarks(gateways, tables, Date.now())];
   });
 }
 

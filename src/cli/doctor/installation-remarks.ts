@@ -1,4 +1,4 @@
-import type { FleetReport, RoutingTable } from "../../../topics/index.ts";
+import type { FleetReport, RoutingTable, StateEntry } from "../../../topics/index.ts";
 import { exposesCandidate } from "../../domain/routing/route-table.ts";
 import { heardAtMs } from "../../runtime/append-time.ts";
 import type { Examination, GroupRole } from "../../runtime/examine.ts";
@@ -65,6 +65,22 @@ export function clusterRemarks({ leaderless, behind, groups }: Examination): Ins
     }
   }
   return remarks;
+}
+
+/** Routes whose newest table, which their decider has published, is not in `routing` any more: deleted, or the topic made anew. Deciders look for that at their start only. */
+export function routingRemarks(
+  states: ReadonlyMap<string, Pick<StateEntry, "epoch">>,
+  tables: ReadonlyMap<string, Pick<RoutingTable, "epoch">>,
+): InstallationRemark[] {
+  return [...states].flatMap(([route, { epoch }]) => {
+    const found = tables.get(route)?.epoch;
+    if ((found ?? 0) >= epoch) return [];
+    return error(
+      "table_lost",
+      `routing has lost the newest table of ${route}: the decider's is of epoch ${epoch}, the topic has ${found === undefined ? "none" : `epoch ${found}`}; a gateway that starts serves ${found === undefined ? "its file's baseline" : "that"}`,
+      "restart headgate decider: it publishes the table again as it starts",
+    );
+  });
 }
 
 /** How gateways do, by what they last reported. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { clusterRemarks, differenceRemarks, fleetRemarks } from "../../../../src/cli/doctor/installation-remarks.ts";
+import { clusterRemarks, differenceRemarks, fleetRemarks, routingRemarks } from "../../../../src/cli/doctor/installation-remarks.ts";
 import { rangesFor } from "../../../../src/domain/routing/ranges.ts";
 import { markAppended } from "../../../../src/runtime/append-time.ts";
 import { liveGateways } from "../../../../src/stages/6-control/obedience.ts";
@@ -36,6 +36,19 @@ it("of roles: one that nobody runs is an error, much lag a warning, but not of t
   const groups = [group("sampler", 2, 10_001), group("aggregator-window", 1, 1_000_000), group("judge", 0, null)];
   assert.deepEqual(codes(clusterRemarks({ ...cluster, leaderless: [], behind: [], groups })), ["warning role_behind", "warning role_missing"]);
   assert.deepEqual(codes(clusterRemarks({ ...cluster, leaderless: [], behind: [], groups: [group("sampler", 0, null)] })), ["error role_missing"]);
+});
+
+it("of routes: one whose newest table is not in the topic is an error, with the remedy; one that never had a table is none", () => {
+  const states = (epoch: number) => new Map([["support-answer", { epoch }]]);
+  assert.deepEqual(routingRemarks(states(7), tables), []);
+  assert.deepEqual(routingRemarks(states(6), tables), []);
+  assert.deepEqual(routingRemarks(states(0), new Map()), []);
+  const [older] = routingRemarks(states(8), tables);
+  const [gone] = routingRemarks(states(8), new Map());
+  assert.deepEqual(codes([older, gone].flatMap((remark) => remark ?? [])), ["error table_lost", "error table_lost"]);
+  assert.match(older?.message ?? "", /support-answer: the decider's is of epoch 8, the topic has epoch 7/);
+  assert.match(gone?.message ?? "", /the topic has none; a gateway that starts serves its file's baseline/);
+  assert.match(gone?.fix ?? "", /restart headgate decider/);
 });
 
 it("of gateways: who is silent or stops is none, who is behind disobeys, whose clock is ahead is told", () => {

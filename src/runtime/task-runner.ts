@@ -12,6 +12,11 @@ import { groupIdOf } from "./tasks/group-id.ts";
 import { gapError, type TaskHost, TaskLifecycle } from "./tasks/lifecycle.ts";
 
 const fetchWaitMs = 150;
+/**
+ * How long it is believed who leads the inputs, ms; kafkajs would for five minutes. A broker whose leadership has moved away goes on answering as any replica may, and one
+ * that has been cut off from the others then has nothing new, and no lag by its own account.
+ */
+const leadersBelievedMs = 30_000;
 const heartbeatMs = 1_000;
 /** Heartbeats that must succeed before a fenced task is taken again; the first may have been under way already. */
 const proofHeartbeats = 2;
@@ -80,6 +85,7 @@ class RoleRunner implements Running, TaskHost {
       rebalanceTimeout: Math.max(deps.sessionTimeoutMs, 15_000),
       heartbeatInterval: Math.min(heartbeatMs, Math.floor(deps.sessionTimeoutMs / 4)),
       maxWaitTimeInMs: fetchWaitMs,
+      metadataMaxAge: leadersBelievedMs,
       maxBytesPerPartition: 1024 * 1024,
       maxBytes: 16 * 1024 * 1024,
       readUncommitted: false,

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it, type TestContext } from "node:test";
+import { pino } from "pino";
 import { rangesFor } from "../../src/domain/routing/ranges.ts";
 import { steadyNowMs } from "../../src/runtime/steady-clock.ts";
-import { commands, type Request, requests, rollouts, routing } from "../../topics/index.ts";
+import { brakes, commands, type Request, requests, rollouts, routing } from "../../topics/index.ts";
 import { callsOf, collected, deadlineMs, eventually, gatewayWorld, numbers, publish } from "../fixtures/gateway-world.ts";
 import { type KafkaTrio, kafkaTrio } from "../fixtures/kafka-trio.ts";
+import { LossyProxy } from "../fixtures/lossy-proxy.ts";
 import { until } from "../fixtures/until.ts";
 import { echoRole, idOf } from "../fixtures/worker-echo-role.ts";
 import { Harness } from "../fixtures/worker-harness.ts";
@@ -133,5 +135,24 @@ describe("on three brokers", () => {
       await trio.start(1);
       await settled("broker 1 is back");
     });
+  });
+
+  it("a table follows a leadership that moves while all brokers run, without being interrupted, though the former leader goes on answering", async (t) => {
+    const told: string[] = [];
+    const log = pino({ level: "warn" }, { write: (line: string) => void told.push(line) });
+    const harness = await Harness.start(trio.brokers);
+    t.after(() => harness.close());
+    const proxy = await LossyProxy.start();
+    t.after(() => proxy.close());
+    const table = (await harness.connect({ log, socketFactory: proxy.socketFactory })).openTable(brakes);
+    await table.ready;
+    await until("it is fresh", () => table.freshAtMs() > 0, deadlineMs);
+    // A broker that has the question while it loses the leadership says so; one that is asked afterwards answers as a follower may.
+    proxy.hold("fetch");
+    await trio.moveLeader(`${harness.connection.prefix}${brakes.name}`);
+    proxy.release();
+    const movedAtMs = steadyNowMs();
+    await until("it is fresh again", () => table.freshAtMs() > movedAtMs + 12_000, deadlineMs);
+    assert.deepEqual(told, []);
   });
 });

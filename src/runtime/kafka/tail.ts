@@ -28,6 +28,11 @@ const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 };
 const leaveMs = 5_000;
 /** Tables are watched closely: calls go to the baseline when one has not been fresh for its route's limit, a minute by default. */
 const silenceMs = 12_000;
+/**
+ * How long it is believed who leads what is read, ms. A broker whose leadership has moved away goes on answering, since a consumer may read from any replica, and
+ * kafkajs would ask again after five minutes only: a table is as fresh as what its leaders say.
+ */
+const leadersBelievedMs = 5_000;
 const watchEveryMs = 1_000;
 /** The same is told again after so long, ms. */
 const tellAgainMs = 60_000;
@@ -137,6 +142,7 @@ export class Tail {
       rebalanceTimeout: this.#deps.sessionTimeoutMs,
       heartbeatInterval: Math.floor(this.#deps.sessionTimeoutMs / 4),
       maxWaitTimeInMs: maxWaitMs,
+      metadataMaxAge: leadersBelievedMs,
       readUncommitted: false,
       allowAutoTopicCreation: false,
       retry: { ...retry, restartOnFailure: async () => false },

@@ -104,11 +104,12 @@ interface Broker {
  * connection counted as made, and a consumer began with it again and again, ten times a second, until the broker was back.
  */
 function repairBootstrap(): void {
-  type Connect = (this: Broker) => Promise<void>;
-  const { prototype } = kafkajs("kafkajs/src/broker") as { prototype: { connect?: Connect } };
+  type Prototype = { connect?: (this: Broker) => Promise<void>; isConnected?: (this: Broker) => boolean };
+  const { prototype } = kafkajs("kafkajs/src/broker") as { prototype: Prototype };
   const { KafkaJSConnectionError } = kafkajs("kafkajs/src/errors") as { KafkaJSConnectionError?: new (message: string, about: object) => Error };
-  const connect = prototype.connect;
-  if (typeof connect !== "function" || KafkaJSConnectionError === undefined) throw new Error("kafkajs has changed inside: its start cannot be repaired");
+  const { connect, isConnected } = prototype;
+  if (typeof connect !== "function" || typeof isConnected !== "function" || KafkaJSConnectionError === undefined)
+    throw new Error("kafkajs has changed inside: its start cannot be repaired");
   const connecting = new WeakMap<Broker, Promise<void>>();
   const begin = async (broker: Broker) => {
     broker.versions = null;
@@ -123,10 +124,16 @@ function repairBootstrap(): void {
     }
   };
   prototype.connect = function () {
+    const under = connecting.get(this);
+    if (under !== undefined) return under;
     if (this.isConnected()) return Promise.resolve();
-    const under = connecting.get(this) ?? begin(this);
-    connecting.set(this, under);
-    return under;
+    const begun = begin(this);
+    connecting.set(this, begun);
+    return begun;
+  };
+  // Its socket may be open, and what it can do not be known yet: nothing can be asked of it, whoever comes meanwhile waits for the same.
+  prototype.isConnected = function () {
+    return !connecting.has(this) && isConnected.call(this);
   };
 }
 

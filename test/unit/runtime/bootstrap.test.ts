@@ -5,7 +5,9 @@ import { it, type TestContext } from "node:test";
 import { Kafka, logLevel } from "kafkajs";
 import { prepareKafkajs } from "../../../src/runtime/codec.ts";
 import { muteBroker } from "../../fixtures/mute-broker.ts";
+import { API_VERSIONS, CREATE_TOPICS, int16, int32, METADATA, metadataOf, smallBroker } from "../../fixtures/small-broker.ts";
 import { unrepaired } from "../../fixtures/unrepaired-kafkajs.ts";
+import { until } from "../../fixtures/until.ts";
 
 /** Takes connections and closes them, as a balancer does whose broker is gone. */
 async function closes(t: TestContext) {
@@ -75,4 +77,31 @@ it("asks the next broker of the list when one has died that it had talked to and
   assert.equal(await asked(t, await dies(t), alone), 0, "kafkajs itself has been mended: our repair can go");
   prepareKafkajs();
   assert.ok((await asked(t, await dies(t), Kafka)) > 0);
+});
+
+it("nobody asks a broker anything while it is not known yet what it can do", async (t) => {
+  prepareKafkajs();
+  const gate = Promise.withResolvers<null>();
+  let brokers: string[] = [];
+  let asked = 0;
+  const waited = () => {
+    asked++;
+    return gate.promise;
+  };
+  const metadata = { [METADATA]: () => metadataOf(brokers, 2, []) };
+  const created = Buffer.concat([int32(1), int16(1), Buffer.from("t"), int16(0)]);
+  const [first, second] = [await smallBroker(t, metadata), await smallBroker(t, { ...metadata, [CREATE_TOPICS]: () => created, [API_VERSIONS]: waited })];
+  brokers = [first.broker, second.broker];
+  const admin = new Kafka({ brokers: [first.broker], retry: { retries: 0 }, logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  // That is the controller's to answer.
+  const create = () => admin.createTopics({ topics: [{ topic: "t" }], waitForLeaders: false });
+  const early = create();
+  await until("the controller is asked what it can do", () => asked > 0);
+  const late = create();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  gate.resolve(null);
+  assert.deepEqual([await early, await late], [true, true]);
+  assert.equal(second.opened(), 1);
+  await admin.disconnect();
 });

@@ -138,13 +138,14 @@ describe("the decider on a real Kafka", () => {
 
     const table = await until("the last table", () => (tableOf(route)?.phase === "rolled_back" ? tableOf(route) : undefined));
     assert.deepEqual([table.epoch, table.gateEventId, table.rollout, table.ranges.length], [last.epoch, last.id, "", 1]);
-    assert.equal(of<StateEntry>(rolloutState, route).at(-1)?.phase, "rolled_back");
+    await until("the last state", () => of<StateEntry>(rolloutState, route).at(-1)?.phase === "rolled_back");
 
     const { headers } = seen.find(({ topic, key, value }) => topic === gateEvents.name && key === route && (value as GateEvent).id === last.id) as Incoming;
     assert.equal(headers.ce_type, "headgate.rollout.rolled_back.v1");
     assert.deepEqual([headers.ce_id, headers.ce_subject, headers.ce_specversion, headers["content-type"]], [last.id, route, "1.0", "application/avro"]);
     assert.equal(headers.ce_time, new Date(last.atMs).toISOString());
 
+    await until("the journal of it", () => of<EvidenceEntry>(evidence, route).some(({ seq }) => seq >= last.evidenceSeq));
     const journal = of<EvidenceEntry>(evidence, route);
     assert.deepEqual(
       journal.map(({ seq }) => seq),

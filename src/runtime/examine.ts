@@ -34,11 +34,11 @@ export interface Examination {
 /** Asks a cluster how it is; writes nothing. @throws {KnownError} KAFKA_UNREACHABLE */
 export async function examine(where: Pick<TopicsOptions, "brokers" | "registryUrl" | "prefix" | "security" | "log" | "answerMs">): Promise<Examination> {
   return withSession(where, async ({ admin }) => {
-    const [{ brokers, clusterId }, existing, { groups }] = await Promise.all([admin.describeCluster(), admin.listTopics(), admin.listGroups()]);
+    // By their names, kafkajs tells of none of them when one has no leader.
+    const [{ brokers, clusterId }, { topics }, { groups }] = await Promise.all([admin.describeCluster(), admin.fetchTopicMetadata(), admin.listGroups()]);
     const own = new Set(allTopics.map(({ name }) => where.prefix + name));
-    const names = existing.filter((name) => own.has(name));
-    const { topics } = names.length === 0 ? { topics: [] } : await admin.fetchTopicMetadata({ topics: names });
-    const partitions = topics.flatMap((topic) => topic.partitions.map((partition) => ({ ...partition, name: `${topic.name}-${partition.partitionId}` })));
+    const existing = topics.filter(({ name }) => own.has(name));
+    const partitions = existing.flatMap((topic) => topic.partitions.map((partition) => ({ ...partition, name: `${topic.name}-${partition.partitionId}` })));
     const ids = groups.map(({ groupId }) => groupId);
     return {
       brokers: brokers.length,

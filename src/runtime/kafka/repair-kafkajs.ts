@@ -49,6 +49,7 @@ export function repairKafkajs(): void {
   repairMuteConnections();
   repairBootstrap();
   repairCoordinators();
+  repairMetadata();
 }
 
 /**
@@ -150,6 +151,42 @@ function repairCoordinators(): void {
       if (error instanceof Error && error.name === "KafkaJSGroupCoordinatorNotFound") Object.assign(error, { retriable: true });
       throw error;
     }
+  };
+}
+
+interface TopicMetadata {
+  readonly topicErrorCode: number;
+}
+interface Metadata {
+  readonly topicMetadata: readonly TopicMetadata[];
+}
+interface MetadataExchange {
+  readonly request: unknown;
+  readonly response: { readonly decode: unknown; readonly parse: (data: Metadata) => Promise<Metadata> };
+}
+type MetadataProtocol = (about: { readonly version: number }) => (about: { readonly topics: readonly string[] }) => MetadataExchange;
+
+/**
+ * One topic of the cluster that has an error, or a partition that nobody leads, is to kafkajs the answer to the question for all topics, which it asks also to learn who
+ * the brokers are, and for the number of a producer. A topic of somebody else whose only replica has died then stopped all of headgate on a cluster that is shared.
+ * Partitions that nobody leads stay in the answer, with leader -1. What is asked for by its name has to be sound, as before.
+ */
+function repairMetadata(): void {
+  const metadata = kafkajs("kafkajs/src/protocol/requests/metadata") as { protocol?: MetadataProtocol };
+  const protocol = metadata.protocol;
+  if (typeof protocol !== "function") throw new Error("kafkajs has changed inside: its questions for all topics cannot be repaired");
+  metadata.protocol = (version) => {
+    const exchangeOf = protocol(version);
+    return (about) => {
+      const exchange = exchangeOf(about);
+      if (about.topics.length > 0) return exchange;
+      const { response } = exchange;
+      const parse = async (data: Metadata) => ({
+        ...(await response.parse({ ...data, topicMetadata: [] })),
+        topicMetadata: data.topicMetadata.filter(({ topicErrorCode }) => topicErrorCode === 0),
+      });
+      return { ...exchange, response: { ...response, parse } };
+    };
   };
 }
 

@@ -3,6 +3,7 @@ import { KnownError } from "../../errors/known-error.ts";
 import { pause } from "../deps.ts";
 import { type Client, type Connection, openClient } from "./client.ts";
 import { isLastWord, isRefused, isType, reasonOf, UnansweredError } from "./errors.ts";
+import { brokersOf } from "./repair-kafkajs.ts";
 
 /** First offset still in a partition's log, and the offset that the next record will get. */
 export interface Bounds {
@@ -110,9 +111,13 @@ export class LogAdmin {
    */
   async leadersOf(topics: readonly string[]): Promise<Set<string>> {
     return this.#ask(async (admin) => {
-      const [{ topics: described }, { brokers }] = await Promise.all([admin.fetchTopicMetadata({ topics: [...topics] }), admin.describeCluster()]);
-      const addresses = new Map(brokers.map((broker) => [broker.nodeId, `${broker.host}:${broker.port}`]));
-      return new Set(described.flatMap((topic) => topic.partitions.map(({ leader }) => addresses.get(leader) ?? `broker ${leader}`)));
+      const { topics: described } = await admin.fetchTopicMetadata({ topics: [...topics] });
+      return new Set(
+        described.flatMap(({ partitions }) => {
+          const addresses = new Map(brokersOf(partitions).map(({ nodeId, host, port }) => [nodeId, `${host}:${port}`]));
+          return partitions.map(({ leader }) => addresses.get(leader) ?? `broker ${leader}`);
+        }),
+      );
     });
   }
 

@@ -14,19 +14,21 @@ const retry = { retries: 1, initialRetryTime: 10, maxRetryTime: 10 };
 /** A broker that leads `ours`; two topics of others share it, of which one has an error, and of the other nobody leads the partition: its only replica has died. */
 async function shared(t: TestContext) {
   let address = "";
+  const questions: string[][] = [];
   const { broker } = await smallBroker(t, {
     [METADATA]: (body) => {
       const asked = topicsOf(body);
+      questions.push(asked);
       const all = [{ name: "ours" }, { name: "broken", error: LEADER_NOT_AVAILABLE }, { name: "theirs", isLed: false }];
       return metadataOf([address], 1, asked.length === 0 ? all : all.filter(({ name }) => asked.includes(name)));
     },
     [INIT_PRODUCER_ID]: () => producerIdOf(7),
   });
   address = broker;
-  return { brokers: [broker], clientId: "test", log: pino({ level: "silent" }) };
+  return { brokers: [broker], clientId: "test", log: pino({ level: "silent" }), questions };
 }
 
-describe("a cluster where topics of others have no leader", () => {
+describe("a cluster that is shared, where topics of others have no leader", () => {
   it("ends kafkajs alone, whatever it is asked", async (t) => {
     const { brokers } = await shared(t);
     const Alone = unrepaired<{ Kafka: typeof Kafka }>("kafkajs").Kafka;
@@ -59,6 +61,14 @@ describe("a cluster where topics of others have no leader", () => {
       ],
     );
     await admin.disconnect();
+  });
+
+  it("is not asked for all its topics each time that a table asks who leads it: they can be thousands", async (t) => {
+    const connection = await shared(t);
+    const admin = new LogAdmin(connection);
+    t.after(() => admin.close());
+    for (let i = 0; i < 3; i++) await admin.leadersOf(["ours"]);
+    assert.deepEqual(new Set(connection.questions.map((asked) => asked.join())), new Set(["ours"]));
   });
 
   it("says of a topic that is asked for by its name that nobody leads it, also after it was asked for all", async (t) => {

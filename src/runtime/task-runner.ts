@@ -6,6 +6,7 @@ import { copartitioned } from "./kafka/assigner.ts";
 import { type Client, openClient } from "./kafka/client.ts";
 import { causesOf, isKafka, isType, reasonOf } from "./kafka/errors.ts";
 import { PositionLostError } from "./kafka/repair-kafkajs.ts";
+import { News } from "./news.ts";
 import type { Running, TaskRole } from "./port.ts";
 import { StallWatch } from "./stall-watch.ts";
 import { groupIdOf } from "./tasks/group-id.ts";
@@ -61,7 +62,7 @@ class RoleRunner implements Running, TaskHost {
   #isStopping = false;
   #ending: Promise<void> | null = null;
   readonly #stall: StallWatch;
-  #told = { reason: "", atMs: 0 };
+  readonly #news = new News(tellAgainMs, () => performance.now());
   #watch: NodeJS.Timeout | null = null;
 
   constructor(deps: RuntimeDeps, role: TaskRole, partitions: number) {
@@ -163,8 +164,7 @@ class RoleRunner implements Running, TaskHost {
   /** kafkajs restarts several times a second for as long as an input is missing: the same is told once a minute. */
   #tellCrash(error: Error, restart: boolean): void {
     const reason = reasonOf(error);
-    const isNews = !restart || reason !== this.#told.reason || performance.now() - this.#told.atMs > tellAgainMs;
-    if (isNews) this.#told = { reason, atMs: performance.now() };
+    const isNews = this.#news.isNew(reason) || !restart;
     const inputs = this.#role.inputs.map(({ name }) => this.#deps.prefix + name);
     const fix = isType(error, "UNKNOWN_TOPIC_OR_PARTITION")
       ? { inputs, fix: "one of the inputs does not exist: run `headgate topics apply` with this prefix" }

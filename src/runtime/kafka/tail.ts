@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto";
 import type { Consumer, EachBatchPayload, KafkaMessage } from "kafkajs";
 import { backoffMs, pause, type RuntimeDeps } from "../deps.ts";
+import { News } from "../news.ts";
 import { StallWatch } from "../stall-watch.ts";
 import { steadyNowMs } from "../steady-clock.ts";
 import { copartitioned } from "./assigner.ts";
 import { type Client, openClient } from "./client.ts";
 import { causesOf, reasonOf } from "./errors.ts";
 import { Freshness } from "./freshness.ts";
+import { readingPlace } from "./reading-place.ts";
 import { PositionLostError } from "./repair-kafkajs.ts";
 
 /** What a tail reads and whom it tells. */
@@ -61,7 +63,7 @@ export class Tail {
   #isUnsure = true;
   /** Interruptions since it was last a member of its group. */
   #failures = 0;
-  #told = { reason: "", atMs: Number.NEGATIVE_INFINITY };
+  readonly #news = new News(tellAgainMs, () => performance.now());
   readonly #ended: Promise<void>;
 
   /** @param check runs first; when it rejects `caughtUp` rejects with it and nothing is read */
@@ -99,7 +101,7 @@ export class Tail {
       try {
         if (this.#isUnsure) await this.#findBounds();
         this.#isUnsure = false;
-        await this.#read();
+        if (!signal.aborted) await this.#read();
       } catch (error) {
         if (causesOf(error).some((cause) => cause instanceof PositionLostError)) this.#isUnsure = true;
         this.#tell(reasonOf(error));
@@ -109,21 +111,20 @@ export class Tail {
   }
 
   #tell(error: string): void {
-    const isNews = error !== this.#told.reason || performance.now() - this.#told.atMs > tellAgainMs;
-    if (isNews) this.#told = { reason: error, atMs: performance.now() };
-    this.#deps.log[isNews ? "warn" : "debug"]({ topics: this.#options.topics, error }, "reading is interrupted");
+    this.#deps.log[this.#news.isNew(error) ? "warn" : "debug"]({ topics: this.#options.topics, error }, "reading is interrupted");
   }
 
   async #findBounds(): Promise<void> {
     const all = await Promise.all(this.#options.topics.map(async (topic) => [topic, await this.#deps.admin.bounds(topic)] as const));
-    for (const [topic, bounds] of all) {
-      for (const [partition, { low, high }] of bounds) {
+    for (const [topic, partitions] of all) {
+      for (const [partition, bounds] of partitions) {
         const place = placeOf(topic, partition);
         const position = this.#positions.get(place);
-        // Positions that are no longer in the log (deleted, compacted, created anew) go on at its beginning.
-        const start = position === undefined ? (this.#options.from === "beginning" ? low : high) : position;
-        this.#positions.set(place, start < low || start > high ? low : start);
-        if (position === undefined && start < high) this.#missing.set(place, high);
+        const before = position === undefined ? undefined : { position, wanted: this.#missing.get(place) };
+        const now = readingPlace(bounds, this.#options.from, before);
+        this.#positions.set(place, now.position);
+        if (now.wanted === undefined) this.#missing.delete(place);
+        else this.#missing.set(place, now.wanted);
       }
     }
     this.#look();
@@ -151,7 +152,9 @@ export class Tail {
     this.#consumer = consumer;
     const crashed = Promise.withResolvers<never>();
     crashed.promise.catch(() => undefined);
-    const closed = new Promise<void>((resolve) => this.#closing.signal.addEventListener("abort", () => resolve(), { once: true }));
+    const { promise: closed, resolve: onClose } = Promise.withResolvers<void>();
+    const stopListening = new AbortController(); // or each interruption would leave something behind until the close
+    this.#closing.signal.addEventListener("abort", () => onClose(), { once: true, signal: stopListening.signal });
     const stall = new StallWatch(
       silenceMs,
       () => this.#deps.admin.reach(),
@@ -166,6 +169,7 @@ export class Tail {
       if (!this.#closing.signal.aborted) await Promise.race([crashed.promise, closed]);
     } finally {
       clearInterval(watch);
+      stopListening.abort();
       await Promise.race([consumer.disconnect().catch(() => undefined), pause(leaveMs)]);
       client.kill();
       this.#consumer = null;

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { rangesFor } from "../../src/domain/routing/ranges.ts";
 import { steadyNowMs } from "../../src/runtime/steady-clock.ts";
 import { brakes, commands, type Request, requests, rollouts, routing } from "../../topics/index.ts";
+import type { OwnBrokers } from "../fixtures/cluster.ts";
 import { callsOf, collected, deadlineMs, eventually, gatewayWorld, numbers, publish } from "../fixtures/gateway-world.ts";
 import { type KafkaTrio, kafkaTrio } from "../fixtures/kafka-trio.ts";
 import { LossyProxy } from "../fixtures/lossy-proxy.ts";
@@ -13,7 +14,7 @@ import { Harness } from "../fixtures/worker-harness.ts";
 import { tableWith } from "../unit/domain/routing/table-fixture.ts";
 
 /** A gateway on its first table, with everybody on the candidate, the usual limit of staleness, and calls that never stop. */
-async function busyGateway(t: TestContext, brokers: readonly string[]) {
+async function busyGateway(t: TestContext, brokers: OwnBrokers) {
   const made = await gatewayWorld(t, "", brokers);
   const ranges = rangesFor({ baseline: "a@1", candidate: "b@2", candidateBuckets: 10_000, holdbackBuckets: 0 });
   await publish(made.client, tableWith({ epoch: 1, ranges, staleAfterMs: 60_000, atMs: Date.now() }));
@@ -40,7 +41,7 @@ async function busyGateway(t: TestContext, brokers: readonly string[]) {
 }
 
 /** A role of two inputs, and records that never stop. */
-async function busyRole(t: TestContext, brokers: readonly string[]) {
+async function busyRole(t: TestContext, brokers: OwnBrokers) {
   const harness = await Harness.start(brokers);
   const running = await (await harness.connect()).runRole(echoRole("echo"));
   let isOver = false;
@@ -89,9 +90,9 @@ describe("on three brokers", () => {
   after(() => trio.stop());
 
   /** Everything runs while the brokers change; then each call and record must have come out once, and nobody may have been put on the baseline. */
-  async function survives(t: TestContext, change: (settled: (what: string) => Promise<void>) => Promise<void>): Promise<void> {
-    const role = await busyRole(t, trio.brokers);
-    const { gateway, seen, served, finish } = await busyGateway(t, trio.brokers);
+  async function survives(t: TestContext, brokers: OwnBrokers, change: (settled: (what: string) => Promise<void>) => Promise<void>): Promise<void> {
+    const role = await busyRole(t, brokers);
+    const { gateway, seen, served, finish } = await busyGateway(t, brokers);
     const table = role.harness.client.openTable(routing);
     await table.ready;
     let ended: unknown;
@@ -112,8 +113,8 @@ describe("on three brokers", () => {
     assert.deepEqual([...served.keys()], ["from b"], "each call was served as the table says");
   }
 
-  it("all brokers are restarted, one after the other: nothing ends, is lost, repeated, or taken for stale", async (t) => {
-    await survives(t, async (settled) => {
+  it("all brokers are restarted, one after the other, by TLS and with logins that end: nothing ends, is lost, repeated, or taken for stale", async (t) => {
+    await survives(t, trio.secured, async (settled) => {
       for (const index of trio.brokers.keys()) {
         await trio.leave(index);
         await settled(`broker ${index} left`);
@@ -126,7 +127,7 @@ describe("on three brokers", () => {
 
   it("one broker is down at the start, comes back, and another dies: nothing ends, is lost or repeated", async (t) => {
     await trio.leave(0);
-    await survives(t, async (settled) => {
+    await survives(t, { brokers: trio.brokers }, async (settled) => {
       await trio.start(0);
       await settled("broker 0 is back");
       await trio.inSync();
@@ -140,7 +141,7 @@ describe("on three brokers", () => {
   it("a table follows a leadership that moves while all brokers run, without being interrupted, though the former leader goes on answering", async (t) => {
     const told: string[] = [];
     const log = pino({ level: "warn" }, { write: (line: string) => void told.push(line) });
-    const harness = await Harness.start(trio.brokers);
+    const harness = await Harness.start({ brokers: trio.brokers });
     t.after(() => harness.close());
     const proxy = await LossyProxy.start();
     t.after(() => proxy.close());

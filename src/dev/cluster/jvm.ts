@@ -75,14 +75,15 @@ async function startOnce(jars: Jars, { env, say }: Required<ClusterOptions>): Pr
 /**
  * Writes the configuration of one node into a directory, formats its storage (1-3 s: a JVM of its own), and returns the arguments of the broker.
  *
+ * @param more arguments of the formatting, as for users that are there from the beginning
  * @throws {KnownError} CLUSTER_UNAVAILABLE; the directory is removed then
  */
-export function formatted(jars: Jars, dataDir: string, settings: Readonly<Record<string, string>>): string[] {
+export function formatted(jars: Jars, dataDir: string, settings: Readonly<Record<string, string>>, more: readonly string[] = []): string[] {
   const file = join(dataDir, "server.properties");
   writeFileSync(file, properties(settings));
   const classes = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", join(jars.kafka, "*")];
   const quick = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"];
-  const format = spawnSync(jars.java, [...quick, ...classes, "kafka.tools.StorageTool", "format", "-t", clusterId, "-c", file], { encoding: "utf8" });
+  const format = spawnSync(jars.java, [...quick, ...classes, "kafka.tools.StorageTool", "format", "-t", clusterId, "-c", file, ...more], { encoding: "utf8" });
   if (format.status !== 0) {
     rmSync(dataDir, { recursive: true, force: true });
     throw new KnownError("CLUSTER_UNAVAILABLE", `Kafka's storage could not be formatted:\n${format.stderr}${format.stdout}`, {

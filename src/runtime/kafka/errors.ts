@@ -13,6 +13,18 @@ export class UnansweredError extends Error {
   override readonly name = "UnansweredError";
 }
 
+/** There is no token to log in to Kafka with. */
+export class TokenError extends Error {
+  override readonly name = "TokenError";
+  /** Whether the endpoint has refused the client's credentials; otherwise it may answer later. */
+  readonly isRefused: boolean;
+
+  constructor(message: string, { isRefused = false, cause }: { readonly isRefused?: boolean; readonly cause?: Error } = {}) {
+    super(message, { cause });
+    this.isRefused = isRefused;
+  }
+}
+
 /** The error and its causes, outermost first; safe against cycles. */
 export function causesOf(error: unknown): KafkaError[] {
   const seen: KafkaError[] = [];
@@ -43,6 +55,7 @@ export function isKafka(error: unknown): boolean {
       e.name.startsWith("KafkaJS") ||
       e instanceof SendUnsureError ||
       e instanceof UnansweredError ||
+      e instanceof TokenError ||
       PLAIN_OUTAGE.test(e.message) ||
       (typeof e.code === "string" && /^E[A-Z]+$/.test(e.code)),
   );
@@ -63,7 +76,9 @@ export function isUnsure(error: unknown): boolean {
 
 /** True when waiting will not help: wrong credentials, or no permission. */
 export function isRefused(error: unknown): boolean {
-  return causesOf(error).some((e) => e.name === "KafkaJSSASLAuthenticationError" || /AUTHORIZATION_FAILED$/.test(e.type ?? ""));
+  return causesOf(error).some(
+    (e) => e.name === "KafkaJSSASLAuthenticationError" || (e instanceof TokenError && e.isRefused) || /AUTHORIZATION_FAILED$/.test(e.type ?? ""),
+  );
 }
 
 /** One line for a log: the innermost message with its type, without the stack. */

@@ -48,6 +48,7 @@ export function repairKafkajs(): void {
   repairHeartbeats();
   repairMuteConnections();
   repairBootstrap();
+  repairLogins();
   repairCoordinators();
   repairMetadata();
 }
@@ -135,6 +136,45 @@ function repairBootstrap(): void {
   // Its socket may be open, and what it can do not be known yet: nothing can be asked of it, whoever comes meanwhile waits for the same.
   prototype.isConnected = function () {
     return !connecting.has(this) && isConnected.call(this);
+  };
+}
+
+/** What a login says to a broker through. */
+interface LoginConnection {
+  readonly sasl: object;
+  readonly host: string;
+  readonly port: number;
+  send(request: unknown): Promise<unknown>;
+  sendAuthRequest(request: unknown): Promise<unknown>;
+}
+
+/**
+ * A login that got no answer, since the broker went or hangs, is an outage, and another broker is asked. kafkajs takes whatever ends a login for refused credentials,
+ * which end roles: it was enough that a broker was restarted while one logged in.
+ */
+function repairLogins(): void {
+  type Authenticate = (this: { connection: LoginConnection }) => Promise<void>;
+  const { prototype } = kafkajs("kafkajs/src/broker/saslAuthenticator") as { prototype: { authenticate?: Authenticate } };
+  const authenticate = prototype.authenticate;
+  if (typeof authenticate !== "function") throw new Error("kafkajs has changed inside: its logins cannot be repaired");
+  prototype.authenticate = async function () {
+    const { connection } = this;
+    let failure: (Error & { readonly type?: string }) | undefined;
+    const remember = (error: Error) => {
+      failure = error;
+      throw error;
+    };
+    const { sasl, host, port } = connection;
+    this.connection = {
+      ...{ sasl, host, port },
+      send: (request) => connection.send(request).catch(remember),
+      sendAuthRequest: (request) => connection.sendAuthRequest(request).catch(remember),
+    };
+    try {
+      await authenticate.call(this);
+    } catch (error) {
+      throw failure === undefined || failure.type === "SASL_AUTHENTICATION_FAILED" ? error : failure;
+    }
   };
 }
 

@@ -95,6 +95,8 @@ function repairMuteConnections(): void {
 interface Broker {
   /** What it said it can do; null: not asked yet. */
   versions: object | null;
+  readonly connectionPool: { isConnected(): boolean };
+  /** And logged in, where brokers want that. */
   isConnected(): boolean;
   disconnect(): Promise<void>;
 }
@@ -114,7 +116,8 @@ function repairBootstrap(): void {
     throw new Error("kafkajs has changed inside: its start cannot be repaired");
   const connecting = new WeakMap<Broker, Promise<void>>();
   const begin = async (broker: Broker) => {
-    broker.versions = null;
+    // One that is there and whose login has ended is to log in again: a broker closes it at any other word.
+    if (!broker.connectionPool.isConnected()) broker.versions = null;
     try {
       await connect.call(broker);
     } catch (error) {

@@ -10,7 +10,7 @@ import { prepareKafkajs } from "../../../src/runtime/codec.ts";
 import { openClient } from "../../../src/runtime/kafka/client.ts";
 import { isKafka, isRefused, reasonOf } from "../../../src/runtime/kafka/errors.ts";
 import { securityOf } from "../../../src/runtime/kafka/security.ts";
-import { loginOf, METADATA, mechanismOf, metadataOf, SASL_AUTHENTICATE, SASL_HANDSHAKE, smallBroker } from "../../fixtures/small-broker.ts";
+import { API_VERSIONS, loginOf, METADATA, mechanismOf, metadataOf, SASL_AUTHENTICATE, SASL_HANDSHAKE, smallBroker } from "../../fixtures/small-broker.ts";
 import { unrepaired } from "../../fixtures/unrepaired-kafkajs.ts";
 
 /** A broker that says this to every password: that it is right (0), an error by its number, or nothing. */
@@ -91,6 +91,25 @@ for (const [what, says] of [
 it("a broker that does not know the password has refused it", async (t) => {
   prepareKafkajs();
   assert.ok(isRefused(await endOf(Kafka, [await brokerThat(t, REFUSED)])));
+});
+
+/** As long as kafkajs wants to log in again before a login ends, so that it does with each request. */
+const ALWAYS_DUE_MS = 10_000;
+
+it("a login that has ended is renewed by logging in, which is all that brokers take then: whoever asks something else first loses the connection", async (t) => {
+  prepareKafkajs();
+  const broker = await smallBroker(t, {
+    [METADATA]: () => metadataOf([broker.broker], 1, []),
+    [SASL_HANDSHAKE]: () => mechanismOf("PLAIN"),
+    [SASL_AUTHENTICATE]: () => loginOf(0, ALWAYS_DUE_MS),
+  });
+  const kafka = new Kafka({ brokers: [broker.broker], sasl: { mechanism: "plain", username: "u", password: "p" }, logLevel: logLevel.NOTHING });
+  const admin = kafka.admin();
+  await admin.connect();
+  for (let i = 0; i < 2; i++) await admin.listTopics();
+  await admin.disconnect();
+  assert.ok(broker.asked().filter((key) => key === SASL_HANDSHAKE).length > 2);
+  assert.deepEqual([broker.opened(), broker.asked().filter((key) => key === API_VERSIONS).length], [1, 1]);
 });
 
 it("a token endpoint that does not answer is an outage, one that refuses the client is not", async (t) => {

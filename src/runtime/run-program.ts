@@ -16,6 +16,7 @@ import { Readiness, serveHealth } from "./process/health-server.ts";
 import { processLogger } from "./process/logger.ts";
 import { programMetrics } from "./process/program-metrics.ts";
 import { readSecretFiles } from "./process/secret-files.ts";
+import { type Stoppable, stopInTime } from "./process/stop-in-time.ts";
 import { isWorker, leaveWorkers, onAbandoned } from "./process/workers.ts";
 import { shareMetrics } from "./process/workers-metrics.ts";
 import type { Program, RunningProgram } from "./program.ts";
@@ -144,13 +145,15 @@ class Host {
     this.#isStopping = true;
     this.#stopping.abort();
     const stopMs = Math.max(USUAL_STOP_MS, ...this.#programs.map((program) => program.stopMs?.(this.#env) ?? 0));
-    const stopped = new AbortController(); // or the timer would keep the process for the rest of its time
-    const isDone = await Promise.race([this.#stopAll().then(() => true), pause(stopMs, stopped.signal).then(() => false)]);
-    stopped.abort();
-    if (!isDone) this.#log.error(`not stopped within ${stopMs / 1000} s: ending all the same`);
+    const end = await stopInTime(
+      [...this.#attempts.values()].map((attempt) => this.#ending(attempt)),
+      stopMs,
+    );
+    if (end === "part") this.#log.error(`not stopped within ${stopMs / 1000} s: ending all the same`);
+    if (end === "work") this.#log.warn(`all is stopped; Kafka has not answered the goodbyes within ${stopMs / 1000} s: ending without`);
     await closeServer();
     unlisten();
-    if (!isDone || this.#isAbandoned) code = 3;
+    if (end === "part" || this.#isAbandoned) code = 3;
     this.#log.info({ code }, "ended");
     leaveWorkers();
     return code;
@@ -227,8 +230,20 @@ class Host {
   }
 
   async #end(attempt: Attempt): Promise<void> {
-    await attempt.running?.stop().catch((error: unknown) => this.#log.error({ role: attempt.program.name, err: error }, "a program failed to stop"));
-    await Promise.allSettled([...attempt.clients].map((client) => client.close()));
+    const { finish, sayGoodbye } = this.#ending(attempt);
+    await finish();
+    await sayGoodbye();
+  }
+
+  #ending({ program, running, clients }: Attempt): Stoppable {
+    return {
+      finish: async () => {
+        await running?.stop().catch((error: unknown) => this.#log.error({ role: program.name, err: error }, "a program failed to stop"));
+      },
+      sayGoodbye: async () => {
+        await Promise.allSettled([...clients].map((client) => client.close()));
+      },
+    };
   }
 
   async #connect(role: string, instance: string, log: Logger, isPatient: boolean): Promise<LogClient> {
@@ -259,10 +274,6 @@ class Host {
     const { port, close } = await serveHealth({ host, port: wanted, readiness: this.#readiness, metrics: this.#metrics });
     this.#log.info({ host, port }, "health, readiness and metrics are served");
     return close;
-  }
-
-  async #stopAll(): Promise<void> {
-    await Promise.all([...this.#attempts.values()].map((attempt) => this.#end(attempt)));
   }
 
   #report(error: unknown): void {

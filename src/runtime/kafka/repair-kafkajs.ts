@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
+import { pause } from "../deps.ts";
 import { type FetchedPartition, markAborted } from "./aborted-records.ts";
 import { sendOnce } from "./sent-once.ts";
 
@@ -51,6 +52,7 @@ export function repairKafkajs(): void {
   repairLogins();
   repairCoordinators();
   repairMetadata();
+  repairTransactions();
 }
 
 /**
@@ -253,6 +255,42 @@ function repairMetadata(): void {
       };
       return { request, response: { ...response, parse } };
     };
+  };
+}
+
+/** Before a coordinator that is busy with the transaction, or with the end of the one before, is asked again, ms; and how often. */
+const busyWaitMs = 20;
+const busyTries = 250;
+
+/**
+ * The partitions of several brokers are added to a transaction one request after the other, each until the coordinator has time for it. kafkajs asks for all at once,
+ * and a coordinator that is busy with one refuses the others; a refusal has the whole send begin anew while those that were not refused are under way, which
+ * `sendOnce` has to refuse: on several brokers every task began anew every few seconds, without anything having failed.
+ */
+function repairTransactions(): void {
+  type Add = (this: object, about: object) => Promise<unknown>;
+  const Broker = kafkajs("kafkajs/src/broker") as { prototype: { addPartitionsToTxn?: Add } };
+  const add = Broker.prototype.addPartitionsToTxn;
+  if (typeof add !== "function") throw new Error("kafkajs has changed inside: its transactions cannot be repaired");
+  /** The last request of each coordinator; a client has one transaction at a time. */
+  const last = new WeakMap<object, Promise<unknown>>();
+  const addPatiently = async (broker: object, about: object) => {
+    for (let tried = 1; ; tried++) {
+      try {
+        return await add.call(broker, about);
+      } catch (error) {
+        if ((error as { type?: string }).type !== "CONCURRENT_TRANSACTIONS" || tried >= busyTries) throw error;
+        await pause(busyWaitMs);
+      }
+    }
+  };
+  Broker.prototype.addPartitionsToTxn = function (about) {
+    const added = (last.get(this) ?? Promise.resolve()).then(() => addPatiently(this, about));
+    last.set(
+      this,
+      added.catch(() => undefined),
+    );
+    return added;
   };
 }
 

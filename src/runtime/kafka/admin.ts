@@ -106,16 +106,16 @@ export class LogAdmin {
   }
 
   /**
-   * Addresses (`host:port`) of the brokers that lead a partition of the topics. A leader that no broker of the cluster is, as one that has just died, is in it
-   * by its number: no answer will ever come from it, and all partitions are not led until it is another.
+   * Brokers that lead a partition of the topics, their addresses (`host:port`) by number. A leader that no broker of the cluster is, as one that has just died, is in it
+   * without one: no answer will ever come from it, and all partitions are not led until it is another.
    */
-  async leadersOf(topics: readonly string[]): Promise<Set<string>> {
+  async leadersOf(topics: readonly string[]): Promise<Map<string, string>> {
     return this.#ask(async (admin) => {
       const { topics: described } = await admin.fetchTopicMetadata({ topics: [...topics] });
-      return new Set(
+      return new Map(
         described.flatMap(({ partitions }) => {
           const addresses = new Map(brokersOf(partitions).map(({ nodeId, host, port }) => [nodeId, `${host}:${port}`]));
-          return partitions.map(({ leader }) => addresses.get(leader) ?? `broker ${leader}`);
+          return partitions.map(({ leader }) => [`${leader}`, addresses.get(leader) ?? `broker ${leader}`] as const);
         }),
       );
     });

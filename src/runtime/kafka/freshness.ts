@@ -11,15 +11,17 @@ const beliefMs = 10_000;
 const patienceMs = 4_000;
 
 /**
- * When all partitions of some topics were last fetched with an answer. kafkajs's FETCH event also fires after a fetch
- * that failed, so answers to Fetch requests are counted, per broker that leads a partition.
+ * When all partitions of some topics were last fetched with success. kafkajs's FETCH event also fires where nothing was asked, and REQUEST also for an answer that is an error:
+ * a fetch counts when both have come, of a broker that leads a partition.
  */
 export class Freshness {
   readonly #admin: LogAdmin;
   readonly #topics: readonly string[];
   readonly #now: () => number;
-  readonly #answers = new Map<string, number>();
-  #leaders: ReadonlySet<string> | null = null;
+  /** Brokers that have answered, before it is known what. */
+  readonly #unread = new Set<string>();
+  readonly #fetched = new Map<string, number>();
+  #leaders: ReadonlyMap<string, string> | null = null;
   #isAsking = false;
   /** Counts questions: only the answer to the newest is taken. */
   #question = 0;
@@ -39,22 +41,29 @@ export class Freshness {
 
   /** A generation of the group begins: leaders may have changed. */
   joined(): void {
-    this.#answers.clear();
+    this.#unread.clear();
+    this.#fetched.clear();
     this.#leaders = null;
     this.#isAsking = false;
     this.#learn();
   }
 
-  /** A broker (`host:port`) answered a Fetch. @returns whether all partitions are known to be read up to a later time than before */
-  answered(broker: string): boolean {
+  /** A broker (`host:port`) answered a Fetch, maybe with an error. */
+  answered(broker: string): void {
+    this.#unread.add(broker);
+  }
+
+  /** A fetch from a broker has not failed, if something was asked. @returns whether all partitions are known to be read up to a later time than before */
+  fetched(nodeId: string): boolean {
     const nowMs = this.#now();
-    this.#answers.set(broker, nowMs);
     if (this.#leaders === null) {
       this.#learn();
       return false;
     }
+    const broker = this.#leaders.get(nodeId);
+    if (broker !== undefined && this.#unread.delete(broker)) this.#fetched.set(nodeId, nowMs);
     let oldest = Number.POSITIVE_INFINITY;
-    for (const leader of this.#leaders) oldest = Math.min(oldest, this.#answers.get(leader) ?? 0);
+    for (const leader of this.#leaders.keys()) oldest = Math.min(oldest, this.#fetched.get(leader) ?? 0);
     if (oldest === Number.POSITIVE_INFINITY) return false;
     const hasAdvanced = oldest > this.#freshAtMs;
     this.#freshAtMs = Math.max(this.#freshAtMs, oldest);

@@ -61,7 +61,7 @@ export class Tail {
   #client: Client | null = null;
   /** Whether positions have to be compared with what the log holds before they are read from. */
   #isUnsure = true;
-  /** Interruptions since it was last a member of its group. */
+  /** Interruptions since all partitions were last read. */
   #failures = 0;
   readonly #news = new News(tellAgainMs, () => performance.now());
   readonly #ended: Promise<void>;
@@ -195,12 +195,16 @@ export class Tail {
     const { events } = consumer;
     consumer.on(events.GROUP_JOIN, () => {
       stall.sign();
-      this.#failures = 0;
       this.#freshness.joined();
       for (const [place, offset] of this.#positions) this.#seek(consumer, place, offset);
     });
     consumer.on(events.REQUEST, ({ payload }) => {
-      if (payload.apiName === "Fetch" && this.#freshness.answered(payload.broker)) stall.sign();
+      if (payload.apiName === "Fetch") this.#freshness.answered(payload.broker);
+    });
+    consumer.on(events.FETCH, ({ payload }) => {
+      if (!this.#freshness.fetched(`${payload.nodeId}`)) return;
+      stall.sign();
+      this.#failures = 0;
     });
     // The only event that also tells of batches with nothing but transaction markers or aborted records.
     consumer.on(events.END_BATCH_PROCESS, ({ payload }) => {

@@ -11,13 +11,16 @@ function world(leaders: readonly string[]) {
       state.asked++;
       if (state.isMute) await new Promise(() => undefined);
       if (state.isDown) throw new Error("no broker answers");
-      return new Set(state.leaders);
+      return new Map([...state.leaders].map((name) => [name, `${name}:9092`]));
     },
   } as unknown as LogAdmin;
   const freshness = new Freshness(admin, ["routing"], () => state.nowMs);
   /** Brokers answer, and what was asked meanwhile is told. Whether an answer was progress for all partitions. */
   const answers = async (...brokers: string[]) => {
-    const isProgress = brokers.map((broker) => freshness.answered(broker));
+    const isProgress = brokers.map((name) => {
+      freshness.answered(`${name}:9092`);
+      return freshness.fetched(name);
+    });
     await new Promise(setImmediate);
     return isProgress;
   };
@@ -49,6 +52,25 @@ describe("freshness", () => {
       assert.deepEqual(await answers("a", "c"), [false, false], "b does not answer");
     }
     assert.deepEqual(await answers("b"), [true]);
+  });
+
+  it("is not claimed for answers that are errors, nor where nothing was asked", async () => {
+    const { state, freshness, answers } = world(["a", "b"]);
+    freshness.joined();
+    await answers();
+    await answers("a", "b");
+    state.nowMs += 500;
+    freshness.answered("a:9092"); // kafkajs tells of no fetch, for it has failed
+    assert.deepEqual(await answers("b"), [false]);
+    assert.equal(freshness.fetched("b"), false, "nothing was asked of b");
+    assert.equal(freshness.freshAtMs, 1_000);
+    state.nowMs += 500;
+    assert.deepEqual(await answers("a", "b"), [true, true]);
+    freshness.answered("a:9092");
+    freshness.joined();
+    await answers();
+    state.nowMs += 500;
+    assert.equal(freshness.fetched("a"), false, "the error of before the new generation");
   });
 
   it("goes on when a leadership has moved without a new generation of the group", async () => {

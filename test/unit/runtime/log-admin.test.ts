@@ -97,7 +97,7 @@ describe("questions to a cluster, which share a connection", () => {
     let asked = 0;
     t.mock.method(admin, "leadersOf", () => {
       asked++;
-      return admin.partitionCounts(["mute"]).then(() => new Set<string>());
+      return admin.partitionCounts(["mute"]).then(() => new Map<string, string>());
     });
     let nowMs = 0;
     const freshness = new Freshness(admin, ["routing"], () => nowMs);
@@ -110,7 +110,7 @@ describe("questions to a cluster, which share a connection", () => {
     nowMs = 20;
     await watch.look();
     await until("it is asked again", () => {
-      freshness.answered("a:1");
+      freshness.fetched("1");
       return asked > 1;
     });
     nowMs = 40;

@@ -5,7 +5,7 @@ import { unreachable } from "./kafka/admin.ts";
 import { copartitioned } from "./kafka/assigner.ts";
 import { type Client, openClient } from "./kafka/client.ts";
 import { causesOf, isKafka, isType, reasonOf } from "./kafka/errors.ts";
-import { PositionLostError } from "./kafka/repair-kafkajs.ts";
+import { PositionLostError } from "./kafka/repairs/reading.ts";
 import { News } from "./news.ts";
 import type { Running, TaskRole } from "./port.ts";
 import { StallWatch } from "./stall-watch.ts";

@@ -3,7 +3,7 @@ import { KnownError } from "../../errors/known-error.ts";
 import { pause } from "../deps.ts";
 import { type Client, type Connection, openClient } from "./client.ts";
 import { isLastWord, isRefused, isType, reasonOf, UnansweredError } from "./errors.ts";
-import { brokersOf } from "./repair-kafkajs.ts";
+import { brokersOf } from "./repairs/metadata.ts";
 
 /** First offset still in a partition's log, and the offset that the next record will get. */
 export interface Bounds {

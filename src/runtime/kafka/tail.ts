@@ -9,7 +9,7 @@ import { type Client, openClient } from "./client.ts";
 import { causesOf, reasonOf } from "./errors.ts";
 import { Freshness } from "./freshness.ts";
 import { readingPlace } from "./reading-place.ts";
-import { PositionLostError } from "./repair-kafkajs.ts";
+import { PositionLostError } from "./repairs/reading.ts";
 
 /** What a tail reads and whom it tells. */
 export interface TailOptions {
